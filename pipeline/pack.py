@@ -1,0 +1,115 @@
+"""A pack: one shard's files and what is known of them, in one plain zip.
+
+    chair/chair_0001.glb        one file a shape (``category/name`` + suffix), stored uncompressed
+    records.jsonl               one `Record` a line, sorted by shape id
+    rejects.jsonl               one `Rejection` a line: shapes this stage could not use
+
+One file a shard instead of one a mesh: 51,000 models are a few hundred files on a shared
+file system, a pack is whole or absent, and `unzip` opens it.  Times inside are fixed, so
+the same content gives the same bytes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import zipfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from pipeline.atomic import atomic_path
+from pipeline.errors import UserError
+from pipeline.manifest import Record, Rejection
+
+RECORDS, REJECTS = "records.jsonl", "rejects.jsonl"
+
+
+class PackWriter:
+    """Collects one shard; use `write_pack` to get one that publishes atomically."""
+
+    def __init__(self, archive: zipfile.ZipFile, suffix: str):
+        self._archive, self._suffix = archive, suffix
+        self.records: list[Record] = []
+        self.rejects: list[Rejection] = []
+
+    def add(self, record: Record, payload: bytes | None) -> None:
+        """Add one accepted shape; `payload` None for stages that keep facts only."""
+        if payload is not None:
+            _write_member(self._archive, record.key + self._suffix, payload)
+        self.records.append(record)
+
+    def reject(self, rejection: Rejection) -> None:
+        """Add one ledger line."""
+        self.rejects.append(rejection)
+
+    def _finish(self) -> None:
+        self.records.sort(key=lambda record: record.shape_id)
+        self.rejects.sort()
+        _write_member(self._archive, RECORDS, _lines(self.records))
+        _write_member(self._archive, REJECTS, _lines(self.rejects))
+
+
+class _AtomicPack:
+    def __init__(self, path: Path, suffix: str):
+        self._publish = atomic_path(path)
+        self._suffix = suffix
+
+    def __enter__(self) -> PackWriter:
+        self._zip = zipfile.ZipFile(self._publish.__enter__(), "w", zipfile.ZIP_STORED)
+        self._writer = PackWriter(self._zip, self._suffix)
+        return self._writer
+
+    def __exit__(self, kind: Any, error: Any, trace: Any) -> bool | None:
+        try:
+            if kind is None:
+                self._writer._finish()
+            self._zip.close()
+        except OSError as disk:
+            self._publish.__exit__(type(disk), disk, disk.__traceback__)
+            raise
+        return self._publish.__exit__(kind, error, trace)
+
+
+def write_pack(path: str | Path, suffix: str) -> _AtomicPack:
+    """``with write_pack(path, ".glb") as pack: pack.add(record, payload)``."""
+    return _AtomicPack(Path(path), suffix)
+
+
+class PackReader:
+    """Reads a pack; shapes in the order of their ids."""
+
+    def __init__(self, path: str | Path):
+        self.path = Path(path)
+        try:
+            self._zip = zipfile.ZipFile(self.path)
+            self.records = [Record(**line) for line in self._jsonl(RECORDS)]
+            self.rejects = [Rejection(**line) for line in self._jsonl(REJECTS)]
+        except (OSError, zipfile.BadZipFile, KeyError, TypeError, ValueError) as error:
+            raise UserError("cannot read a pack", where=str(path), got=str(error), wanted="a pack made by this pipeline",
+                            do="delete the file and run the same command again") from error
+        self._members = {name.rpartition(".")[0]: name for name in self._zip.namelist()}
+
+    def payload(self, record: Record) -> bytes:
+        """The shape's file; zip's CRC is checked while reading."""
+        try:
+            return self._zip.read(self._members[record.key])
+        except (KeyError, zipfile.BadZipFile) as error:
+            raise UserError("a pack is damaged", where=f"{self.path}: {record.key}", got=str(error),
+                            do="delete the file and run the same command again") from error
+
+    def __iter__(self) -> Iterator[tuple[Record, bytes]]:
+        return ((record, self.payload(record)) for record in self.records)
+
+    def _jsonl(self, member: str) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self._zip.read(member).splitlines()]
+
+
+def _write_member(archive: zipfile.ZipFile, name: str, payload: bytes) -> None:
+    info = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
+    info.external_attr = 0o644 << 16
+    archive.writestr(info, payload)
+
+
+def _lines(items: Iterable[Any]) -> bytes:
+    return "".join(json.dumps(dataclasses.asdict(i), sort_keys=True, allow_nan=False) + "\n" for i in items).encode()

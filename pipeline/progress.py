@@ -1,0 +1,72 @@
+"""Progress for people (a bar with ETA on a terminal) and for machines (JSON lines in a log).
+
+``for item in progress(items, "voxelize", log=log): ...`` draws a bar on stderr when it is a
+terminal, prints a line now and then when it is not, and `log.write(...)` adds events.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, TextIO, TypeVar
+
+from tqdm import tqdm
+
+T = TypeVar("T")
+
+
+class Log:
+    """JSON lines: ``{"time": ..., "event": ..., ...}``; a Log of None writes nothing."""
+
+    def __init__(self, path: str | Path | None):
+        self._file: TextIO | None = None
+        if path is not None:
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+            self._file = open(path, "a", encoding="utf-8", buffering=1)
+
+    def write(self, event: str, **values: Any) -> None:
+        """Append one event; values must be JSON."""
+        if self._file is not None:
+            self._file.write(json.dumps({"time": round(time.time(), 3), "event": event, **values}) + "\n")
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+
+    def __enter__(self) -> Log:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def progress(
+    items: Iterable[T],
+    title: str,
+    *,
+    total: int | None = None,
+    unit: str = "shape",
+    log: Log | None = None,
+    every_s: float = 30.0,
+) -> Iterator[T]:
+    """Yield the items; a bar with ETA on a terminal, a log line every `every_s` seconds anywhere."""
+    total = total if total is not None else (len(items) if hasattr(items, "__len__") else None)  # type: ignore[arg-type]
+    start = last = time.monotonic()
+    # Many DAG jobs share one terminal; there each prints one line at its end instead of a bar.
+    bar = tqdm(items, desc=title, total=total, unit=unit, disable=not sys.stderr.isatty(), leave=False, file=sys.stderr)
+    for done, item in enumerate(bar, start=1):
+        yield item
+        now = time.monotonic()
+        if log is not None and (now - last >= every_s or done == total):
+            last, elapsed = now, now - start
+            eta = elapsed / done * (total - done) if total else None
+            log.write("progress", title=title, done=done, total=total, elapsed_s=round(elapsed, 2),
+                      eta_s=None if eta is None else round(eta, 1))
+
+
+def say(message: str) -> None:
+    """One line for the person at the terminal."""
+    tqdm.write(message, file=sys.stderr)
