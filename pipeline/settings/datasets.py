@@ -1,0 +1,80 @@
+"""``datasets:``, where shapes come from, and ``backgrounds:``, what they stand in front of."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import pydantic
+
+from pipeline.settings.base import Strict
+
+SourceName = Literal["procedural", "modelnet10", "modelnet40", "shapenet_v1", "shapenet_v2", "folder"]
+
+
+class Procedural(Strict):
+    """The generated furniture set, written as an archive in a real set's layout."""
+
+    layout: Literal["modelnet", "shapenet"] = "modelnet"
+    """Archive layout to imitate: OFF files with Z up, or OBJ + MTL + textures with Y up."""
+    shapes_per_category: int = pydantic.Field(default=64, ge=1, le=100_000)
+    """Shapes generated for each category."""
+    nasty: bool = True
+    """Plant a few broken files of the kinds that real sets contain."""
+
+
+class Dataset(Strict):
+    """One data set: a source, where to get it, and how to split it."""
+
+    source: SourceName
+    """The adapter that knows the layout."""
+    mirrors: tuple[str, ...] = ()
+    """Addresses tried in order: https://, file:// or a folder; empty takes the official ones."""
+    path: str | None = None
+    """For `folder`: the folder with one sub-folder per category."""
+    categories: tuple[str, ...] | None = None
+    """Categories to keep, by name; null keeps all."""
+    shapes_per_category: int | None = pydantic.Field(default=None, ge=1)
+    """Keep at most this many shapes of each category (chosen by hash); null keeps all."""
+    up_axis: Literal["x", "y", "z"] | None = None
+    """Which axis points up in the files; null takes the source's own convention."""
+    yaw_deg: float = 0.0
+    """Extra turn about the up axis, for folders whose objects do not face -Z."""
+    shards: int = pydantic.Field(default=8, ge=1, le=100_000)
+    """Work units of this data set; aim at 64-256 shapes each."""
+    val_percent: float = pydantic.Field(default=10.0, ge=0, lt=100)
+    """Share of shapes for validation (of the training part, where an official split exists)."""
+    test_percent: float = pydantic.Field(default=15.0, ge=0, lt=100)
+    """Share of shapes for testing, where no official split exists."""
+    max_rejected_percent: float = pydantic.Field(default=10.0, ge=0, le=100)
+    """More rejected shapes than this stop the run instead of passing silently."""
+    procedural: Procedural | None = None
+    """Settings of the generated set, for `source: procedural` only."""
+
+    @pydantic.model_validator(mode="after")
+    def _consistent(self) -> Dataset:
+        if self.source == "folder" and not self.path:
+            raise ValueError("source 'folder' needs `path`, the folder with one sub-folder per category")
+        if self.val_percent + self.test_percent >= 100:
+            raise ValueError("val_percent + test_percent leave nothing to train on; make them smaller")
+        return self
+
+
+class Backgrounds(Strict):
+    """The picture bank that views are composited on."""
+
+    source: Literal["procedural", "folder", "sun397", "sun2012"] = "procedural"
+    """Where the pictures come from; `procedural` draws room-like scenes and needs nothing."""
+    mirrors: tuple[str, ...] = ()
+    """Addresses of the archive, tried in order; empty takes the official ones."""
+    path: str | None = None
+    """For `folder`: a folder of pictures, searched recursively."""
+    count: int = pydantic.Field(default=256, ge=1, le=200_000)
+    """Pictures in the bank (chosen by hash when there are more)."""
+    bank_px: int | None = pydantic.Field(default=None, ge=16, le=2048)
+    """Side of the stored square crops in pixels; null takes 1.25 x the render size."""
+
+    @pydantic.model_validator(mode="after")
+    def _consistent(self) -> Backgrounds:
+        if self.source == "folder" and not self.path:
+            raise ValueError("source 'folder' needs `path`, a folder of pictures")
+        return self

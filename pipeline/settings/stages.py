@@ -1,0 +1,63 @@
+"""``voxels:``, ``render:``, ``shards:`` and ``report:``, the stages between meshes and training."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import pydantic
+
+from pipeline.settings.base import Strict
+
+
+class Voxels(Strict):
+    """How meshes become occupancy grids."""
+
+    resolution: Literal[16, 32, 64, 128] = 32
+    """Voxels along each side of the unit box."""
+    mode: Literal["robust", "binvox", "exact", "carve", "vote"] = "robust"
+    """`robust` keeps thin parts; `binvox` is the original's default, bit for bit."""
+    engine: Literal["auto", "builtin", "binvox", "open3d"] = "builtin"
+    """`builtin` needs nothing; `binvox` runs the real program, where installed."""
+    seconds_per_shape: float = pydantic.Field(default=60.0, gt=0)
+    """A shape that takes longer is rejected."""
+
+
+class Render(Strict):
+    """How views of a shape are drawn."""
+
+    backend: Literal["auto", "raster", "pyrender"] = "raster"
+    """`raster` runs anywhere on CPU cores; `pyrender` uses OpenGL; `auto` takes it where a GPU answers."""
+    size_px: int = pydantic.Field(default=64, ge=32, le=1024, multiple_of=8)
+    """Side of the square views in pixels; the encoder needs 64, 128 or 256."""
+    views: int = pydantic.Field(default=12, ge=1, le=256)
+    """Views of each shape."""
+    cameras: Literal["ring", "r2n2", "paper", "sphere", "photo"] = "r2n2"
+    """Camera preset, see docs/renderer.md."""
+    supersampling: Literal[1, 2, 3, 4] = 2
+    """Samples along each side of a pixel."""
+    texture_px: int = pydantic.Field(default=512, ge=16, le=8192)
+    """Textures are scaled down to this when meshes are prepared."""
+    seconds_per_shape: float = pydantic.Field(default=120.0, gt=0)
+    """A shape that takes longer is rejected."""
+    max_faces: int = pydantic.Field(default=2_000_000, ge=1)
+    """Larger meshes are rejected when they are prepared."""
+
+
+class Shards(Strict):
+    """How views are composited and stored for training."""
+
+    storage: Literal["composite", "layers"] = "composite"
+    """`composite` stores finished pictures; `layers` foreground and background choice."""
+    compositing: Literal["srgb", "linear"] = "srgb"
+    """Space in which soft edges are blended."""
+    background: Literal["photo", "colour", "white"] = "photo"
+    """`photo` uses the bank; `colour` a random plain colour a view (R2N2); `white`."""
+
+
+class Report(Strict):
+    """What the pages show."""
+
+    title: str = "From meshes to a 3D-VAE-GAN"
+    """Heading of report.html."""
+    shapes: int = pydantic.Field(default=24, ge=1, le=10_000)
+    """Shapes shown on each contact sheet."""
