@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import tempfile
@@ -11,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import UserError
+
+_DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO}
 
 
 @contextlib.contextmanager
@@ -33,6 +36,8 @@ def atomic_path(final: str | Path) -> Iterator[Path]:
         os.replace(temporary, final)
         _sync_folder(final.parent)
     except OSError as error:
+        if error.errno not in _DISK_ERRORS:
+            raise
         raise disk_error(error, final) from error
     finally:
         temporary.unlink(missing_ok=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -44,7 +45,7 @@ class Config(Strict):
     def _names_fit(self) -> Config:
         for kind, names in (("data set", self.datasets), ("experiment", self.experiments)):
             for name in names:
-                if not __import__("re").match(NAME, name):
+                if not re.match(NAME, name):
                     raise ValueError(f"{kind} name {name!r} must be small letters, digits, '.', '_' or '-'")
         for name, experiment in self.experiments.items():
             for dataset in experiment.datasets:
@@ -116,13 +117,15 @@ def _explain(problem: Any, model: type[Strict]) -> str:
 def _keys_beside(model: Any, place: list[str]) -> list[str]:
     """Known keys of the section at `place`, found by walking the types."""
     for part in place:
-        if isinstance(model, type) and issubclass(model, pydantic.BaseModel):
-            model = model.model_fields[part].annotation
-        models = [a for a in _flatten(model) if isinstance(a, type) and issubclass(a, pydantic.BaseModel)]
-        model = models[0] if models else model
+        fields = getattr(model, "model_fields", None)
+        # A name inside dict[str, Section] (`datasets.chairs`) keeps us in that section's type.
+        if fields is not None and part in fields:
+            model = _section(fields[part].annotation)
     return list(getattr(model, "model_fields", {}))
 
 
-def _flatten(annotation: Any) -> list[Any]:
-    arguments = getattr(annotation, "__args__", ())
-    return [annotation] if not arguments else [leaf for a in arguments for leaf in _flatten(a)]
+def _section(annotation: Any) -> Any:
+    """The section type inside ``Section``, ``Section | None`` or ``dict[str, Section]``."""
+    leaves = [annotation] if isinstance(annotation, type) else list(getattr(annotation, "__args__", ()))
+    sections = [leaf for leaf in leaves if isinstance(leaf, type) and issubclass(leaf, Strict)]
+    return sections[0] if sections else None
