@@ -1,0 +1,168 @@
+"""The background bank and the one place where a view meets its background.
+
+A bank is an uncompressed ``.npz``, so NumPy reads it and `open_bank` maps it into memory:
+
+    crops.npy    (M, B, B, 3) uint8 sRGB, square crops of photographs, row 0 on top
+    info.npy     uint8, the UTF-8 JSON ``{"names": [M], "counts": {...}, "settings": {...}}``
+
+A view's background is ``(background_id, background_crop)``: the bank's row, and
+(row, column, side in bank pixels, mirror 0 or 1, gain).  With these two a composite can be
+built again bit for bit: only elementwise float32 and integer arithmetic is used.
+Id -1 is a plain colour: then the first three numbers of the crop are its sRGB values.
+"""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.atomic import atomic_path
+from pipeline.conventions import Image
+from pipeline.errors import UserError
+
+PLAIN = -1  # background id of a plain colour
+Bytes = npt.NDArray[np.uint8]
+Floats32 = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Bank:
+    """Crops, mapped from the file, with the names of the pictures they come from."""
+
+    crops: Bytes  # (M, B, B, 3)
+    names: list[str] = field(default_factory=list)
+    info: dict[str, Any] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.crops)
+
+    @property
+    def size_px(self) -> int:
+        """Side of the crops."""
+        return int(self.crops.shape[1])
+
+
+def write_bank(path: str | Path, crops: Bytes, info: dict[str, Any]) -> None:
+    """Publish a bank atomically; equal content gives equal bytes (times inside are fixed)."""
+    text = np.frombuffer(json.dumps(info, sort_keys=True, allow_nan=False).encode(), dtype=np.uint8)
+    with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
+        for name, array in (("crops.npy", crops), ("info.npy", text)):
+            member = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
+            member.external_attr = 0o644 << 16
+            with archive.open(member, "w", force_zip64=True) as file:
+                np.lib.format.write_array(file, np.ascontiguousarray(array), allow_pickle=False)
+
+
+def open_bank(path: str | Path) -> Bank:
+    """Map a bank; refuses a file that is not one."""
+    path = Path(path)
+    try:
+        with zipfile.ZipFile(path) as archive, archive.open("info.npy") as file:
+            info = json.loads(np.lib.format.read_array(file, allow_pickle=False).tobytes())
+        crops = _map_member(path, "crops.npy")
+        if crops.ndim != 4 or crops.shape[1] != crops.shape[2] or crops.shape[3] != 3 or crops.dtype != np.uint8:
+            raise ValueError(f"crops of shape {crops.shape} and type {crops.dtype}")
+        return Bank(crops, list(info["names"]), info)
+    except (OSError, zipfile.BadZipFile, KeyError, ValueError) as error:
+        raise UserError("cannot read a background bank", where=str(path), got=str(error),
+                        wanted="a file made by `python -m render backgrounds`",
+                        do="delete the file and run the same command again") from error
+
+
+def _map_member(path: Path, name: str) -> Bytes:
+    """Memory-map one stored (uncompressed) array of an .npz."""
+    with zipfile.ZipFile(path) as archive:
+        member = archive.getinfo(name)
+    if member.compress_type != zipfile.ZIP_STORED:
+        raise ValueError(f"{name} is compressed")
+    with open(path, "rb") as file:
+        file.seek(member.header_offset + 26)
+        lengths = np.frombuffer(file.read(4), dtype="<u2")
+        file.seek(int(lengths.sum()), 1)
+        version = np.lib.format.read_magic(file)
+        read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, fortran, dtype = read_header(file)
+        if fortran:
+            raise ValueError(f"{name} is in Fortran order")
+        if 0 in shape:
+            return np.zeros(shape, dtype=dtype)
+        return np.memmap(file, dtype=dtype, shape=shape, mode="r", offset=file.tell())
+
+
+def background(bank: Bank | None, background_id: int, crop: Sequence[float] | Floats32, size_px: int) -> Image:
+    """The (S, S, 3) background of one view."""
+    if background_id == PLAIN:
+        return np.broadcast_to(np.asarray(crop[:3]).astype(np.uint8), (size_px, size_px, 3)).copy()
+    if bank is None or background_id >= len(bank):
+        raise UserError("a view names a background that the bank does not hold", got=str(background_id),
+                        wanted=f"0 to {0 if bank is None else len(bank) - 1}",
+                        do="use the bank that the shard was made with")
+    row, column, side = (int(value) for value in crop[:3])
+    picture = np.asarray(bank.crops[background_id, row : row + side, column : column + side])
+    picture = resize(picture, size_px)
+    if crop[3] >= 0.5:
+        picture = picture[:, ::-1]
+    gain = np.float32(crop[4])
+    if gain != 1:
+        picture = np.minimum(picture.astype(np.float32) * gain + np.float32(0.5), np.float32(255)).astype(np.uint8)
+    return np.ascontiguousarray(picture)
+
+
+def resize(picture: Bytes, size_px: int) -> Bytes:
+    """(H, W, C) -> (S, S, C): a whole-number box filter where it is much too large, then bilinear."""
+    box = min(picture.shape[0], picture.shape[1]) // size_px
+    if box >= 2:
+        height, width = (n // box * box for n in picture.shape[:2])
+        blocks = picture[:height, :width].reshape(height // box, box, width // box, box, -1)
+        total = blocks.sum(axis=(1, 3), dtype=np.uint32)
+        picture = ((total + box * box // 2) // (box * box)).astype(np.uint8)
+    if picture.shape[:2] == (size_px, size_px):
+        return picture
+    rows, row_part = _taps(picture.shape[0], size_px)
+    columns, column_part = _taps(picture.shape[1], size_px)
+    lines = picture.astype(np.float32)
+    lines = lines[rows] + (lines[rows + 1] - lines[rows]) * row_part[:, None, None]
+    left = lines[:, columns]
+    smooth = left + (lines[:, columns + 1] - left) * column_part[None, :, None]
+    return (smooth + np.float32(0.5)).astype(np.uint8)
+
+
+def _taps(length: int, size: int) -> tuple[npt.NDArray[np.int64], Floats32]:
+    """First of the two source pixels of every output pixel, and the weight of the second."""
+    place = np.clip((np.arange(size) + 0.5) * length / size - 0.5, 0, length - 1)
+    first = np.minimum(place.astype(np.int64), max(length - 2, 0))
+    return first, (place - first).astype(np.float32)
+
+
+def composite(rgba: Bytes, behind: Bytes, space: str = "srgb") -> Bytes:
+    """Blend (..., 4) straight-alpha sRGB over (..., 3) sRGB; `space` is where edges are mixed.
+
+    "srgb" mixes the stored numbers, as most published pipelines do; "linear" mixes light.
+    """
+    if space == "srgb":
+        alpha = rgba[..., 3:].astype(np.uint16)
+        mixed = rgba[..., :3] * alpha + behind * (255 - alpha) + np.uint16(127)
+        return (mixed // np.uint16(255)).astype(np.uint8)
+    share = rgba[..., 3:].astype(np.float32) * np.float32(1 / 255)
+    light = SRGB_TO_LINEAR[rgba[..., :3]] * share + SRGB_TO_LINEAR[behind] * (1 - share)
+    return linear_to_srgb(light)
+
+
+def linear_to_srgb(light: Floats32) -> Bytes:
+    """Linear light in [0, 1] -> sRGB bytes: IEC 61966-2-1, exact inverse of `SRGB_TO_LINEAR`."""
+    return np.searchsorted(_THRESHOLDS, light, side="right").astype(np.uint8)
+
+
+def _srgb_to_linear(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    return np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
+
+
+SRGB_TO_LINEAR: Floats32 = _srgb_to_linear(np.arange(256) / 255).astype(np.float32)  # (256,)
+_THRESHOLDS: Floats32 = _srgb_to_linear((np.arange(255) + 0.5) / 255).astype(np.float32)  # between two bytes
