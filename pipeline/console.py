@@ -1,0 +1,70 @@
+"""What a person sees while the DAG runs: one line a job from its stage, and an overall ETA.
+
+Snakemake reports events through the standard `logging` module; this handler listens beside
+its own (which profiles/default keeps quiet) and imports nothing from it.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import Any
+
+from pipeline.progress import say
+
+LOGGER = "snakemake.logging"
+
+
+class Console(logging.Handler):
+    """Prints failures, and every now and then how far the whole run is."""
+
+    def __init__(self, every_s: float = 20.0):
+        super().__init__()
+        self._every_s = every_s
+        self._start = self._last = time.monotonic()
+        self._jobs: dict[Any, str] = {}
+
+    def emit(self, record: logging.LogRecord) -> None:
+        event = getattr(getattr(record, "event", None), "value", None)
+        if event == "job_info":
+            self._jobs[_get(record, "jobid")] = _job_name(record)
+        elif event == "job_error":
+            self._failed(record)
+        elif event == "progress":
+            self._progress(int(_get(record, "done")), int(_get(record, "total")))
+
+    def _failed(self, record: logging.LogRecord) -> None:
+        job = self._jobs.get(_get(record, "jobid"), _get(record, "rule_name"))
+        logs = ", ".join(_get(record, "log") or [])
+        say(f"FAILED {job}" + (f"; its log: {logs}" if logs else ""))
+
+    def _progress(self, done: int, total: int) -> None:
+        now = time.monotonic()
+        if now - self._last < self._every_s and done < total:
+            return
+        self._last, elapsed = now, now - self._start
+        left = "" if done == total else f", about {clock(elapsed / done * (total - done))} left"
+        say(f"-- {done} of {total} jobs ({100 * done // total} %) in {clock(elapsed)}{left}")
+
+
+def listen() -> None:
+    """Start listening once a process, however often the Snakefile is parsed."""
+    logger = logging.getLogger(LOGGER)
+    if not any(isinstance(handler, Console) for handler in logger.handlers):
+        logger.addHandler(Console())
+
+
+def clock(seconds: float) -> str:
+    """``65.2 -> "1:05"``, with hours where there are any."""
+    minutes, rest = divmod(int(round(seconds)), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+def _get(record: logging.LogRecord, name: str) -> Any:
+    return getattr(record, name, None)
+
+
+def _job_name(record: logging.LogRecord) -> str:
+    wildcards = _get(record, "wildcards") or {}
+    return " ".join([str(_get(record, "rule_name")), "/".join(map(str, dict(wildcards).values()))]).strip()
