@@ -1,0 +1,103 @@
+"""``shards/D/index.json``: what the shards of one data set hold; written last, so it means "all there".
+
+    {"format": ..., "dataset": "demo", "kind": "composite", "views": 12, "size_px": 64, "resolution": 32,
+     "categories": ["bed", "chair"], "counts": {"train": 90, "val": 8, "test": 22},
+     "attributes": {what all shards have in common}, "digest": sha256 over the shards' own,
+     "shards": [{"file": "000.h5", "count": 64, "counts": {...}, "bytes": 123, "sha256": "..."}]}
+
+A label is the position of the category in `categories`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pipeline.atomic import write_json
+from pipeline.errors import UserError
+from pipeline.manifest import by_split
+from pipeline.shards_read import Shard
+
+INDEX_FORMAT = "mesh-views-voxels index 1"
+_SHARED = ("kind", "views", "size_px", "resolution")
+
+
+def make_index(paths: Sequence[Path], folder: Path) -> dict[str, Any]:
+    """Describe the shards at `paths`, which lie in or below `folder`; refuses shards that do not fit together."""
+    if not paths:
+        raise UserError("no shards to index", do="name at least one shards/<data set>/<number>.h5")
+    entries, heads, categories, datasets = [], [], set(), set()
+    for path in sorted(paths):
+        with Shard(path) as shard:
+            heads.append({name: getattr(shard, name) for name in _SHARED} | {"attributes": shard.attributes})
+            categories |= {record.category for record in shard.records}
+            datasets |= {record.shape_id.split("/")[0] for record in shard.records}
+            counts = {"count": len(shard), "counts": by_split(shard.records), "rejects": len(shard.rejects)}
+        entries.append({"file": _relative(path, folder), **counts, "bytes": path.stat().st_size,
+                        "sha256": file_sha256(path)})
+        _require_same(heads[0], heads[-1], path)
+    return {
+        "format": INDEX_FORMAT,
+        "dataset": "+".join(sorted(datasets)),
+        **{name: heads[0][name] for name in _SHARED},
+        "categories": sorted(categories),
+        "counts": {split: sum(e["counts"][split] for e in entries) for split in by_split([])},
+        "attributes": _common([head["attributes"] for head in heads]),
+        "digest": hashlib.sha256("".join(e["sha256"] for e in entries).encode()).hexdigest(),
+        "shards": entries,
+    }
+
+
+def write_index(paths: Sequence[Path], out: Path) -> dict[str, Any]:
+    """Make and publish an index beside its shards."""
+    index = make_index(paths, out.parent)
+    write_json(out, index)
+    return index
+
+
+def read_index(path: str | Path) -> dict[str, Any]:
+    """Load an index; a `UserError` for anything else."""
+    path = Path(path)
+    try:
+        index = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise UserError("there is no such index of shards", where=str(path), do="run the pipeline up to its shards") \
+            from error
+    except (OSError, ValueError) as error:
+        raise UserError("cannot read an index of shards", where=str(path), got=str(error), wanted="JSON",
+                        do="delete the file and run the same command again") from error
+    if not isinstance(index, dict) or index.get("format") != INDEX_FORMAT:
+        found = index.get("format") if isinstance(index, dict) else type(index).__name__
+        raise UserError("not an index of shards", where=str(path), got=str(found), wanted=INDEX_FORMAT,
+                        do="give a shards/<data set>/index.json")
+    return index
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _relative(path: Path, folder: Path) -> str:
+    try:
+        return path.resolve().relative_to(folder.resolve()).as_posix()
+    except ValueError as error:
+        raise UserError("a shard does not lie beside its index", where=str(path), wanted=f"a file below {folder}",
+                        do="write the index into the folder of the shards") from error
+
+
+def _require_same(first: dict[str, Any], other: dict[str, Any], path: Path) -> None:
+    different = [name for name in _SHARED if first[name] != other[name]]
+    if different:
+        raise UserError("shards of one data set do not fit together", where=str(path),
+                        got=", ".join(f"{name} = {other[name]}" for name in different),
+                        wanted=", ".join(f"{name} = {first[name]}" for name in different),
+                        do="delete the shards of older settings and run the same command again")
+
+
+def _common(attributes: list[dict[str, Any]]) -> dict[str, Any]:
+    return {key: value for key, value in attributes[0].items() if all(a.get(key) == value for a in attributes)}

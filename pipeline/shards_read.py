@@ -1,0 +1,258 @@
+"""Reading a shard: every row that is handed out has been compared with its checksum.
+
+``with open_shard(path) as shard: shard.images(3)``.  Damage of any kind is a `UserError`
+that names the file, the dataset and the object.
+"""
+
+from __future__ import annotations
+
+import json
+import operator
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import h5py
+import numpy as np
+
+from pipeline.errors import UserError
+from pipeline.manifest import Record, Rejection
+from pipeline.shards_schema import (
+    CRC_GROUP,
+    FORMAT,
+    KINDS,
+    MAJOR,
+    PLACEMENT,
+    REMEDY,
+    TEXT_FIELDS,
+    Array,
+    Field,
+    Sizes,
+    crc_rows,
+    damaged,
+    stored_fields,
+)
+from pipeline.shards_verify import Level, verify_shard
+
+# What h5py raises for files that are not whole; anything else is a defect of ours.
+H5_ERRORS = (OSError, RuntimeError, KeyError, ValueError, TypeError, OverflowError, MemoryError, EOFError)
+
+
+class Rows:
+    """One dataset of an open shard, indexed by row like an array; checked against its checksums."""
+
+    def __init__(self, shard: Shard, name: str, field: Field):
+        self._shard, self.name, self.field = shard, name, field
+        self._data: h5py.Dataset = shard.dataset(name)
+        self.crc: Array = shard.checksums(name)
+        self.shape: tuple[int, ...] = self._data.shape
+        self.dtype: np.dtype[Any] = self._data.dtype
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __iter__(self) -> Iterator[Array]:
+        return (self.row(row) for row in range(len(self)))
+
+    def __getitem__(self, index: Any) -> Array:
+        """Row `index`, or an array of rows for a slice or a list."""
+        if isinstance(index, (int, np.integer)):
+            return self.row(range(len(self))[operator.index(index)])
+        rows = range(len(self))[index] if isinstance(index, slice) else np.arange(len(self))[index]
+        out = np.empty((len(rows), *self.shape[1:]), self.dtype)
+        for place, row in enumerate(rows):
+            out[place] = self.row(int(row))
+        return out
+
+    def row(self, row: int) -> Array:
+        """One whole row."""
+        value = np.asarray(self._read(row))
+        self._compare(crc_rows(self.field, value), row)
+        return value
+
+    def view(self, row: int, view: int) -> Array:
+        """One view of a row, without touching the others."""
+        if not self.field.per_view:
+            return np.asarray(self.row(row)[view])
+        value = np.ascontiguousarray(self._read((row, view)))
+        if zlib.crc32(value.data) != self.crc[row, view]:
+            raise damaged(self._shard.place(self.name, row, view), "a CRC-32 that does not match")
+        return value
+
+    def mapped(self) -> Array | None:
+        """Read-only memory map of a contiguous dataset, without checks; None where it is compressed or empty."""
+        offset = self._data.id.get_offset()
+        if offset is None:
+            return None
+        return np.memmap(self._shard.path, self.dtype, "r", offset, self.shape)
+
+    def chunk(self, row: int, view: int) -> bytes:
+        """One picture of a compressed dataset as it is stored: a zlib stream, with a checksum of its own."""
+        try:
+            mask, data = self._data.id.read_direct_chunk((row, view) + (0,) * (len(self.shape) - 2))
+        except H5_ERRORS as error:
+            raise damaged(self._shard.place(self.name, row, view), str(error)) from error
+        return bytes(data)
+
+    def _read(self, index: Any) -> Any:
+        try:
+            return self._data[index]
+        except H5_ERRORS as error:
+            row, view = index if isinstance(index, tuple) else (index, None)
+            raise damaged(self._shard.place(self.name, row, view), str(error)) from error
+
+    def _compare(self, found: Array, row: int) -> None:
+        bad = np.flatnonzero(np.atleast_1d(found != self.crc[row]))
+        if len(bad):
+            view = int(bad[0]) if self.field.per_view else None
+            raise damaged(self._shard.place(self.name, row, view), "a CRC-32 that does not match")
+
+
+class Shard:
+    """An open shard; a context manager."""
+
+    def __init__(self, path: str | Path):
+        self.path = Path(path)
+        self._file = _open_h5(self.path)
+        try:
+            self._load()
+        except BaseException:
+            self._file.close()
+            raise
+
+    def _load(self) -> None:
+        head = self._header()
+        self.kind: str = head["kind"]
+        self.views, self.size_px = int(head["views"]), int(head["size_px"])
+        self.resolution: int | None = int(head["resolution"]) or None
+        self.version = f"{head['schema_major']}.{head['schema_minor']}"
+        self.attributes: dict[str, Any] = json.loads(head["attributes"])
+        self._count = int(head["count"])
+        self.object_ids: list[str] = []  # first, so that errors in the other datasets can name the object
+        self.object_ids = [text.decode() for text in self._texts("object_id", self._count)]
+        self.records = [Record(**json.loads(text)) for text in self._texts("record", self._count)]
+        self.rejects = [Rejection(**json.loads(text)) for text in self._texts("reject", int(head["rejects"]))]
+        self.fields = {**stored_fields(self.kind, list(self._file)), "placement": PLACEMENT}
+        self.sizes = Sizes(self.views, self.size_px, self.resolution, int(head["lights"]))
+        self._check_shapes()
+
+    def _header(self) -> dict[str, Any]:
+        """Root attributes, checked: a shard of ours, of this version, complete and undamaged."""
+        try:
+            head = {key: _plain(value) for key, value in self._file.attrs.items()}
+        except H5_ERRORS as error:
+            raise damaged(str(self.path), str(error)) from error
+        if head.get("format") != FORMAT:
+            raise UserError("not a shard of this pipeline", where=str(self.path), got=str(head.get("format")),
+                            wanted=FORMAT, do="give a shards/<data set>/<number>.h5 file")
+        if head.get("schema_major") != MAJOR:
+            raise UserError("a shard of another version", where=str(self.path), got=str(head.get("schema_major")),
+                            wanted=f"schema major version {MAJOR}", do="make the shards again with this version")
+        if head.get("complete") != 1:
+            raise UserError("a shard is not complete", where=str(self.path), wanted="complete = 1", do=REMEDY)
+        if header_crc(head) != head.get("header_crc32") or head["kind"] not in KINDS:
+            raise damaged(f"{self.path}: attributes", "a CRC-32 that does not match")
+        return head
+
+    def _texts(self, name: str, count: int) -> list[bytes]:
+        """A text dataset, checked row by row."""
+        try:
+            values = self.dataset(name)[()]
+        except H5_ERRORS as error:
+            raise damaged(f"{self.path}: {name}", str(error)) from error
+        crc = self.checksums(name)
+        if values.shape != (count,) or crc.shape != (count,):
+            raise damaged(f"{self.path}: {name}", f"{values.shape} rows instead of {count}")
+        for row, value in enumerate(values):
+            if zlib.crc32(value) != crc[row]:
+                raise damaged(self.place(name, row if name in TEXT_FIELDS else None), "a CRC-32 that does not match")
+        return [bytes(value) for value in values]
+
+    def _check_shapes(self) -> None:
+        for name, field in KINDS[self.kind].items():
+            if name not in self.fields and not field.optional:
+                raise damaged(f"{self.path}: {name}", "no such dataset")
+        for name, field in self.fields.items():
+            data = self.dataset(name)
+            wanted = (self._count, *self.sizes.row_shape(field))
+            if data.shape != wanted or data.dtype != np.dtype(field.dtype):
+                raise damaged(f"{self.path}: {name}", f"{data.shape} {data.dtype} instead of {wanted} {field.dtype}")
+            crc = self.checksums(name).shape
+            if crc != ((self._count, self.views) if field.per_view else (self._count,)):
+                raise damaged(f"{self.path}: {CRC_GROUP}/{name}", f"{crc} checksums")
+
+    def dataset(self, name: str) -> h5py.Dataset:
+        """The bare dataset."""
+        try:
+            return self._file[name]
+        except H5_ERRORS as error:
+            raise damaged(f"{self.path}: {name}", str(error)) from error
+
+    def checksums(self, name: str) -> Array:
+        """(N,) or (N, V) CRC-32 of a dataset's rows."""
+        try:
+            return np.asarray(self._file[f"{CRC_GROUP}/{name}"][()])
+        except H5_ERRORS as error:
+            raise damaged(f"{self.path}: {CRC_GROUP}/{name}", str(error)) from error
+
+    def place(self, name: str, row: int | None = None, view: int | None = None) -> str:
+        """``file: dataset: object: view``, for errors."""
+        parts = [str(self.path), name]
+        if row is not None:
+            parts.append(self.object_ids[row] if row < len(self.object_ids) else f"row {row}")
+        if view is not None:
+            parts.append(f"view {view}")
+        return ": ".join(parts)
+
+    def __len__(self) -> int:
+        return self._count
+
+    def array(self, name: str) -> Rows:
+        """A dataset as checked rows; KeyError for a name this kind does not have."""
+        return Rows(self, name, self.fields[name])
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.fields
+
+    def images(self, row: int) -> Array:
+        """(V, S, S, 3) the finished pictures of one shape."""
+        return self.array("images")[row]
+
+    def verify(self, level: Level = "full") -> int:
+        """Check this shard; returns the bytes that were compared, raises a `UserError` for damage."""
+        return verify_shard(self, level)
+
+    def close(self) -> None:
+        self._file.close()
+
+    def __enter__(self) -> Shard:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
+                 trace: TracebackType | None) -> None:
+        self.close()
+
+
+def header_crc(head: dict[str, Any]) -> int:
+    """CRC-32 of all root attributes but itself and `complete`."""
+    text = json.dumps({key: value for key, value in head.items() if key not in ("header_crc32", "complete")},
+                      sort_keys=True)
+    return zlib.crc32(text.encode())
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, bytes):
+        return value.decode()
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _open_h5(path: Path) -> h5py.File:
+    try:
+        return h5py.File(path, "r", locking=False)
+    except FileNotFoundError as error:
+        raise UserError("there is no such shard", where=str(path), do="run the pipeline that makes it") from error
+    except H5_ERRORS as error:
+        raise UserError("cannot open a shard", where=str(path), got=str(error),
+                        wanted="a whole HDF5 file made by this pipeline", do=REMEDY) from error
