@@ -1,0 +1,264 @@
+# From addresses to training shards; the unit of work is a shard of a data set.
+
+
+# The embedded default data: archives in the layouts of the real sets, served by a file:// mirror.
+rule generate:
+    output:
+        directory(f"{OUT}/mirror/{{dataset}}"),
+    params:
+        settings=lambda w: PLAN.generate(w.dataset),
+        code=PLAN.code("generate"),
+    log:
+        f"{OUT}/logs/generate/{{dataset}}.jsonl",
+    benchmark:
+        f"{OUT}/benchmarks/generate/{{dataset}}.tsv"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    shell:
+        "python -m pipeline generate --dataset {wildcards.dataset} --seed {SEED} "
+        "--settings {params.settings:q} -o {output:q} --log {log:q}"
+
+
+rule fetch:
+    input:
+        mirror=lambda w: f"{OUT}/mirror/{w.dataset}" if w.dataset in PLAN.datasets_from("generated") else [],
+    output:
+        f"{OUT}/archives/{{dataset}}.json",
+    params:
+        settings=lambda w: PLAN.fetch(w.dataset),
+        mirror=lambda w, input: f"--mirror {input.mirror}" if input.get("mirror") else "",
+    log:
+        f"{OUT}/logs/fetch/{{dataset}}.jsonl",
+    benchmark:
+        f"{OUT}/benchmarks/fetch/{{dataset}}.tsv"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=2880,
+    shell:
+        "python -m pipeline fetch --dataset {wildcards.dataset} --settings {params.settings:q} "
+        "{params.mirror} -o {output:q} --log {log:q}"
+
+
+# One rule a data set, since each has its own fixed number of shard lists.
+for _name in ARCHIVED:
+
+    rule:
+        name:
+            f"index_{_name.replace('-', '_').replace('.', '_')}"
+        input:
+            f"{OUT}/archives/{_name}.json",
+        output:
+            lists=PLAN.per_shard("index", _name, ".tsv"),
+            rejects=f"{OUT}/index/{_name}/rejects.jsonl",
+        params:
+            name=_name,
+            settings=PLAN.index(_name),
+            folder=f"{OUT}/index/{_name}",
+            code=PLAN.code("index"),
+        log:
+            f"{OUT}/logs/index/{_name}.jsonl",
+        benchmark:
+            f"{OUT}/benchmarks/index/{_name}.tsv"
+        threads: 1
+        resources:
+            mem_mb=2000,
+            runtime=60,
+        shell:
+            "python -m pipeline index --dataset {params.name} --seed {SEED} --settings {params.settings:q} "
+            "--archives {input:q} -o {params.folder:q} --log {log:q}"
+
+
+rule prepare:
+    input:
+        shapes=f"{OUT}/index/{{dataset}}/{{shard}}.tsv",
+        # The lists hold each mesh's checksum: a fetched archive that changed nothing in a shard re-runs nothing.
+        archives=lambda w: ancient(f"{OUT}/archives/{w.dataset}.json") if w.dataset in ARCHIVED else [],
+    output:
+        f"{OUT}/prepared/{{dataset}}/{{shard}}.zip",
+    params:
+        settings=lambda w: PLAN.prepare(w.dataset),
+        archives=lambda w, input: f"--archives {input.archives}" if input.get("archives") else "",
+        code=PLAN.code("prepare"),
+    log:
+        f"{OUT}/logs/prepare/{{dataset}}-{{shard}}.jsonl",
+    benchmark:
+        f"{OUT}/benchmarks/prepare/{{dataset}}-{{shard}}.tsv"
+    threads: 1
+    resources:
+        mem_mb=lambda w, attempt: 3000 * attempt,
+        runtime=lambda w, attempt: 120 * attempt,
+    shell:
+        "python -m pipeline prepare --dataset {wildcards.dataset} --settings {params.settings:q} "
+        "{params.archives} --shard {input.shapes:q} -o {output:q} --log {log:q}"
+
+
+rule voxelize:
+    input:
+        f"{OUT}/prepared/{{dataset}}/{{shard}}.zip",
+    output:
+        f"{OUT}/voxels/{{dataset}}/{{shard}}.zip",
+    params:
+        settings=PLAN.section("voxels"),
+        code=PLAN.code("voxelize"),
+    log:
+        f"{OUT}/logs/voxelize/{{dataset}}-{{shard}}.jsonl",
+    benchmark:
+        f"{OUT}/benchmarks/voxelize/{{dataset}}-{{shard}}.tsv"
+    threads: 1
+    resources:
+        mem_mb=lambda w, attempt: 2000 * attempt,
+        runtime=lambda w, attempt: 60 * attempt,
+    shell:
+        "python -m voxelize shard --settings {params.settings:q} --prepared {input:q} -o {output:q} --log {log:q}"
+
+
+rule render:
+    input:
+        f"{OUT}/prepared/{{dataset}}/{{shard}}.zip",
+    output:
+        f"{OUT}/renders/{{dataset}}/{{shard}}.h5",
+    params:
+        settings=PLAN.section("render"),
+        code=PLAN.code("render"),
+    log:
+        f"{OUT}/logs/render/{{dataset}}-{{shard}}.jsonl",
+    benchmark:
+        f"{OUT}/benchmarks/render/{{dataset}}-{{shard}}.tsv"
+    threads: 1
+    resources:
+        mem_mb=lambda w, attempt: 3000 * attempt,
+        runtime=lambda w, attempt: 240 * attempt,
+    shell:
+        "python -m render shard --seed {SEED} --settings {params.settings:q} --prepared {input:q} "
+        "-o {output:q} --log {log:q}"
+
+
+# Pictures behind the objects: a folder, an archive of SUN photographs, or generated rooms.
+rule rooms:
+    output:
+        directory(f"{OUT}/mirror/backgrounds"),
+    params:
+        count=BACKGROUNDS.count,
+        code=PLAN.code("rooms"),
+    log:
+        f"{OUT}/logs/rooms.jsonl",
+    benchmark:
+        f"{OUT}/benchmarks/rooms.tsv"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    shell:
+        "python -m pipeline rooms --seed {SEED} --count {params.count} -o {output:q} --log {log:q}"
+
+
+rule fetch_backgrounds:
+    output:
+        f"{OUT}/archives/backgrounds.json",
+    params:
+        settings=PLAN.section("backgrounds"),
+    log:
+        f"{OUT}/logs/fetch/backgrounds.jsonl",
+    benchmark:
+        f"{OUT}/benchmarks/fetch/backgrounds.tsv"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=2880,
+    shell:
+        "python -m pipeline fetch --backgrounds --settings {params.settings:q} -o {output:q} --log {log:q}"
+
+
+rule backgrounds:
+    input:
+        PLAN.background_input(),
+    output:
+        f"{OUT}/backgrounds/bank.npz",
+    params:
+        settings=PLAN.section("backgrounds"),
+        contents=PLAN.background_contents(),
+        source=lambda w, input: PLAN.background_source(input),
+        render_px=PLAN.config.render.size_px,
+        code=PLAN.code("backgrounds"),
+    log:
+        f"{OUT}/logs/backgrounds.jsonl",
+    benchmark:
+        f"{OUT}/benchmarks/backgrounds.tsv"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=600,
+    shell:
+        "python -m render backgrounds --seed {SEED} --settings {params.settings:q} "
+        "--render-px {params.render_px} --source {params.source:q} -o {output:q} --log {log:q}"
+
+
+rule pack:
+    input:
+        renders=f"{OUT}/renders/{{dataset}}/{{shard}}.h5",
+        voxels=f"{OUT}/voxels/{{dataset}}/{{shard}}.zip",
+        bank=f"{OUT}/backgrounds/bank.npz",
+    output:
+        f"{OUT}/shards/{{dataset}}/{{shard}}.h5",
+    params:
+        settings=PLAN.section("shards"),
+        code=PLAN.code("pack"),
+    log:
+        f"{OUT}/logs/pack/{{dataset}}-{{shard}}.jsonl",
+    benchmark:
+        f"{OUT}/benchmarks/pack/{{dataset}}-{{shard}}.tsv"
+    threads: 1
+    resources:
+        mem_mb=lambda w, attempt: 3000 * attempt,
+        runtime=lambda w, attempt: 60 * attempt,
+    shell:
+        "python -m render pack --seed {SEED} --settings {params.settings:q} --renders {input.renders:q} "
+        "--voxels {input.voxels:q} --bank {input.bank:q} -o {output:q} --log {log:q}"
+
+
+# Which shapes were lost, where and why; too many are an error.
+rule ledger:
+    input:
+        index=f"{OUT}/index/{{dataset}}/rejects.jsonl",
+        lists=lambda w: PLAN.per_shard("index", w.dataset, ".tsv"),
+        prepared=lambda w: PLAN.per_shard("prepared", w.dataset, ".zip"),
+        voxels=lambda w: PLAN.per_shard("voxels", w.dataset, ".zip"),
+        renders=lambda w: PLAN.per_shard("renders", w.dataset, ".h5"),
+    output:
+        f"{OUT}/ledger/{{dataset}}.tsv",
+    params:
+        settings=lambda w: PLAN.ledger(w.dataset),
+        out=OUT,
+    log:
+        f"{OUT}/logs/ledger/{{dataset}}.jsonl",
+    benchmark:
+        f"{OUT}/benchmarks/ledger/{{dataset}}.tsv"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    shell:
+        "python -m pipeline ledger --dataset {wildcards.dataset} --settings {params.settings:q} "
+        "--output-dir {params.out:q} -o {output:q} --log {log:q}"
+
+
+# Written last: a data set that has its index is whole.
+rule shard_index:
+    input:
+        shards=lambda w: PLAN.per_shard("shards", w.dataset, ".h5"),
+        ledger=f"{OUT}/ledger/{{dataset}}.tsv",
+    output:
+        f"{OUT}/shards/{{dataset}}/index.json",
+    log:
+        f"{OUT}/logs/shard_index/{{dataset}}.jsonl",
+    benchmark:
+        f"{OUT}/benchmarks/shard_index/{{dataset}}.tsv"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    shell:
+        "python -m pipeline shards index {input.shards:q} -o {output:q} --log {log:q}"

@@ -1,0 +1,52 @@
+# For eyes: contact sheets, the check of the axes, the page.
+
+
+rule sheet:
+    input:
+        index=f"{OUT}/shards/{{dataset}}/index.json",
+    output:
+        report(
+            f"{OUT}/samples/{{dataset}}/sheet.png",
+            caption="../../report/captions/sheet.rst",
+            category="Contact sheets",
+            labels={"data set": "{dataset}"},
+        ),
+    params:
+        folder=lambda w: f"{OUT}/samples/{w.dataset}",
+        shapes=PLAN.config.report.shapes,
+        code=PLAN.code("sheet"),
+    log:
+        f"{OUT}/logs/sheet/{{dataset}}.jsonl",
+    benchmark:
+        f"{OUT}/benchmarks/sheet/{{dataset}}.tsv"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    shell:
+        "python -m render sheet --shards-index {input.index:q} --shapes {params.shapes} "
+        "-o {params.folder:q} --log {log:q}"
+
+
+rule report:
+    input:
+        sheets=expand(f"{OUT}/samples/{{dataset}}/sheet.png", dataset=PLAN.datasets),
+        indexes=expand(f"{OUT}/shards/{{dataset}}/index.json", dataset=PLAN.datasets),
+        ledgers=expand(f"{OUT}/ledger/{{dataset}}.tsv", dataset=PLAN.datasets),
+        results=expand(f"{OUT}/runs/{{experiment}}/results.json", experiment=PLAN.experiments),
+    output:
+        report(f"{OUT}/report.html", caption="../../report/captions/page.rst", category="Results"),
+    params:
+        settings=PLAN.section("report"),
+        out=OUT,
+        code=PLAN.code("report"),
+    log:
+        f"{OUT}/logs/report.jsonl",
+    benchmark:
+        f"{OUT}/benchmarks/report.tsv"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    shell:
+        "python -m report page --settings {params.settings:q} --output-dir {params.out:q} -o {output:q} --log {log:q}"

@@ -1,0 +1,46 @@
+# One training run an experiment, and its measured results.
+
+
+rule train:
+    input:
+        lambda w: PLAN.shard_indexes(w.experiment),
+    output:
+        f"{OUT}/runs/{{experiment}}/train.json",
+    params:
+        settings=lambda w: PLAN.experiment(w.experiment),
+        run=lambda w: f"{OUT}/runs/{w.experiment}",
+        code=PLAN.code("train"),
+    log:
+        f"{OUT}/logs/train/{{experiment}}.jsonl",
+    benchmark:
+        f"{OUT}/benchmarks/train/{{experiment}}.tsv"
+    threads: 8
+    resources:
+        mem_mb=lambda w, attempt: 16000 * attempt,
+        runtime=720,
+    shell:
+        "python -m training train --name {wildcards.experiment} --seed {SEED} --settings {params.settings:q} "
+        "--shards {input:q} --run {params.run:q} --log {log:q}"
+
+
+rule evaluate:
+    input:
+        run=f"{OUT}/runs/{{experiment}}/train.json",
+        shards=lambda w: PLAN.shard_indexes(w.experiment),
+    output:
+        f"{OUT}/runs/{{experiment}}/results.json",
+        f"{OUT}/runs/{{experiment}}/predictions.npz",
+        f"{OUT}/runs/{{experiment}}/samples.npz",
+    params:
+        run=lambda w: f"{OUT}/runs/{w.experiment}",
+        code=PLAN.code("evaluate"),
+    log:
+        f"{OUT}/logs/evaluate/{{experiment}}.jsonl",
+    benchmark:
+        f"{OUT}/benchmarks/evaluate/{{experiment}}.tsv"
+    threads: 8
+    resources:
+        mem_mb=lambda w, attempt: 16000 * attempt,
+        runtime=240,
+    shell:
+        "python -m training evaluate --run {params.run:q} --shards {input.shards:q} -o {output[0]:q} --log {log:q}"

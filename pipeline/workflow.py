@@ -1,0 +1,122 @@
+"""The plan behind the Snakefile: which files there are, and what each stage may depend on.
+
+A stage's settings travel to it as JSON on its command line and reach Snakemake as a param,
+so a job depends on exactly the values it can see: a changed render setting re-renders, a
+changed voxel setting re-voxelizes and re-packs, and nothing else moves.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from pipeline import config as configuration
+from pipeline.config import Config
+from pipeline.provenance import code_digest
+from pipeline.settings.base import Strict
+from pipeline.settings.datasets import Dataset, PrepareSettings, Procedural
+
+# The module whose import closure is the code of a stage; a code edit re-runs what it can reach.
+# Fetching is left out on purpose: an edited downloader must not download 39 GB again.
+STAGE_MODULES = {
+    "generate": ("pipeline.sources.procedural",),
+    "rooms": ("pipeline.sources.procedural.rooms",),
+    "index": ("pipeline.index",),
+    "prepare": ("pipeline.prepare",),
+    "voxelize": ("voxelize.shard",),
+    "backgrounds": ("render.backgrounds",),
+    "render": ("render.shard",),
+    "pack": ("render.pack",),
+    "sheet": ("render.sheet",),
+    "audit": ("render.audit",),
+    "train": ("training.loop",),
+    "evaluate": ("training.evaluate",),
+    "report": ("report.page",),
+}
+
+# What `index` does not look at: changing these must not list the shapes again.
+_NOT_INDEXED = {"mirrors", "path", "up_axis", "yaw_deg", "max_rejected_percent"}
+_FETCHED = {"source", "mirrors", "path", "procedural", "categories"}
+
+
+class Plan:
+    """Everything the rules ask for, from one checked configuration."""
+
+    def __init__(self, values: dict[str, Any], where: str = "config.yaml"):
+        self.config: Config = configuration.check(values, where)
+        self.out = self.config.output.rstrip("/")
+        self.datasets = sorted(self.config.datasets)
+        self.experiments = sorted(self.config.experiments)
+
+    # ---- what there is -------------------------------------------------------------------
+
+    def shards(self, dataset: str) -> list[str]:
+        """Names of a data set's shards: ``["000", "001", ...]``; known before anything is fetched."""
+        return [f"{number:03d}" for number in range(self.dataset(dataset).shards)]
+
+    def per_shard(self, stage: str, dataset: str, suffix: str) -> list[str]:
+        """The files of one stage, one a shard."""
+        return [f"{self.out}/{stage}/{dataset}/{shard}{suffix}" for shard in self.shards(dataset)]
+
+    def dataset(self, name: str) -> Dataset:
+        return self.config.datasets[name]
+
+    def datasets_from(self, kind: str) -> list[str]:
+        """Names of the data sets that are ``generated``, read from a ``folder``, or ``archives``."""
+        kinds = {"procedural": "generated", "folder": "folder"}
+        return [name for name in self.datasets if kinds.get(self.dataset(name).source, "archives") == kind]
+
+    def shard_indexes(self, experiment: str) -> list[str]:
+        """The shard indexes that an experiment reads."""
+        names = self.config.experiments[experiment].datasets
+        return [f"{self.out}/shards/{name}/index.json" for name in names]
+
+    # ---- what each stage may depend on ---------------------------------------------------
+
+    def fetch(self, dataset: str) -> str:
+        return _some(self.dataset(dataset), _FETCHED)
+
+    def index(self, dataset: str) -> str:
+        settings = self.dataset(dataset)
+        return _some(settings, set(type(settings).model_fields) - _NOT_INDEXED)
+
+    def generate(self, dataset: str) -> str:
+        return _json(self.dataset(dataset).procedural or Procedural())
+
+    def prepare(self, dataset: str) -> str:
+        return _json(PrepareSettings.of(self.dataset(dataset), self.config.render))
+
+    def ledger(self, dataset: str) -> str:
+        return _some(self.dataset(dataset), {"source", "path", "max_rejected_percent"})
+
+    def section(self, name: str) -> str:
+        """JSON of a whole section: ``voxels``, ``render``, ``shards``, ``backgrounds``, ``report``."""
+        return _json(getattr(self.config, name))
+
+    def experiment(self, name: str) -> str:
+        return _json(self.config.experiments[name])
+
+    def code(self, stage: str) -> str:
+        """Digest of the code behind a stage."""
+        return code_digest(*STAGE_MODULES[stage])
+
+
+def _json(settings: Strict) -> str:
+    # Only what differs from the defaults travels; a new key with a default re-runs nothing.
+    return json.dumps(settings.model_dump(mode="json", exclude_defaults=True), sort_keys=True)
+
+
+def _some(settings: Strict, keys: set[str]) -> str:
+    return json.dumps(settings.model_dump(mode="json", exclude_defaults=True, include=keys), sort_keys=True)
+
+
+def folder_identity(path: str) -> str:
+    """Digest of the names, sizes and times in a folder of pictures, so that a changed folder rebuilds its bank."""
+    import hashlib
+
+    digest = hashlib.sha256()
+    for file in sorted(Path(path).rglob("*")):
+        if file.is_file():
+            digest.update(f"{file.relative_to(path)}\0{file.stat().st_size}\0".encode())
+    return digest.hexdigest()[:12]
