@@ -2,8 +2,6 @@
 #
 #   config.yaml            what to build (checked before any job; --configfile presets/X.yaml for others)
 #   pipeline/rules/*.smk   data -> train -> report; common.smk holds the plan and no rules
-import os
-
 from snakemake.utils import min_version
 
 min_version("9.0")

@@ -2,6 +2,9 @@
 #
 # Every rule runs `python -m <stage> ...` with its settings as JSON, so that a job depends on
 # the values it is given and on nothing else.
+import os
+import shlex
+import shutil
 import sys
 
 sys.path.insert(0, str(workflow.basedir))  # the stages live beside the Snakefile
@@ -27,10 +30,15 @@ SEED = PLAN.config.seed
 ARCHIVED = PLAN.datasets_from("generated") + PLAN.datasets_from("archives")
 BACKGROUNDS = PLAN.config.backgrounds
 
-# Stages use processes and shards for parallelism: one thread each in the numeric libraries.
+# Stages use processes and shards for parallelism: one thread each in the numeric libraries
+# (the trainer sets its own number).  `python` must be the one that runs Snakemake.
+_bin = os.path.dirname(sys.executable)
+_same = os.path.dirname(shutil.which("python") or "") == _bin
 shell.prefix(
-    f"set -euo pipefail; export PYTHONPATH={str(workflow.basedir)!r}${{{{PYTHONPATH:+:$PYTHONPATH}}}} "
-    "OMP_NUM_THREADS={threads} OPENBLAS_NUM_THREADS={threads} MKL_NUM_THREADS={threads}; "
+    "set -euo pipefail; "
+    + ("" if _same else f"export PATH={shlex.quote(_bin)}:$PATH; ")
+    + f"export PYTHONPATH={shlex.quote(str(workflow.basedir))}; "
+    + "export OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1; "
 )
 
 

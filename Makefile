@@ -1,0 +1,60 @@
+# `make demo` and `make test` do their own set-up; `make help` lists the rest.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+CORES ?= $(shell nproc 2>/dev/null || echo 2)
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-dev demo test test-slow check format bench dag lock envs clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+# A stamp newer than the lock file means that the environment is what the lock says.
+$(VENV)/.run: envs/run.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "error: Python 3.11 or newer is needed; $(PYTHON) is $$($(PYTHON) -V). Try: make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 1; }
+	@echo "setting up $(VENV) (a few minutes, once)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r envs/run.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.run envs/dev.lock
+	@echo "adding the tools that tests and benchmarks need"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r envs/dev.lock
+	@touch $@
+
+setup: $(VENV)/.run  ## make the virtual environment (.venv) from the lock file
+setup-dev: $(VENV)/.dev  ## the same plus test and benchmark tools
+
+demo: $(VENV)/.run  ## the whole product on generated furniture: results/report.html
+	@PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --cores $(CORES)
+	@echo "look at results/report.html and results/samples/*/sheet.png"
+
+test: $(VENV)/.dev  ## every test but the slow ones
+	@PATH="$(CURDIR)/$(BIN):$$PATH" python -m pytest
+
+test-slow: $(VENV)/.dev  ## the slow tests too
+	@PATH="$(CURDIR)/$(BIN):$$PATH" python -m pytest -m "slow or not slow"
+
+check: $(VENV)/.dev  ## linters and types
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/snakefmt --check Snakefile pipeline/rules && $(BIN)/mypy
+
+format: $(VENV)/.dev  ## rewrite the code in house style
+	@$(BIN)/ruff check --fix . && $(BIN)/ruff format . && $(BIN)/snakefmt Snakefile pipeline/rules
+
+bench: $(VENV)/.dev  ## each stage beside its peers; writes the tables in docs/
+	@PATH="$(CURDIR)/$(BIN):$$PATH" sh -c 'for b in voxelizer renderer loader; do python -m benchmarks.$$b || exit 1; done'
+
+dag: $(VENV)/.run  ## draw the rule graph (Graphviz' dot language) to docs/rulegraph.dot
+	@PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --rulegraph 2>/dev/null > docs/rulegraph.dot && echo "wrote docs/rulegraph.dot"
+
+lock:  ## resolve envs/*.in again into the lock files (needs uv)
+	uv pip compile -q envs/run.in --override envs/overrides.txt --generate-hashes --no-emit-index-url --python-version 3.11 -o envs/run.lock
+	cd envs && uv pip compile -q dev.in --override overrides.txt --generate-hashes --no-emit-index-url --python-version 3.11 -o dev.lock
+	$(MAKE) envs
+
+envs: $(VENV)/.run  ## write envs/*.yaml (conda) from the lock file
+	@$(BIN)/python -m pipeline envs
+
+clean:  ## remove what was made (results/), keep the environment
+	rm -rf results .snakemake

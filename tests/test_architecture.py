@@ -1,0 +1,93 @@
+"""The dependency direction of the house, held by reading the code."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from pathlib import Path
+
+import pytest
+
+from pipeline.provenance import code_digest, imports_of
+
+ROOT = Path(__file__).resolve().parent.parent
+STAGES = ("voxelize", "render", "training", "report")
+TOP_LEVEL = {"Snakefile", "pipeline", "render", "voxelize", "training", "config.yaml", "envs", "tests", "README.md"}
+# A library and the only places that may import it.
+RESERVED = {
+    "torch": ("training/",),
+    "pyrender": ("render/backend_pyrender.py",),
+    "h5py": ("pipeline/shards",),
+    "open3d": ("voxelize/", "benchmarks/"),
+    "snakemake": (),
+}
+
+
+def modules() -> list[Path]:
+    return sorted(p for package in ("pipeline", *STAGES) for p in (ROOT / package).rglob("*.py"))
+
+
+def dotted(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def libraries(path: Path) -> set[str]:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    found = {a.name.split(".")[0] for n in ast.walk(tree) if isinstance(n, ast.Import) for a in n.names}
+    return found | {(n.module or "").split(".")[0] for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) if not n.level}
+
+
+def test_the_top_level_is_what_the_user_fixed() -> None:
+    assert {name for name in TOP_LEVEL if not (ROOT / name).exists()} == set()
+
+
+@pytest.mark.parametrize("path", modules(), ids=dotted)
+def test_stages_share_files_never_code(path: Path) -> None:
+    own = path.relative_to(ROOT).parts[0]
+    forbidden = set(STAGES) - {own}  # for pipeline/ that is every stage
+    wrong = {name for name in imports_of(path, dotted(path)) if name.split(".")[0] in forbidden}
+    assert wrong == set(), f"{path.name} imports another stage: pass a file instead, or move the code to pipeline/"
+
+
+@pytest.mark.parametrize("path", modules(), ids=dotted)
+def test_heavy_libraries_have_one_room(path: Path) -> None:
+    place = path.relative_to(ROOT).as_posix()
+    wrong = {lib for lib, rooms in RESERVED.items() if lib in libraries(path) and not place.startswith(rooms or "-")}
+    assert wrong == set()
+
+
+def test_files_stay_readable() -> None:
+    long = {p.name: n for p in modules() if (n := len(p.read_text(encoding="utf-8").splitlines())) > 450}
+    assert long == {}, "split these files by what they are about"
+
+
+def test_pipeline_starts_without_heavy_libraries() -> None:
+    """Snakemake parses the plan in every cluster job, so it must load in a moment."""
+    import subprocess
+
+    code = "import pipeline.workflow, sys; print(*sorted(sys.modules))"
+    loaded = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
+    assert {"torch", "h5py", "trimesh", "numba", "scipy", "PIL"} & set(loaded) == set()
+
+
+def test_code_digest_sees_code_and_not_comments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from pipeline import provenance
+
+    package = tmp_path / "pipeline"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "a.py").write_text("from pipeline import b\n\ndef f():\n    return b.g()\n")
+
+    def digest(text: str) -> str:
+        (package / "b.py").write_text(text)
+        provenance._imports.cache_clear()
+        provenance._tree_digest.cache_clear()
+        return code_digest("pipeline.a")
+
+    monkeypatch.setattr(provenance, "ROOT", tmp_path)
+    plain = digest("def g():\n    return 1\n")
+    assert digest('def g():\n    """Say one."""\n    # why\n    return  1\n') == plain
+    assert digest("def g():\n    return 2\n") != plain
+    provenance._imports.cache_clear()
+    provenance._tree_digest.cache_clear()
