@@ -54,7 +54,7 @@ lock:  ## resolve envs/*.in again into the lock files (needs uv)
 	$(MAKE) envs
 
 envs: $(VENV)/.run  ## write envs/*.yaml (conda) from the lock file
-	@$(BIN)/python -m pipeline envs
+	@$(BIN)/python envs/generate.py
 
 clean:  ## remove what was made (results/), keep the environment
 	rm -rf results .snakemake

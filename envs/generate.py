@@ -1,0 +1,54 @@
+"""Write one conda environment file per heavy stage from run.lock; ``--check`` only compares.
+
+    python envs/generate.py [--check]
+
+The pins come from the lock file, so an environment built by conda holds the same versions
+as `make setup`.  A test runs ``--check``: edit run.in, not the YAML files.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+FOLDER = Path(__file__).resolve().parent
+TORCH = "torch==2.13.0"
+BASE = ["h5py", "numpy", "pillow", "psutil", "pydantic", "pyyaml", "tqdm"]
+STAGES = {
+    "data": [*BASE, "requests", "scipy", "networkx", "trimesh"],
+    "voxelize": [*BASE, "numba", "trimesh", "networkx", "scipy"],
+    "render": [*BASE, "numba", "pyopengl", "pyrender", "trimesh", "networkx", "scipy"],
+    "train": [*BASE, "matplotlib", "safetensors", "scikit-learn", "scipy", "tensorboard", "jinja2"],
+}
+
+
+def pins() -> dict[str, str]:
+    """Name -> version of everything in run.lock."""
+    return dict(re.findall(r"^([a-z0-9._-]+)==(\S+) ", (FOLDER / "run.lock").read_text(encoding="utf-8"), re.MULTILINE))
+
+
+def environment(stage: str, names: list[str], versions: dict[str, str]) -> str:
+    """The YAML text of one stage's environment."""
+    packages = [f"{name}=={versions[name]}" for name in sorted(names)] + ([TORCH] if stage == "train" else [])
+    lines = [f"# Generated from run.lock by envs/generate.py; edit run.in and run `make lock`.\nname: shapes-{stage}"]
+    lines += ["channels: [conda-forge]", "dependencies:", "  - python=3.11", "  - pip", "  - pip:"]
+    return "\n".join([*lines, *(f"      - {package}" for package in packages)]) + "\n"
+
+
+def main(arguments: list[str]) -> int:
+    versions, stale = pins(), []
+    for stage, names in STAGES.items():
+        path, text = FOLDER / f"{stage}.yaml", environment(stage, names, versions)
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
+            stale.append(path.name)
+            if "--check" not in arguments:
+                path.write_text(text, encoding="utf-8")
+    if stale and "--check" in arguments:
+        print(f"error: {', '.join(stale)} differ from run.lock; run `make envs`", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

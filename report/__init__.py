@@ -1,0 +1,1 @@
+"""The page that a person opens to see data, training and results."""
