@@ -3,9 +3,11 @@
     {"format": ..., "dataset": "demo", "kind": "composite", "views": 12, "size_px": 64, "resolution": 32,
      "categories": ["bed", "chair"], "counts": {"train": 90, "val": 8, "test": 22},
      "attributes": {what all shards have in common}, "digest": sha256 over the shards' own,
-     "shards": [{"file": "000.h5", "count": 64, "counts": {...}, "bytes": 123, "sha256": "..."}]}
+     "shards": [{"file": "000.h5", "count": 64, "counts": {...}, "bytes": 123,
+                 "fingerprint": over its checksums, "sha256": of the whole file}]}
 
-A label is the position of the category in `categories`.
+A label is the position of the category in `categories`.  The fingerprint is checked whenever a
+shard is opened through its index, so swapped or stale files are found without reading them whole.
 """
 
 from __future__ import annotations
@@ -29,13 +31,17 @@ def make_index(paths: Sequence[Path], folder: Path) -> dict[str, Any]:
     """Describe the shards at `paths`, which lie in or below `folder`; refuses shards that do not fit together."""
     if not paths:
         raise UserError("no shards to index", do="name at least one shards/<data set>/<number>.h5")
-    entries, heads, categories, datasets = [], [], set(), set()
+    entries: list[dict[str, Any]] = []
+    heads: list[dict[str, Any]] = []
+    categories: set[str] = set()
+    datasets: set[str] = set()
     for path in sorted(paths):
         with Shard(path) as shard:
             heads.append({name: getattr(shard, name) for name in _SHARED} | {"attributes": shard.attributes})
             categories |= {record.category for record in shard.records}
             datasets |= {record.shape_id.split("/")[0] for record in shard.records}
-            counts = {"count": len(shard), "counts": by_split(shard.records), "rejects": len(shard.rejects)}
+            counts = {"count": len(shard), "counts": by_split(shard.records), "rejects": len(shard.rejects),
+                      "fingerprint": shard.fingerprint()}
         entries.append({"file": _relative(path, folder), **counts, "bytes": path.stat().st_size,
                         "sha256": file_sha256(path)})
         _require_same(heads[0], heads[-1], path)
@@ -74,6 +80,18 @@ def read_index(path: str | Path) -> dict[str, Any]:
         raise UserError("not an index of shards", where=str(path), got=str(found), wanted=INDEX_FORMAT,
                         do="give a shards/<data set>/index.json")
     return index
+
+
+def open_indexed(index_path: Path, entry: dict[str, Any]) -> Shard:
+    """Open one shard of an index and check that it is the file that was indexed."""
+    shard = Shard(index_path.parent / entry["file"])
+    found = shard.fingerprint()
+    if found != entry["fingerprint"]:
+        shard.close()
+        raise UserError("a shard is not the one that was indexed", where=str(shard.path),
+                        got=f"fingerprint {found}", wanted=f"{entry['fingerprint']} as in {index_path}",
+                        do="delete the index and run the same command again")
+    return shard
 
 
 def file_sha256(path: Path) -> str:

@@ -6,6 +6,7 @@ that names the file, the dataset and the object.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import operator
 import zlib
@@ -17,6 +18,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from pipeline.bank import Bank, background, composite
 from pipeline.errors import UserError
 from pipeline.manifest import Record, Rejection
 from pipeline.shards_schema import (
@@ -95,6 +97,10 @@ class Rows:
         except H5_ERRORS as error:
             raise damaged(self._shard.place(self.name, row, view), str(error)) from error
         return bytes(data)
+
+    def place(self, row: int, view: int | None = None) -> str:
+        """``file: dataset: object: view``, for errors."""
+        return self._shard.place(self.name, row, view)
 
     def _read(self, index: Any) -> Any:
         try:
@@ -216,9 +222,28 @@ class Shard:
     def __contains__(self, name: str) -> bool:
         return name in self.fields
 
-    def images(self, row: int) -> Array:
-        """(V, S, S, 3) the finished pictures of one shape."""
-        return self.array("images")[row]
+    def fingerprint(self) -> str:
+        """Short name of the content: a hash of the header and of every checksum, without reading the data."""
+        digest = hashlib.sha256(str(header_crc(self._header())).encode())
+        for name in sorted([*self.fields, *TEXT_FIELDS, "reject"]):
+            digest.update(name.encode() + self.checksums(name).tobytes())
+        return digest.hexdigest()[:32]
+
+    def images(self, row: int, bank: Bank | None = None) -> Array:
+        """(V, S, S, 3) the finished pictures of one shape; `layers` need the bank they were made with."""
+        if self.kind == "composite":
+            return self.array("images")[row]
+        rgba, space = self.array("rgba")[row], self.compositing
+        ids, crops = self.array("background_id")[row], self.array("background_crop")[row]
+        return np.stack([
+            composite(view, background(bank, int(number), crop, self.size_px), space)
+            for view, number, crop in zip(rgba, ids, crops, strict=True)
+        ])
+
+    @property
+    def compositing(self) -> str:
+        """Space in which soft edges were blended: "srgb" or "linear"."""
+        return str(self.attributes.get("compositing", "srgb"))
 
     def verify(self, level: Level = "full") -> int:
         """Check this shard; returns the bytes that were compared, raises a `UserError` for damage."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-
 if TYPE_CHECKING:
     from pipeline.shards_read import Shard
 
