@@ -7,6 +7,7 @@ changed voxel setting re-voxelizes and re-packs, and nothing else moves.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -72,6 +73,22 @@ class Plan:
         names = self.config.experiments[experiment].datasets
         return [f"{self.out}/shards/{name}/index.json" for name in names]
 
+    # ---- backgrounds ---------------------------------------------------------------------
+
+    def background_input(self) -> list[str]:
+        """What the bank is made of, if a rule makes it: generated rooms or a fetched archive."""
+        made = {"procedural": [f"{self.out}/mirror/backgrounds"], "folder": []}
+        return made.get(self.config.backgrounds.source, [f"{self.out}/archives/backgrounds.json"])
+
+    def background_source(self, made: Any) -> str:
+        """The folder or fetch record that the bank is read from."""
+        return str(made[0]) if made else str(self.config.backgrounds.path)
+
+    def background_contents(self) -> str:
+        """Identity of a user's own folder of pictures; the other sources are files of the DAG."""
+        settings = self.config.backgrounds
+        return folder_identity(settings.path) if settings.source == "folder" and settings.path else ""
+
     # ---- what each stage may depend on ---------------------------------------------------
 
     def fetch(self, dataset: str) -> str:
@@ -95,7 +112,11 @@ class Plan:
         return _json(getattr(self.config, name))
 
     def experiment(self, name: str) -> str:
-        return _json(self.config.experiments[name])
+        """JSON of one experiment: its preset, and what it changes of that preset."""
+        settings = self.config.experiments[name]
+        preset = type(settings)(datasets=settings.datasets, preset=settings.preset).model_dump(mode="json")
+        changed = {key: value for key, value in settings.model_dump(mode="json").items() if value != preset[key]}
+        return json.dumps({"datasets": settings.datasets, "preset": settings.preset, **changed}, sort_keys=True)
 
     def code(self, stage: str) -> str:
         """Digest of the code behind a stage."""
@@ -112,9 +133,7 @@ def _some(settings: Strict, keys: set[str]) -> str:
 
 
 def folder_identity(path: str) -> str:
-    """Digest of the names, sizes and times in a folder of pictures, so that a changed folder rebuilds its bank."""
-    import hashlib
-
+    """Digest of the names and sizes in a folder of pictures: a changed folder rebuilds its bank."""
     digest = hashlib.sha256()
     for file in sorted(Path(path).rglob("*")):
         if file.is_file():
