@@ -2,21 +2,141 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import pydantic
 
 from pipeline.settings.base import Strict
+from pipeline.settings.training_presets import PRESETS
+
+Preset = Literal[
+    "demo", "paper-3dvaegan", "paper-3dgan", "mv-3dvaegan-max", "mv-3dvaegan-mean", "sn-hinge",
+    "three-projections", "small", "resnet-encoder", "lsgan", "wgan-gp",
+]  # fmt: skip
 
 
 class Experiment(Strict):
-    """One training run. Owned by training/, which documents what each value does."""
+    """One training run; every key may be left out, the preset fills it."""
 
     datasets: tuple[str, ...]
     """Data sets to train on, by their names above."""
-    preset: Literal["demo", "paper-3dvaegan"] = "demo"
+    preset: Preset = "demo"
     """`demo` is balanced for 32^3; `paper-3dvaegan` keeps the paper's weights and collapses at 32^3."""
     seed: int = 1
     """Seed of initial weights, sampling and noise."""
     categories: tuple[str, ...] | None = None
     """Categories to train on; null takes all."""
+
+    # How long, on what.
+    samples: int = pydantic.Field(default=64_000, ge=1)
+    """Length of the training in samples seen (views drawn), never in time; 1,000 shapes want about 60,000."""
+    batch: int = pydantic.Field(default=16, ge=2, le=4096)
+    """Samples in a batch; small batches learn faster per sample on a CPU, 64-128 fill a GPU."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """`auto` takes the GPU where there is one."""
+    threads: int = pydantic.Field(default=2, ge=1, le=256)
+    """CPU threads of the arithmetic; part of the result's last bits, so fixed here and not by the machine."""
+    views_per_shape: int = pydantic.Field(default=1, ge=1, le=64)
+    """Views encoded together into one code; 1 is the single-view network of the paper."""
+    pooling: Literal["max", "mean"] = "max"
+    """How the codes of several views become one."""
+    mirror: bool = True
+    """Show half of the samples mirrored left to right, picture and voxels together."""
+
+    # Networks.
+    encoder: Literal["none", "paper", "strided", "resnet"] = "strided"
+    """`none` trains the plain 3D-GAN; `paper` has kernels 11, 5, 5, 5, 8; `strided` is a light one for 64 px."""
+    encoder_input: Literal["picture", "projections"] = "picture"
+    """`projections` shows the encoder the three axis projections of the voxels: an upper bound, not a task."""
+    encoder_width: float = pydantic.Field(default=0.25, gt=0, le=8)
+    """Multiplies the encoder's channels (64, 128, 256, 512, ...)."""
+    networks: Literal["paper", "small"] = "paper"
+    """Generator and discriminator: `paper` with kernel 4, `small` with kernels 2 and 3."""
+    width: float = pydantic.Field(default=0.25, gt=0, le=8)
+    """Multiplies their channels; 1 is 512, 256, 128, 64, 1 at 64^3 and half of it at 32^3."""
+    latent: int = pydantic.Field(default=200, ge=1, le=4096)
+    """Numbers in the code z; 200 in the paper."""
+    prior: Literal["normal", "narrow", "uniform"] = "normal"
+    """p(z): N(0, 1); `narrow` is N(0, 0.33); `uniform` is U(0, 1), the paper's for the plain 3D-GAN."""
+    occupancy_bias: bool = True
+    """Start the generator's output at the mean occupancy instead of at one half."""
+    spectral_norm: bool = True
+    """Divide each weight of the discriminator by its largest singular value."""
+    discriminator_norm: bool = False
+    """Batch norm in the discriminator, as in the paper; not with `wgan-gp`."""
+    leak: float = pydantic.Field(default=0.2, ge=0, lt=1)
+    """Slope of the discriminator's leaky ReLU below zero."""
+
+    # Losses: weights act on sums over a sample's voxels or codes, averaged over the batch.
+    reconstruction: Literal["bce", "l2", "dice"] = "bce"
+    """Cross-entropy, squared error (the paper's) or 1 - Dice."""
+    reconstruction_weight: float = pydantic.Field(default=1.0, ge=0)
+    """1e-4 in the paper at 64^3, with `l2`."""
+    kl_weight: float = pydantic.Field(default=0.5, ge=0)
+    """5 in the paper, which empties the code at 32^3; raise it for better samples, lower for reconstructions."""
+    adversarial: Literal["bce", "hinge", "lsgan", "wgan-gp"] = "hinge"
+    """The game between generator and discriminator."""
+    adversarial_weight: float = pydantic.Field(default=20.0, ge=0)
+    """Weight of that game in the generator's loss; 0 trains a plain VAE."""
+    adversarial_every: int = pydantic.Field(default=4, ge=1, le=1000)
+    """Play it in every n-th step only; each step costs 2.7 times as much with it."""
+    discriminator_gate: float = pydantic.Field(default=1.0, gt=0, le=1)
+    """Update the discriminator only if its accuracy on the last batch was at most this; 0.8 in the paper."""
+    soft_labels: bool = False
+    """With `bce`: draw labels from 0.7-1.2 (cut at 1) for real and 0-0.3 for generated."""
+    gradient_penalty: float = pydantic.Field(default=10.0, ge=0)
+    """Weight of the penalty of `wgan-gp`."""
+
+    # Optimisation.
+    learning_rate_encoder: float = pydantic.Field(default=3e-3, gt=0)
+    """Adam's learning rate for the encoder."""
+    learning_rate_generator: float = pydantic.Field(default=1e-3, gt=0)
+    """For the generator; 0.0025 in the paper."""
+    learning_rate_discriminator: float = pydantic.Field(default=2e-4, gt=0)
+    """For the discriminator; 1e-5 in the paper."""
+    beta1: float = pydantic.Field(default=0.5, ge=0, lt=1)
+    """Adam's first decay."""
+    beta2: float = pydantic.Field(default=0.999, ge=0, lt=1)
+    """Adam's second decay."""
+    schedule: Literal["constant", "cosine"] = "cosine"
+    """`cosine` lowers the learning rates to zero after `constant_share` of the samples."""
+    constant_share: float = pydantic.Field(default=0.3, ge=0, le=1)
+    """Share of the training before the learning rates fall."""
+    clip_norm: float = pydantic.Field(default=0.0, ge=0)
+    """Scale gradients down to this norm, each network by itself; 0 leaves them."""
+    ema: float = pydantic.Field(default=0.98, ge=0, lt=1)
+    """Moving average of E's and G's weights per step, used by evaluation and samples; 0 uses the last weights."""
+
+    # Looking and saving, by the same clock: samples seen.
+    validate_every: int = pydantic.Field(default=8_000, ge=1)
+    """Measure IoU on validation shapes and look for collapse this often."""
+    validation_shapes: int = pydantic.Field(default=128, ge=1)
+    """At most this many validation shapes, chosen by hash, two views each."""
+    checkpoint_every: int = pydantic.Field(default=8_000, ge=1)
+    """Save everything that resuming needs this often."""
+    keep_checkpoints: int = pydantic.Field(default=2, ge=1, le=1000)
+    """Latest checkpoints kept, beside the best one."""
+    log_every: int = pydantic.Field(default=800, ge=1)
+    """Write the mean losses to metrics.jsonl this often."""
+    tensorboard: bool = False
+    """Also write scalars and sample pictures for TensorBoard."""
+
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _fill_from_preset(cls, values: Any) -> Any:
+        preset = values.get("preset", "demo") if isinstance(values, dict) else None
+        return {**PRESETS[preset], **values} if isinstance(preset, str) and preset in PRESETS else values
+
+    @pydantic.model_validator(mode="after")
+    def _consistent(self) -> Experiment:
+        if not self.datasets:
+            raise ValueError("`datasets` is empty; name at least one data set to train on")
+        if self.encoder == "none" and self.adversarial_weight == 0:
+            raise ValueError("encoder 'none' with adversarial_weight 0 has nothing to learn from")
+        if self.encoder == "none" and self.reconstruction_weight > 0:
+            raise ValueError("encoder 'none' cannot reconstruct; set reconstruction_weight to 0")
+        if self.encoder_input == "projections" and self.views_per_shape > 1:
+            raise ValueError("encoder_input 'projections' sees the shape itself; set views_per_shape to 1")
+        if self.adversarial == "wgan-gp" and self.discriminator_norm:
+            raise ValueError("'wgan-gp' penalises each sample's own gradient; set discriminator_norm to false")
+        return self

@@ -1,0 +1,60 @@
+"""Named presets: what an experiment gets for the keys that its entry leaves out.
+
+The class defaults of `Experiment` are the preset `demo`; each entry below lists only what
+differs from it.  An entry's own keys always win.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+# Wu et al. 2016 (arXiv 1610.07584), sections 3.1-3.3: networks at full width, no convolution
+# bias, batch norm, one adversarial step each batch, D only while its accuracy is at most 80 %.
+_PAPER: dict[str, Any] = {
+    "encoder": "paper",
+    "encoder_width": 1.0,
+    "width": 1.0,
+    "latent": 200,
+    "occupancy_bias": False,
+    "spectral_norm": False,
+    "discriminator_norm": True,
+    "adversarial": "bce",
+    "adversarial_weight": 1.0,
+    "adversarial_every": 1,
+    "discriminator_gate": 0.8,
+    "reconstruction": "l2",
+    "reconstruction_weight": 1e-4,
+    "kl_weight": 5.0,
+    "batch": 100,
+    "beta1": 0.5,
+    "beta2": 0.999,
+    "learning_rate_encoder": 1e-3,
+    "learning_rate_generator": 2.5e-3,
+    "learning_rate_discriminator": 1e-5,
+    "schedule": "constant",
+    "ema": 0.0,
+    "mirror": False,
+}
+
+PRESETS: dict[str, dict[str, Any]] = {
+    # Balanced at 32^3 for two CPU cores: see docs/training.md for the curve it was tuned on.
+    "demo": {},
+    # Faithful.  At 32^3 the KL weight makes the posterior collapse within a few hundred steps;
+    # the collapse alarm says so while it trains.
+    "paper-3dvaegan": _PAPER,
+    # Section 3.2: no encoder, z i.i.d. uniform in [0, 1].
+    "paper-3dgan": {**_PAPER, "encoder": "none", "prior": "uniform", "reconstruction_weight": 0.0, "kl_weight": 0.0},
+    # Several views a shape, each encoded and sampled, then pooled into one z.
+    "mv-3dvaegan-max": {"views_per_shape": 4, "pooling": "max"},
+    "mv-3dvaegan-mean": {"views_per_shape": 4, "pooling": "mean"},
+    # Spectral normalisation (Miyato et al. 2018) and the hinge loss in every step.
+    "sn-hinge": {"adversarial_every": 1, "adversarial": "hinge", "spectral_norm": True},
+    # The encoder sees the three axis projections of the voxels instead of a picture.
+    "three-projections": {"encoder_input": "projections"},
+    # The re-implementations' small networks: kernel 2 upwards, kernel 3 without padding downwards.
+    "small": {"networks": "small"},
+    # A modern 2D backbone, for accuracy over fidelity to the paper.
+    "resnet-encoder": {"encoder": "resnet", "encoder_width": 0.5},
+    "lsgan": {"adversarial": "lsgan", "adversarial_weight": 5.0},
+    "wgan-gp": {"adversarial": "wgan-gp", "spectral_norm": False, "adversarial_weight": 2.0, "beta1": 0.0},
+}

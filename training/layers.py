@@ -1,0 +1,122 @@
+"""Layers that the networks share: batch norm for two sources, spectral norm, fast outer layers.
+
+Shape letters: B samples, C channels, n voxels a side.
+"""
+
+from __future__ import annotations
+
+from typing import cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class TwoSourceBatchNorm(nn.Module):
+    """Batch norm whose running statistics are kept apart for two sources of samples.
+
+    The generator sees codes of the encoder (source 0) and of the prior (source 1), the
+    discriminator real (0) and generated (1) shapes.  One mixed average fits neither.
+    """
+
+    running_mean: Tensor  # (2, C)
+    running_var: Tensor  # (2, C)
+
+    def __init__(self, channels: int, momentum: float = 0.1):
+        super().__init__()
+        self.momentum = momentum
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+        self.register_buffer("running_mean", torch.zeros(2, channels))
+        self.register_buffer("running_var", torch.ones(2, channels))
+
+    def forward(self, x: Tensor, source: int) -> Tensor:
+        """(B, C, ...) -> the same shape; in training mode the statistics of `source` move."""
+        return F.batch_norm(x, self.running_mean[source], self.running_var[source], self.weight, self.bias,
+                            self.training, self.momentum)
+
+
+class SpectralNorm(nn.Module):
+    """Divide a weight by its largest singular value (Miyato et al. 2018, algorithm 1).
+
+    One power iteration in each training-mode call; evaluation uses the stored vector.
+    """
+
+    left: Tensor  # (rows,)
+
+    def __init__(self, weight: Tensor):
+        super().__init__()
+        self.register_buffer("left", F.normalize(torch.ones(weight.shape[0]), dim=0))
+
+    def forward(self, weight: Tensor) -> Tensor:
+        matrix = weight.reshape(weight.shape[0], -1)
+        with torch.no_grad():
+            right = F.normalize(matrix.detach().t() @ self.left, dim=0)
+            product = matrix.detach() @ right
+            if self.training:
+                self.left.copy_(F.normalize(product, dim=0))
+            left = F.normalize(product, dim=0)
+        return weight / torch.dot(left, matrix @ right)
+
+
+class Convolution(nn.Module):
+    """3D convolution for the discriminator, with or without spectral norm.
+
+    The first layer of the paper (one channel, kernel 4, stride 2) is computed as a kernel-2
+    convolution over cells of 2 x 2 x 2 voxels: the same function, about twice as fast on a CPU.
+    """
+
+    def __init__(self, channels_in: int, channels_out: int, *, kernel: int, stride: int, padding: int, bias: bool,
+                 spectral: bool):
+        super().__init__()
+        self.kernel, self.stride, self.padding = kernel, stride, padding
+        self.weight = nn.Parameter(torch.empty(channels_out, channels_in, kernel, kernel, kernel))
+        self.bias = nn.Parameter(torch.zeros(channels_out)) if bias else None
+        self.spectral = SpectralNorm(self.weight) if spectral else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, n, n, n) -> (B, C', m, m, m)."""
+        weight = self.weight if self.spectral is None else cast(Tensor, self.spectral(self.weight))
+        if self.weight.shape[1] == 1 and (self.kernel, self.stride, self.padding) == (4, 2, 1):
+            return F.conv3d(_space_to_depth(x), _fold_kernel(weight), self.bias)
+        return F.conv3d(x, weight, self.bias, self.stride, self.padding)
+
+
+def _space_to_depth(x: Tensor) -> Tensor:
+    """(B, 1, 2n, ...) -> (B, 8, n + 1, ...), channels last: the padded grid in cells of 2 x 2 x 2."""
+    b, m = x.shape[0], x.shape[2] // 2 + 1
+    cells = F.pad(x, (1,) * 6).reshape(b, m, 2, m, 2, m, 2).permute(0, 1, 3, 5, 2, 4, 6)
+    return cells.reshape(b, m, m, m, 8).permute(0, 4, 1, 2, 3)
+
+
+def _fold_kernel(weight: Tensor) -> Tensor:
+    """(C', 1, 4, 4, 4) -> (C', 8, 2, 2, 2), the same kernel over those cells."""
+    c = weight.shape[0]
+    return weight.reshape(c, 2, 2, 2, 2, 2, 2).permute(0, 2, 4, 6, 1, 3, 5).reshape(c, 8, 2, 2, 2)
+
+
+class Doubling(nn.Module):
+    """Transposed convolution, kernel 4, stride 2, padding 1, to ONE channel, as eight small convolutions.
+
+    Each parity (x, y, z) of the output is a kernel-2 convolution of the input, so a kernel-2
+    convolution to 8 channels holds all of them: the same function and the same 64 C weights
+    as `ConvTranspose3d(C, 1, 4, 2, 1)`, without its slow one-channel path on a CPU.
+    """
+
+    def __init__(self, channels: int, *, bias: bool):
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(channels, 1, 4, 4, 4))
+        self.bias = nn.Parameter(torch.zeros(1)) if bias else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, n, n, n) -> (B, 1, 2n, 2n, 2n)."""
+        b, channels, n = x.shape[:3]
+        # Output 2i + p takes input i - 1 + p with tap 3 - p and input i + p with tap 1 - p.
+        taps = torch.tensor([[3, 1], [2, 0]], device=x.device)
+        w = self.weight[:, 0][:, taps][:, :, :, taps][:, :, :, :, :, taps]  # (C, px, ax, py, ay, pz, az)
+        w = w.permute(1, 3, 5, 0, 2, 4, 6).reshape(8, channels, 2, 2, 2)
+        y = F.conv3d(x, w, padding=1)  # (B, 8, n + 1, n + 1, n + 1)
+        parts = [y[:, 4 * i + 2 * j + k, i:n + i, j:n + j, k:n + k] for i in (0, 1) for j in (0, 1) for k in (0, 1)]
+        out = torch.stack(parts, dim=1).reshape(b, 2, 2, 2, n, n, n).permute(0, 4, 1, 5, 2, 6, 3)
+        out = out.reshape(b, 1, 2 * n, 2 * n, 2 * n)
+        return out if self.bias is None else out + self.bias
