@@ -1,0 +1,8 @@
+"""Generated furniture of the six IKEA classes, and room-like pictures to stand it in front of."""
+
+from __future__ import annotations
+
+from pipeline.sources.procedural.archive import generate
+from pipeline.sources.procedural.shapes import CATEGORIES, make_shape, parameters
+
+__all__ = ["CATEGORIES", "generate", "make_shape", "parameters"]

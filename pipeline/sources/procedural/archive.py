@@ -1,0 +1,197 @@
+"""Furniture as REAL archives: the layouts of ModelNet and ShapeNetCore v1, so one adapter reads both kinds.
+
+layout modelnet   ``ModelNetDemo.zip`` with ``ModelNetDemo/<category>/{train,test}/<category>_0001.off``:
+                  +Z up, inches, no colours; about a fifth in ``test``, chosen by hash.
+layout shapenet   ``<synset>.zip`` with ``<synset>/<id>/{model.obj, model.mtl, images/*}``: +Y up, -Z front,
+                  and beside them ``taxonomy.json`` and ``all.csv`` (the SHREC16 split file's columns).
+
+Planted on purpose, as real sets have them (`settings.nasty`); a number is the index of the shape within
+its category, and a plant is there only if the category is that long:
+
+    what                            modelnet             shapenet          fate
+    header glued to the counts      every 7th file       -                 readable
+    every face twice                table 1              table 1           readable
+    every second face turned round  sofa 1               sofa 1            readable
+    texture files missing           -                    chair 1           readable, plain
+    an empty mesh, no faces         bed 7                bed 7             rejected
+    a file cut off in its middle    bookcase 9           bookcase 9        rejected
+    a folder with .mtl, no .obj     -                    desk 11           rejected
+
+Data sets of different names, seeds or layouts have different shapes.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from pipeline import seeds
+from pipeline.atomic import atomic_path, write_text
+from pipeline.conventions import UP_AXIS_TO_WORLD
+from pipeline.mesh import Mesh
+from pipeline.progress import progress
+from pipeline.settings.datasets import Procedural
+from pipeline.sources.procedural import text
+from pipeline.sources.procedural.shapes import CATEGORIES, make_shape
+
+SYNSETS = {
+    "bed": "02818832",
+    "bookcase": "02871439",
+    "chair": "03001627",
+    "desk": "03179701",
+    "sofa": "04256520",
+    "table": "04379243",
+}
+"""WordNet 3.0 noun offsets, as ShapeNet names its folders."""
+
+TAXONOMY_NAMES = {"bookcase": "bookshelf", "sofa": "sofa,couch,lounge"}
+"""Where ShapeNet's taxonomy calls a class otherwise."""
+
+DOUBLED, FLIPPED, NO_TEXTURE = ("table", 1), ("sofa", 1), ("chair", 1)
+EMPTY, TRUNCATED, NO_OBJ = ("bed", 7), ("bookcase", 9), ("desk", 11)
+GLUED_EVERY = 7
+TEST_SHARE, VAL_SHARE = 0.2, 0.1
+INCHES = 39.3701
+
+Member = tuple[str, bytes]
+
+
+def generate(dataset: str, seed: int, settings: Procedural, output: Path) -> None:
+    """Write the archives of one generated data set into the folder `output`; the same bytes every time.
+
+    Raises UserError when the folder cannot be written.
+    """
+    stream = seeds.stable_hash("furniture set", seed, dataset, settings.layout) >> 1
+    if settings.layout == "modelnet":
+        _write_zip(output / "ModelNetDemo.zip", _modelnet(dataset, stream, settings))
+        return
+    for category, synset in SYNSETS.items():
+        _write_zip(output / f"{synset}.zip", _synset(dataset, stream, category, settings))
+    write_text(output / "taxonomy.json", _taxonomy(settings.shapes_per_category))
+    write_text(output / "all.csv", _split_file(stream, settings.shapes_per_category))
+
+
+def _write_zip(path: Path, members: Iterator[Member]) -> None:
+    """A zip with fixed times, published whole; a folder is a member whose name ends in a slash."""
+    with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+        for name, payload in members:
+            info = zipfile.ZipInfo(name, date_time=(2015, 1, 1, 0, 0, 0))
+            packed = bool(payload) and not name.endswith((".jpg", ".png"))
+            info.compress_type = zipfile.ZIP_DEFLATED if packed else zipfile.ZIP_STORED
+            info.external_attr = (0o40755 << 16 | 0x10) if name.endswith("/") else 0o100644 << 16
+            archive.writestr(info, payload, compresslevel=3)
+
+
+# ---------------------------------------------------------------- ModelNet
+
+
+def _modelnet(dataset: str, stream: int, settings: Procedural) -> Iterator[Member]:
+    yield "ModelNetDemo/", b""
+    yield "ModelNetDemo/README.txt", b"Procedural furniture in the layout of ModelNet: OFF files, +Z up, inches.\n"
+    for category in CATEGORIES:
+        indices = range(settings.shapes_per_category)
+        tests = [index for index in indices if _is_test(stream, category, index)]
+        yield f"ModelNetDemo/{category}/", b""
+        for split, members in (("test", tests), ("train", [index for index in indices if index not in set(tests)])):
+            yield f"ModelNetDemo/{category}/{split}/", b""
+            for index in progress(members, f"{dataset}: {category}"):
+                name = f"{category}_{index + 1:04d}.off"
+                yield f"ModelNetDemo/{category}/{split}/{name}", _off(stream, category, index, settings.nasty)
+
+
+def _is_test(stream: int, category: str, index: int) -> bool:
+    return seeds.uniform(stream, "official split", category, index) < TEST_SHARE
+
+
+def _off(stream: int, category: str, index: int, nasty: bool) -> bytes:
+    points, faces = text.weld(make_shape(stream, category, index))
+    # World to the files' own axes: the inverse of the rotation that the adapter will apply.
+    points = points @ UP_AXIS_TO_WORLD["z"] * INCHES
+    where = (category, index)
+    if not nasty:
+        return text.off_text(points, faces).encode()
+    payload = text.off_text(points, _spoil_faces(faces, where), glued=index % GLUED_EVERY == 3).encode()
+    return payload[: int(0.6 * len(payload))] if where == TRUNCATED else payload
+
+
+def _spoil_faces(faces: text.Ints, where: tuple[str, int]) -> text.Ints:
+    if where == DOUBLED:
+        return np.repeat(faces, 2, axis=0)
+    if where == FLIPPED:
+        faces = faces.copy()
+        faces[::2] = faces[::2, ::-1]
+    return faces[:0] if where == EMPTY else faces
+
+
+# ---------------------------------------------------------------- ShapeNetCore v1
+
+
+def model_id(stream: int, category: str, index: int) -> str:
+    """32 hexadecimal digits."""
+    return f"{seeds.stable_hash(stream, category, index, 'high'):016x}{seeds.stable_hash(stream, category, index, 'low'):016x}"
+
+
+def _synset(dataset: str, stream: int, category: str, settings: Procedural) -> Iterator[Member]:
+    synset = SYNSETS[category]
+    yield f"{synset}/", b""
+    indices = sorted(range(settings.shapes_per_category), key=lambda index: model_id(stream, category, index))
+    for index in progress(indices, f"{dataset}: {category}"):
+        folder = f"{synset}/{model_id(stream, category, index)}"
+        yield f"{folder}/", b""
+        yield from ((f"{folder}/{name}", payload) for name, payload in _model(stream, category, index, settings.nasty))
+
+
+def _model(stream: int, category: str, index: int, nasty: bool) -> Iterator[Member]:
+    """The files of one model."""
+    mesh, where = make_shape(stream, category, index), (category, index) if nasty else ("", -1)
+    names = text.material_names(mesh.materials)
+    kind, suffix = ("PNG", "png") if index % 6 == 5 else ("JPEG", "jpg")
+    pictures = [
+        f"images/texture{number}.{suffix}" if material.texture is not None or where == NO_TEXTURE else None
+        for number, material in enumerate(mesh.materials)
+    ]
+    if where != NO_TEXTURE:
+        for material, path in zip(mesh.materials, pictures):
+            if material.texture is not None and path:
+                yield path, text.picture_bytes(material.texture, kind)
+    yield "model.mtl", text.mtl_text(mesh.materials, names, pictures).encode()
+    if where != NO_OBJ:
+        payload = text.obj_text(_spoil_mesh(mesh, where), names).encode()
+        # Cut inside the vertices: the last line is half a vertex and no face follows.
+        yield "model.obj", payload[: payload.index(b"vt ") // 2] if where == TRUNCATED else payload
+
+
+def _spoil_mesh(mesh: Mesh, where: tuple[str, int]) -> Mesh:
+    faces = _spoil_faces(mesh.faces, where)
+    material = mesh.material_of_face
+    if where == DOUBLED:
+        material = np.repeat(material, 2)
+    return Mesh(mesh.vertices, faces, material[: len(faces)], mesh.materials, mesh.uv)
+
+
+def _taxonomy(count: int) -> str:
+    """The six classes as ShapeNet's taxonomy.json lists its synsets."""
+    entries = [
+        {"synsetId": synset, "name": TAXONOMY_NAMES.get(category, category), "children": [], "numInstances": count}
+        for category, synset in sorted(SYNSETS.items(), key=lambda item: item[1])
+    ]
+    return json.dumps(entries, indent=2) + "\n"
+
+
+def _split_file(stream: int, count: int) -> str:
+    """SHREC16's all.csv: running number, synset, sub-synset, model, split (70 / 10 / 20 per cent)."""
+    out = io.StringIO()
+    out.write("id,synsetId,subSynsetId,modelId,split\n")
+    number = 0
+    for category, synset in SYNSETS.items():
+        for index in range(count):
+            place = seeds.uniform(stream, "official split", category, index)
+            split = "test" if place < TEST_SHARE else "val" if place < TEST_SHARE + VAL_SHARE else "train"
+            number += 1
+            out.write(f"{number:06d},{synset},{synset},{model_id(stream, category, index)},{split}\n")
+    return out.getvalue()
