@@ -8,7 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from pipeline.shards_read import Rows
+from pipeline.bank import Bank, background, composite
+from pipeline.shards_read import Rows, Shard
 from pipeline.shards_schema import Array, damaged
 
 
@@ -46,3 +47,17 @@ def inflate(rows: Rows, row: int, view: int) -> Array:
     if zlib.crc32(data) != rows.crc[row, view]:
         raise damaged(rows.place(row, view), "a CRC-32 that does not match")
     return np.frombuffer(data, rows.dtype).reshape(rows.shape[2:])
+
+
+def load_composites(shard: Shard, bank: Bank | None, wanted: Array, out: Array, places: Array, *,
+                    threads: int = 2) -> None:
+    """Decode shapes of a `layers` shard and put them before the backgrounds of record, into ``out[places]``."""
+    rgba, ids, crops = shard.array("rgba"), shard.array("background_id"), shard.array("background_crop")
+
+    def load(row: int, place: int) -> None:
+        for view, (number, crop) in enumerate(zip(ids[row], crops[row], strict=True)):
+            behind = background(bank, int(number), crop, shard.size_px)
+            out[place, view] = composite(inflate(rgba, row, view), behind, shard.compositing)
+
+    with ThreadPoolExecutor(max(1, threads)) as pool:
+        _drain(pool.map(load, wanted.tolist(), places.tolist()))

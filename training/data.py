@@ -1,0 +1,234 @@
+"""Shapes of one split over any number of data sets, gathered in batches at memory speed.
+
+    data = ShapeData.open([Path("results/shards/demo/index.json")], "train")
+    images = data.gather(np.array([5, 2]), np.array([0, 7]))       # (2, S, S, 3) uint8
+
+Pictures stay where they are fastest (`tier`): "ram" copies them into one array and compares
+every checksum at the start; "map" maps the files into memory and compares a picture's
+checksum when it is first touched.  Either way no picture is handed out unchecked.
+Shapes are in the order of their ids, so nothing depends on how they were cut into shards.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.bank import Bank, open_bank
+from pipeline.config import did_you_mean
+from pipeline.errors import UserError
+from pipeline.manifest import Record
+from pipeline.shards import Shard
+from pipeline.shards_bulk import load_composites, load_rows
+from pipeline.shards_index import open_indexed, read_index
+from pipeline.shards_schema import damaged
+from training.data_memory import fits_in_ram
+
+Bytes = npt.NDArray[np.uint8]
+Integers = npt.NDArray[np.int64]
+
+CAMERAS = ("K", "camera_to_world", "azimuth_deg", "elevation_deg", "distance", "roll_deg")
+TIERS = ("auto", "ram", "map")
+
+
+@dataclass
+class _File:
+    """One memory-mapped shard: pictures as rows of bytes, and which of them have been compared."""
+
+    path: Path
+    pictures: Bytes  # (N * V, S * S * 3), a map of the file
+    crc: npt.NDArray[np.uint32]  # (N * V,)
+    seen: npt.NDArray[np.bool_]  # (N * V,)
+
+
+class ShapeData:
+    """Pictures, voxels, labels and cameras of the shapes of one split."""
+
+    def __init__(self, records: list[Record], categories: list[str], views: int, size_px: int, resolution: int):
+        count = len(records)
+        self.records, self.categories = records, categories
+        self.views, self.size_px, self.resolution = views, size_px, resolution
+        self.labels: Integers = np.array([categories.index(record.category) for record in records], np.int64)
+        self.voxels_bits: Bytes = np.zeros((count, resolution**3 // 8), np.uint8)
+        self.cameras: dict[str, npt.NDArray[Any]] = {}
+        self.tier = "ram"
+        self.channels = 3  # 4 where foregrounds are kept for backgrounds drawn while training
+        self.bank: Bank | None = None
+        self.compositing = "srgb"
+        self._pictures: Bytes | None = None  # (N * V, S * S * channels) in RAM
+        self._files: list[_File] = []
+        self._place: Integers = np.zeros((count, 2), np.int64)  # file and row of each shape
+
+    @classmethod
+    def open(
+        cls,
+        index_paths: Sequence[Path | str],  # shards/<data set>/index.json, any number
+        split: str,  # "train", "val" or "test"
+        *,
+        categories: Sequence[str] | None = None,  # keep these; None keeps all
+        tier: str = "auto",  # "ram", "map", or "auto": RAM if half of what is free is enough
+        bank: Path | str | None = None,  # the background bank, for `layers`
+        random_background: bool = False,  # `layers` only: hand out foregrounds, to be composited on the device
+        threads: int = 2,  # for reading at the start
+    ) -> ShapeData:
+        """Open the shapes of `split`; a `UserError` for damage, for shards that do not fit together, or no shapes."""
+        indices = [(Path(path), read_index(path)) for path in index_paths]
+        head = _common_head(indices)
+        names = _kept_categories(indices, categories)
+        shards = [open_indexed(path, entry) for path, index in indices for entry in index["shards"] if entry["count"]]
+        try:
+            return cls._fill(shards, split, head, names, tier, bank, random_background, threads)
+        finally:
+            for shard in shards:
+                shard.close()
+
+    @classmethod
+    def _fill(cls, shards: list[Shard], split: str, head: dict[str, Any], names: list[str], tier: str,
+              bank: Path | str | None, random_background: bool, threads: int) -> ShapeData:
+        found = sorted(
+            ((record.shape_id, number, row) for number, shard in enumerate(shards)
+             for row, record in enumerate(shard.records) if record.split == split and record.category in names),
+        )
+        _require_unique([shape_id for shape_id, _, _ in found])
+        records = [shards[number].records[row] for _, number, row in found]
+        data = cls(records, names, head["views"], head["size_px"], head["resolution"])
+        data._place = np.array([place[1:] for place in found], np.int64).reshape(-1, 2)
+        data._load_small(shards, threads)
+        data._load_pictures(shards, head["kind"], tier, bank, random_background, threads)
+        return data
+
+    def _load_small(self, shards: list[Shard], threads: int) -> None:
+        """Voxels and cameras are small: always in RAM, compared now."""
+        for number, shard in enumerate(shards):
+            places, rows = self._of_file(number)
+            load_rows(shard.array("voxels"), rows, self.voxels_bits, places, threads=threads)
+            for name in CAMERAS:
+                array = shard.array(name)
+                out = self.cameras.setdefault(name, np.zeros((len(self), *array.shape[1:]), array.dtype))
+                load_rows(array, rows, out, places, threads=1)
+
+    def _load_pictures(self, shards: list[Shard], kind: str, tier: str, bank: Path | str | None,
+                       random_background: bool, threads: int) -> None:
+        if random_background and kind != "layers":
+            raise UserError("random backgrounds need foregrounds that are stored by themselves",
+                            got=f"shards of kind {kind}", do="set `shards.storage: layers` in config.yaml")
+        self.bank = None if bank is None else open_bank(bank)
+        self.compositing = shards[0].compositing if shards else "srgb"
+        self.channels = 4 if random_background else 3
+        size = len(self) * self.views * self.size_px**2 * self.channels
+        self.tier = _chosen_tier(tier, kind, size)
+        if self.tier == "map":
+            self._files = [_map(shard) for shard in shards]
+            return
+        pictures = np.empty((len(self), self.views, self.size_px, self.size_px, self.channels), np.uint8)
+        for number, shard in enumerate(shards):
+            places, rows = self._of_file(number)
+            if kind == "composite" or random_background:
+                load_rows(shard.array("rgba" if random_background else "images"), rows, pictures, places,
+                          threads=threads)
+            else:
+                load_composites(shard, self.bank, rows, pictures, places, threads=threads)
+        self._pictures = pictures.reshape(len(self) * self.views, -1)
+
+    def _of_file(self, number: int) -> tuple[Integers, Integers]:
+        """Places in this object and rows in the file of the shapes of one file."""
+        places = np.flatnonzero(self._place[:, 0] == number)
+        return places, self._place[places, 1]
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all pictures."""
+        return len(self) * self.views * self.size_px**2 * self.channels
+
+    def pictures(self) -> Bytes | None:
+        """(N * V, S * S * channels) all pictures, or None where they stay in the files."""
+        return self._pictures
+
+    def gather(self, objects: npt.ArrayLike, views: npt.ArrayLike, out: Bytes | None = None) -> Bytes:
+        """(B[, k], S, S, channels) uint8 for objects (B,) and views (B,) or (B, k); into `out` where given."""
+        objects, views = np.asarray(objects), np.asarray(views)
+        shape = (*views.shape, self.size_px, self.size_px, self.channels)
+        rows = objects.reshape(-1, *[1] * (views.ndim - 1))
+        if out is None:
+            out = np.empty(shape, np.uint8)
+        flat = out.reshape(views.size, -1)
+        if self._pictures is not None:
+            np.take(self._pictures, (rows * self.views + views).reshape(-1), axis=0, out=flat, mode="clip")
+        else:
+            self._gather_mapped(np.broadcast_to(rows, views.shape).reshape(-1), views.reshape(-1), flat)
+        return out.reshape(shape)
+
+    def _gather_mapped(self, objects: Integers, views: Integers, out: Bytes) -> None:
+        files, rows = self._place[objects].T
+        pictures = rows * self.views + views
+        for place, (number, picture) in enumerate(zip(files.tolist(), pictures.tolist(), strict=True)):
+            file = self._files[number]
+            out[place] = file.pictures[picture]
+            if not file.seen[picture]:
+                if zlib.crc32(out[place].data) != file.crc[picture]:
+                    raise damaged(f"{file.path}: images: {self.records[objects[place]].shape_id}: view {views[place]}",
+                                  "a CRC-32 that does not match")
+                file.seen[picture] = True
+
+
+def _map(shard: Shard) -> _File:
+    rows = shard.array("images")
+    mapped = rows.mapped()
+    if mapped is None:
+        raise damaged(f"{shard.path}: images", "not a contiguous dataset")
+    crc = rows.crc.reshape(-1)
+    return _File(shard.path, mapped.reshape(len(crc), -1), crc, np.zeros(len(crc), bool))
+
+
+def _chosen_tier(tier: str, kind: str, size: int) -> str:
+    if tier not in TIERS:
+        raise ValueError(f"unknown tier {tier!r}; known: {', '.join(TIERS)}")
+    if kind == "layers":
+        if tier == "map" or (tier == "auto" and not fits_in_ram(size)):
+            raise UserError("the pictures do not fit in memory, and `layers` cannot be read from the file",
+                            got=f"{size / 2**30:.1f} GiB of pictures",
+                            do="set `shards.storage: composite`, or train on fewer categories")
+        return "ram"
+    if tier == "auto":
+        return "ram" if fits_in_ram(size) else "map"
+    return tier
+
+
+def _common_head(indices: list[tuple[Path, dict[str, Any]]]) -> dict[str, Any]:
+    if not indices:
+        raise UserError("no shards to train on", do="name at least one shards/<data set>/index.json")
+    first_path, first = indices[0]
+    for path, index in indices[1:]:
+        for name in ("kind", "views", "size_px", "resolution"):
+            if index[name] != first[name]:
+                raise UserError("data sets that are trained on together must agree", where=str(path),
+                                got=f"{name} = {index[name]}", wanted=f"{name} = {first[name]} as in {first_path}",
+                                do="make both with the same `render` and `voxels` settings")
+    if first["kind"] not in ("composite", "layers"):
+        raise UserError("these shards cannot be trained on", where=str(first_path), got=f"kind {first['kind']}",
+                        wanted="composite or layers", do="give the index of shards/, not of renders/")
+    return first
+
+
+def _kept_categories(indices: list[tuple[Path, dict[str, Any]]], categories: Sequence[str] | None) -> list[str]:
+    known = sorted({name for _, index in indices for name in index["categories"]})
+    for name in categories or ():
+        if name not in known:
+            raise UserError(f"unknown category {name!r}{did_you_mean(name, known)}", got=name,
+                            wanted=", ".join(known), do="correct `categories` of the experiment")
+    return sorted(set(categories)) if categories is not None else known
+
+
+def _require_unique(shape_ids: list[str]) -> None:
+    for one, other in zip(shape_ids, shape_ids[1:]):
+        if one == other:
+            raise UserError("a shape comes twice", got=one, do="name every index of shards once")
