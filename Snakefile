@@ -7,7 +7,10 @@ from snakemake.utils import min_version
 min_version("9.0")
 
 
-configfile: "config.yaml"
+# A preset replaces config.yaml; merged, it would also build the demo's data sets.
+if not workflow.overwrite_configfiles:
+
+    configfile: "config.yaml"
 
 
 include: "pipeline/rules/common.smk"

@@ -51,7 +51,14 @@ def listen() -> None:
     """Start listening once a process, however often the Snakefile is parsed."""
     logger = logging.getLogger(LOGGER)
     if not any(isinstance(handler, Console) for handler in logger.handlers):
+        for handler in logger.handlers:
+            handler.addFilter(_is_not_ours)
         logger.addHandler(Console())
+
+
+def _is_not_ours(record: logging.LogRecord) -> bool:
+    """Keep from Snakemake's own handlers what this module says in fewer lines."""
+    return getattr(getattr(record, "event", None), "value", None) not in ("job_finished", "progress", "resources_info")
 
 
 def clock(seconds: float) -> str:

@@ -1,0 +1,65 @@
+"""Runs the real Snakefile on the tiny world; shared by the workflow tests."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).resolve().parent.parent
+TINY = ROOT / "tests" / "tiny" / "config.yaml"
+
+
+class World:
+    """A folder with a config.yaml in which the user's command runs."""
+
+    def __init__(self, folder: Path, config: Path = TINY):
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copy(config, folder / "config.yaml")
+
+    @property
+    def results(self) -> Path:
+        return self.folder / "results"
+
+    def command(self, *arguments: str, cores: int = 2) -> list[str]:
+        """The user's command; the profile is named because the folder is not the repository."""
+        return [
+            sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--cores", str(cores),
+            "--workflow-profile", str(ROOT / "profiles" / "default"), *arguments,
+        ]  # fmt: skip
+
+    def run(self, *arguments: str, cores: int = 2, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run it; the output of a failure is in the assertion."""
+        environment = {key: value for key, value in os.environ.items() if key != "PYTHONWARNINGS"}
+        done = subprocess.run(self.command(*arguments, cores=cores), cwd=self.folder, env=environment,
+                              capture_output=True, text=True, check=False)  # fmt: skip
+        assert not check or done.returncode == 0, done.stdout[-4000:] + done.stderr[-6000:]
+        return done
+
+    def planned(self, *targets: str) -> dict[str, int]:
+        """Rules that would run and how many jobs each has; targets without commands are left out."""
+        text = self.run("-n", *targets).stdout + self.run("-n", *targets).stderr
+        table = re.search(r"^job\s+count\n[-\s]+\n(.*?)^total\s", text, re.MULTILINE | re.DOTALL)
+        rows = re.findall(r"^(\w+)\s+(\d+)$", table.group(1), re.MULTILINE) if table else []
+        plain = {"all", "samples"}
+        return {rule: int(count) for rule, count in rows if not rule.endswith("_all") and rule not in plain}
+
+    def edit(self, **sections: object) -> None:
+        """Change top-level sections of config.yaml; a dict is merged into its section."""
+        path = self.folder / "config.yaml"
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        for name, change in sections.items():
+            values[name] = _merged(values.get(name), change)
+        path.write_text(yaml.safe_dump(values), encoding="utf-8")
+
+
+def _merged(old: object, new: object) -> object:
+    if isinstance(old, dict) and isinstance(new, dict):
+        return {**old, **{key: _merged(old.get(key), value) for key, value in new.items()}}
+    return new
