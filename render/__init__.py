@@ -1,0 +1,1 @@
+"""Views of a normalised mesh: cameras, lights, backends, backgrounds, contact sheets, checks."""

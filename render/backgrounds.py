@@ -1,0 +1,231 @@
+"""``python -m render backgrounds``: a folder or archive of photographs becomes one bank of square crops.
+
+Which pictures are taken, and where each is cropped, depends on (seed, name of the picture)
+alone, so a picture added to the folder moves none of the others' crops.  Crops are scaled
+evenly, never stretched.  What cannot be used is counted and named in the bank's own record:
+
+    unreadable    no picture, or a broken one
+    too_small     a side shorter than half the bank's (scaling up more shows)
+    too_large     more pixels than any photograph has (a decompression bomb)
+
+Greyscale pictures are used (as grey) and counted.
+"""
+
+from __future__ import annotations
+
+import functools
+import heapq
+import io
+import tarfile
+import warnings
+import zipfile
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+from PIL import Image as Pillow
+
+from pipeline.bank import resize, write_bank
+from pipeline.conventions import Image
+from pipeline.errors import UserError
+from pipeline.progress import Log, progress, say
+from pipeline.seeds import generator, stable_hash
+from pipeline.settings.datasets import Backgrounds
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
+MOST_PIXELS = 100_000_000
+MOST_BYTES = 256 << 20  # of one encoded picture
+BANK_PER_RENDER = 1.25  # side of the stored crops over that of the views: room to crop differently each time
+NAMES_KEPT = 20  # of unusable pictures, a kind
+Picture: TypeAlias = tuple[str, Callable[[], bytes | None]]  # name, and its encoded bytes (None: far too many)
+
+
+@dataclass
+class Tally:
+    """What became of the pictures that were looked at."""
+
+    found: int = 0
+    used: int = 0
+    greyscale: int = 0
+    refused: dict[str, list[str]] = field(default_factory=dict)
+
+    def refuse(self, reason: str, name: str) -> None:
+        self.refused.setdefault(reason, []).append(name)
+
+    def summary(self) -> str:
+        """``3 unreadable, 1 too_small``."""
+        return ", ".join(f"{len(names)} {reason}" for reason, names in sorted(self.refused.items()))
+
+    def as_json(self) -> dict[str, object]:
+        counts = {reason: len(names) for reason, names in sorted(self.refused.items())}
+        return {"found": self.found, "used": self.used, "greyscale": self.greyscale, "refused": counts,
+                "examples": {reason: sorted(names)[:NAMES_KEPT] for reason, names in sorted(self.refused.items())}}
+
+
+def build_bank(source: Path, out: Path, *, seed: int, settings: Backgrounds, render_px: int, log: Log) -> None:
+    """Fill a bank from `source` and publish it."""
+    size_px = settings.bank_px or -(-round(render_px * BANK_PER_RENDER) // 8) * 8
+    tally = Tally()
+    crops = _best_crops(open_pictures(source, seed), size_px, seed=seed, count=settings.count, tally=tally, log=log)
+    if not crops:
+        raise UserError("no usable background pictures", where=str(source),
+                        got=f"{tally.found} pictures; left out: {tally.summary() or 'none'}",
+                        wanted=f"JPEG or PNG files of at least {size_px // 2} pixels a side",
+                        do="give another folder in backgrounds.path")  # fmt: skip
+    tally.used = len(crops)
+    names = sorted(crops)
+    info = {"names": names, "counts": tally.as_json(), "seed": seed, "settings": settings.model_dump(mode="json")}
+    write_bank(out, np.stack([crops[name] for name in names]), info)
+    log.write("bank", **tally.as_json())
+    say(f"backgrounds: {tally.used} of {tally.found} pictures, {size_px} px"
+        + (f"; left out: {tally.summary()}" if tally.refused else ""))  # fmt: skip
+
+
+def _best_crops(
+    pictures: Iterable[Picture], size_px: int, *, seed: int, count: int, tally: Tally, log: Log
+) -> dict[str, Image]:
+    """The usable pictures with the smallest hashes, `count` at most, in one pass over any order.
+
+    Only what beats the worst one kept so far is decoded: from a folder, which comes in the
+    order of the hashes, little more than `count`; from a stream of N, about
+    count * (1 + log(N / count)).
+    """
+    kept: list[tuple[int, str]] = []  # a heap with the largest hash on top
+    crops: dict[str, Image] = {}
+    for name, read in progress(pictures, "backgrounds", total=None, unit="picture", log=log):
+        tally.found += 1
+        rank = -rank_of(seed, name)
+        if name in crops or (len(kept) == count and rank <= kept[0][0]):
+            continue
+        crop = _crop_of(read(), name, size_px, seed, tally)
+        if crop is None:
+            continue
+        crops[name] = crop
+        heapq.heappush(kept, (rank, name))
+        if len(kept) > count:
+            del crops[heapq.heappop(kept)[1]]
+    return crops
+
+
+def rank_of(seed: int, name: str) -> int:
+    """The picture's place in the order in which pictures are preferred."""
+    return stable_hash(seed, "background", name)
+
+
+def decode_picture(data: bytes, name: str, tally: Tally, least_px: int = 1) -> Image | None:
+    """An encoded picture as (H, W, 3) sRGB, or None with the reason in the tally."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow's remarks on odd but readable files
+            picture = Pillow.open(io.BytesIO(data))
+            if picture.width * picture.height > MOST_PIXELS:
+                tally.refuse("too_large", name)
+                return None
+            if min(picture.size) < least_px:
+                tally.refuse("too_small", name)
+                return None
+            if min(picture.size) > 4 * least_px:
+                picture.draft("RGB", (2 * least_px, 2 * least_px))  # JPEG decodes at a fraction at once
+            grey = picture.mode in ("1", "L", "LA", "I", "I;16", "F")
+            if picture.mode.startswith(("I", "F")):
+                picture = picture.point(lambda value: value / 256).convert("L")
+            pixels = np.asarray(picture.convert("RGB"))
+    except (OSError, ValueError, SyntaxError, TypeError, IndexError, KeyError, AttributeError, EOFError,
+            MemoryError, OverflowError, Pillow.DecompressionBombError) as error:  # fmt: skip
+        # The many ways in which Pillow's decoders say that a file is broken.
+        tally.refuse("unreadable", f"{name} ({type(error).__name__})")
+        return None
+    tally.greyscale += grey
+    return pixels
+
+
+def _crop_of(data: bytes | None, name: str, size_px: int, seed: int, tally: Tally) -> Image | None:
+    """The square crop of one picture: a random place along its longer side, scaled to the bank's size."""
+    if data is None:
+        tally.refuse("too_large", name)
+        return None
+    pixels = decode_picture(data, name, tally, least_px=-(-size_px // 2))
+    if pixels is None:
+        return None
+    height, width = pixels.shape[:2]
+    rng = generator(seed, "background", name)
+    side = min(height, width)
+    row = int(rng.integers(0, height - side + 1))
+    column = int(rng.integers(0, width - side + 1))
+    return resize(pixels[row : row + side, column : column + side], size_px)
+
+
+# ---- where pictures come from: a name, and a function that reads the encoded bytes ----------
+
+
+def open_pictures(source: Path, seed: int) -> Iterator[Picture]:
+    """The pictures of a folder, a zip, or a tar; a UserError for anything else."""
+    try:
+        if source.is_dir():
+            return _from_folder(source, seed)
+        if zipfile.is_zipfile(source):
+            return _from_zip(source, seed)
+        if source.is_file() and tarfile.is_tarfile(source):
+            return _from_tar(source)
+    except OSError as error:
+        raise UserError("cannot open the backgrounds", where=str(source), got=error.strerror or str(error)) from error
+    raise UserError("no pictures to make backgrounds from", where=str(source),
+                    got="not a folder, .zip or .tar.gz" if source.exists() else "no such folder or archive",
+                    wanted="a folder of photographs or a SUN archive", do="set backgrounds.path")
+
+
+def _from_folder(folder: Path, seed: int) -> Iterator[Picture]:
+    names = [p.relative_to(folder).as_posix() for p in folder.rglob("*") if _is_picture(p.name) and p.is_file()]
+    for name in sorted(names, key=lambda name: rank_of(seed, name)):
+        yield name, functools.partial(_read_file, folder / name)
+
+
+def _read_file(path: Path) -> bytes | None:
+    return path.read_bytes() if path.stat().st_size <= MOST_BYTES else None
+
+
+def _from_zip(path: Path, seed: int) -> Iterator[Picture]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = [name for name in archive.namelist() if _is_picture(name)]
+            for name in sorted(names, key=lambda name: rank_of(seed, name)):
+                yield name, functools.partial(_read_zipped, archive, name)
+    except zipfile.BadZipFile as error:
+        raise _damaged(path, error) from error
+
+
+def _read_zipped(archive: zipfile.ZipFile, name: str) -> bytes | None:
+    if archive.getinfo(name).file_size > MOST_BYTES:
+        return None
+    try:
+        return archive.read(name)
+    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError):
+        return b""  # a damaged member is an unreadable picture
+
+
+def _from_tar(path: Path) -> Iterator[Picture]:
+    """One pass from front to back: the 39 GB of SUN397 are never unpacked."""
+    try:
+        with tarfile.open(path, "r|*") as archive:
+            for member in archive:
+                if member.isreg() and _is_picture(member.name):
+                    yield member.name, functools.partial(_read_member, archive, member)
+    except (tarfile.TarError, zlib.error, EOFError) as error:
+        raise _damaged(path, error) from error
+
+
+def _read_member(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes | None:
+    file = archive.extractfile(member)
+    return file.read() if file is not None and member.size <= MOST_BYTES else None
+
+
+def _is_picture(name: str) -> bool:
+    return name.lower().endswith(SUFFIXES) and not name.rpartition("/")[2].startswith(".")
+
+
+def _damaged(path: Path, error: Exception) -> UserError:
+    return UserError("an archive of backgrounds is damaged", where=str(path), got=str(error) or type(error).__name__,
+                     do="delete it and fetch it again")

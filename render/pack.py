@@ -1,0 +1,95 @@
+"""``python -m render pack``: renders + voxels + backgrounds become one training shard.
+
+A shape goes into the shard when it has both views and voxels.  Which background stands
+behind a view, and which part of it, is a function of (seed, shape id, view).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.bank import PLAIN, Bank, background, composite, open_bank
+from pipeline.binvox import read_binvox
+from pipeline.conventions import pack_grid
+from pipeline.errors import UserError
+from pipeline.manifest import Record, Rejection
+from pipeline.pack import PackReader
+from pipeline.progress import Log, progress, say
+from pipeline.seeds import generator
+from pipeline.settings.stages import Shards
+from pipeline.shards import Shard, create, open_shard
+
+GAIN = (0.85, 1.15)  # range of the brightness of a background
+
+
+def pack_shard(
+    renders: Path, voxels: Path, bank_path: Path | None, out: Path, *, seed: int, settings: Shards, log: Log
+) -> None:
+    """Write the training shard of one shard of renders and its voxels."""
+    bank = open_bank(bank_path) if settings.background == "photo" and bank_path is not None else None
+    if settings.background == "photo" and bank is None:
+        raise UserError("photographs as backgrounds need a bank", do="give --bank, or set shards.background to colour")
+    grids = PackReader(voxels)
+    by_id = {record.shape_id: record for record in grids.records}
+    with open_shard(renders) as views:
+        both = [(row, record) for row, record in enumerate(views.records) if record.shape_id in by_id]
+        resolution = _resolution(grids, by_id, both)
+        attributes = {**views.attributes, "shards": settings.model_dump(mode="json"), "seed": seed,
+                      "compositing": settings.compositing, "voxels_dim": resolution}  # fmt: skip
+        with create(out, settings.storage, count=len(both), views=views.views, size_px=views.size_px,
+                    resolution=resolution, attributes=attributes) as shard:  # fmt: skip
+            for row, record in progress(both, "pack", log=log):
+                grid = read_binvox(grids.payload(by_id[record.shape_id])).grid
+                merged = dataclasses.replace(record, facts={**by_id[record.shape_id].facts, **record.facts})
+                shard.append(merged, voxels=pack_grid(grid),
+                             **_pictures(views, row, record, bank, seed, settings))  # fmt: skip
+            for rejection in _losses(views, grids):
+                shard.reject(rejection)
+            packed, lost = len(shard.records), len(shard.rejects)
+    say(f"pack {renders.parent.name}/{renders.stem}: {packed} shapes" + (f", {lost} left out" if lost else ""))
+
+
+def _resolution(grids: PackReader, by_id: dict[str, Record], both: list[tuple[int, Record]]) -> int:
+    """Voxels a side, from the first shape; an empty shard holds none, any value fits."""
+    if not both:
+        return 32
+    return int(read_binvox(grids.payload(by_id[both[0][1].shape_id])).grid.shape[0])
+
+
+def _losses(views: Shard, grids: PackReader) -> list[Rejection]:
+    """Every shape that is missing here, under the stage that lost it."""
+    return sorted(set(views.rejects) | set(grids.rejects))
+
+
+def _pictures(
+    views: Shard, row: int, record: Record, bank: Bank | None, seed: int, settings: Shards
+) -> dict[str, npt.NDArray[Any]]:
+    """The arrays of one shape, composited or in layers."""
+    arrays = {name: views.array(name)[row] for name in views.fields if name not in ("rgba", "placement")}
+    rgba = views.array("rgba")[row]
+    choices = [choose_background(seed, record.shape_id, view, bank, settings.background, views.size_px)
+               for view in range(views.views)]  # fmt: skip
+    arrays["background_id"] = np.array([number for number, _ in choices], np.int32)
+    arrays["background_crop"] = np.stack([crop for _, crop in choices])
+    if settings.storage == "layers":
+        return {**arrays, "rgba": rgba}
+    behind = np.stack([background(bank, number, crop, views.size_px) for number, crop in choices])
+    return {**arrays, "images": composite(rgba, behind, settings.compositing), "alpha": rgba[..., 3]}
+
+
+def choose_background(
+    seed: int, shape_id: str, view: int, bank: Bank | None, kind: str, size_px: int
+) -> tuple[int, npt.NDArray[np.float32]]:
+    """Bank row and crop (row, column, side, mirror, gain) behind one view; see pipeline/bank.py."""
+    rng = generator(seed, "background", shape_id, view)
+    if bank is None:
+        colour = (255, 255, 255) if kind == "white" else rng.integers(0, 256, 3)
+        return PLAIN, np.array([*colour, 0, 1], np.float32)
+    side = int(rng.integers(min(size_px, bank.size_px), bank.size_px + 1))
+    row, column = rng.integers(0, bank.size_px - side + 1, 2)
+    return int(rng.integers(len(bank))), np.array([row, column, side, rng.integers(2), rng.uniform(*GAIN)], np.float32)

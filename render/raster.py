@@ -1,0 +1,73 @@
+"""The built-in backend: a z-buffer on one CPU core that needs no graphics library at all."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.bank import SRGB_TO_LINEAR
+from pipeline.conventions import Image
+from render.cameras import Camera
+from render.kernels import draw, shade
+from render.scene import ENCODE, Scene
+
+NAME = "raster"
+NEAR = 1e-3  # in unit-box sides; surfaces nearer to the eye are not seen
+SPECULAR = 0.05  # strength of the highlights
+Lights = npt.NDArray[np.float32]  # (L, 8): direction or position xyz, kind, rgb, energy
+
+
+@dataclass(frozen=True)
+class Layers:
+    """One view, all layers from one pass."""
+
+    rgba: Image  # (S, S, 4) sRGB, straight alpha = share of covered samples
+    depth: npt.NDArray[np.float32]  # (S, S) along the view axis, infinite where nothing is
+    normals: npt.NDArray[np.float32]  # (S, S, 3) world, towards the camera, 0 where nothing is
+    face_ids: npt.NDArray[np.int32]  # (S, S) row of the scene's faces, -1 where nothing is
+
+    @property
+    def mask(self) -> npt.NDArray[np.bool_]:
+        """(S, S) where any sample is covered."""
+        return np.asarray(self.face_ids >= 0)
+
+
+class RasterBackend:
+    """Draws views of one scene after another."""
+
+    name = NAME
+    version = "1"
+
+    def __init__(self, supersampling: int = 2, specular: float = SPECULAR):
+        self._supersampling, self._specular = supersampling, specular
+
+    def load(self, scene: Scene) -> None:
+        """Take a scene; the next `render` calls draw it."""
+        self._scene = scene
+
+    def render(self, camera: Camera, lights: Lights) -> Layers:
+        """Draw one view of the loaded scene."""
+        scene, pose, factor = self._scene, camera.camera_to_world, self._supersampling
+        size = camera.size_px
+        local = (scene.vertices - pose[:3, 3]) @ pose[:3, :3]
+        local[:, 2] *= -1  # forward is positive in the kernels
+        K = camera.K
+        pinhole = np.array([K[0, 0], K[1, 1], K[0, 2], K[1, 2]]) * factor
+        nearness = np.zeros((size * factor, size * factor), np.float32)
+        samples = np.full((size * factor, size * factor), -1, np.int32)
+        draw(local, scene.faces, pinhole, NEAR, nearness, samples, scene.face_material, scene.cutout,
+             scene.levels, scene.first_level, scene.texels, scene.uv)  # fmt: skip
+        rgba = np.zeros((size, size, 4), np.uint8)
+        depth = np.full((size, size), np.inf, np.float32)
+        normals = np.zeros((size, size, 3), np.float32)
+        ids = np.full((size, size), -1, np.int32)
+        shade(local, scene.faces, pinhole, np.ascontiguousarray(pose), nearness, samples, scene.normals,
+              np.ascontiguousarray(lights, dtype=np.float32), self._specular, scene.face_material,
+              scene.material_colour, scene.levels, scene.first_level, scene.level_count, scene.texels, scene.uv,
+              scene.texel_density, scene.vertex_colours, SRGB_TO_LINEAR, ENCODE, rgba, depth, normals, ids)  # fmt: skip
+        return Layers(rgba, depth, normals, ids)
+
+    def close(self) -> None:
+        """Nothing to give back."""

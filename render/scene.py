@@ -1,0 +1,162 @@
+"""A mesh made ready for drawing: checked faces, corner normals, textures with their levels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.bank import SRGB_TO_LINEAR, linear_to_srgb
+from pipeline.errors import Reject
+from pipeline.mesh import Material, Mesh
+from render.kernels import CUTOUT_ALPHA, ENCODE_STEPS
+from render.surface_kernels import corner_normals, halve, weld
+
+CREASE_DEG = 40.0  # faces that bend more than this meet in a sharp edge
+ENCODE: npt.NDArray[np.uint8] = linear_to_srgb((np.arange(ENCODE_STEPS + 1) / ENCODE_STEPS).astype(np.float32))
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What a backend draws; arrays are C-contiguous and of the kernels' types."""
+
+    vertices: npt.NDArray[np.float64]  # (V, 3)
+    faces: npt.NDArray[np.int64]  # (F, 3)
+    normals: npt.NDArray[np.float32]  # (F, 3, 3) of the corners
+    uv: npt.NDArray[np.float64]  # (V, 2), or (1, 2) where nothing is textured
+    vertex_colours: npt.NDArray[np.uint8]  # (V, 4), or (0, 4) where there are none
+    face_material: npt.NDArray[np.int64]  # (F,)
+    material_colour: npt.NDArray[np.float32]  # (M, 3) linear light
+    cutout: npt.NDArray[np.bool_]  # (M,) the texture's alpha cuts holes
+    first_level: npt.NDArray[np.int64]  # (M,) row of `levels` where the material's texture begins
+    level_count: npt.NDArray[np.int64]  # (M,) 0 for a plain material
+    levels: npt.NDArray[np.int64]  # (K, 3) first texel, height, width
+    texels: npt.NDArray[np.uint8]  # (T, 4) all textures and their smaller levels in one row
+    texel_density: npt.NDArray[np.float32]  # (F,) texels along one unit of length on the face
+    materials: list[Material]
+    diameter: float  # twice the largest distance of a vertex that is used from the origin
+
+
+def prepare_scene(mesh: Mesh, *, crease_deg: float = CREASE_DEG) -> Scene:
+    """Check a mesh and compute what all of its views share; a mesh with nothing to draw is rejected."""
+    vertices = np.ascontiguousarray(mesh.vertices, dtype=np.float64)
+    faces, material = _drawable_faces(mesh, vertices)
+    used = np.zeros(len(vertices), dtype=bool)
+    used[faces] = True
+    vertices = np.where(used[:, None], vertices, 0.0)  # what no face uses may be NaN
+    materials = mesh.materials or [Material()]
+    colours = np.array([m.colour[:3] for m in materials], dtype=np.uint8)
+    first_level, level_count, levels, texels = _texture_levels(materials)
+    if mesh.uv is None:
+        level_count[:] = 0
+    textured = bool(level_count.any())
+    uv = np.zeros((1, 2))
+    if textured and mesh.uv is not None:
+        uv = np.nan_to_num(np.asarray(mesh.uv, dtype=np.float64), nan=0.0, posinf=0.0, neginf=0.0)
+        uv = np.where(np.abs(uv) < 1e6, uv, 0.0)
+    density = _texel_density(vertices, faces, uv, material, level_count, first_level, levels, textured)
+    vertex_colours = np.zeros((0, 4), np.uint8) if mesh.vertex_colours is None else mesh.vertex_colours
+    return Scene(
+        vertices=np.ascontiguousarray(vertices),
+        faces=faces,
+        normals=corner_normals(vertices, faces, weld(vertices), float(np.cos(np.radians(crease_deg)))),
+        uv=np.ascontiguousarray(uv),
+        vertex_colours=np.array(vertex_colours, dtype=np.uint8, order="C"),
+        face_material=material,
+        material_colour=SRGB_TO_LINEAR[colours],
+        cutout=np.array([_has_holes(m) for m in materials]) & (level_count > 0),
+        first_level=first_level,
+        level_count=level_count,
+        levels=levels,
+        texels=texels,
+        texel_density=density,
+        materials=materials,
+        diameter=2 * float(np.linalg.norm(vertices, axis=1).max()),
+    )
+
+
+def _drawable_faces(mesh: Mesh, vertices: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """The faces that have finite corners and an area, with their materials."""
+    faces = np.ascontiguousarray(mesh.faces, dtype=np.int64).reshape(-1, 3)
+    if len(faces) == 0:
+        raise Reject("no_faces", "the mesh has no faces")
+    if faces.min() < 0 or faces.max() >= len(vertices):
+        raise Reject("bad_index", f"a face names vertex {int(faces.max())} of {len(vertices)}")
+    material = np.asarray(mesh.material_of_face, dtype=np.int64)
+    if len(material) != len(faces) or material.min() < 0 or material.max() >= max(len(mesh.materials), 1):
+        raise Reject("bad_material", "a face names a material that does not exist")
+    for name, array in (("uv", mesh.uv), ("vertex_colours", mesh.vertex_colours)):
+        if array is not None and len(array) != len(vertices):
+            raise Reject("bad_attribute", f"{name} has {len(array)} rows for {len(vertices)} vertices")
+    finite = np.isfinite(vertices).all(axis=1) & (np.abs(np.nan_to_num(vertices)) < 1e6).all(axis=1)
+    keep = finite[faces].all(axis=1)
+    if not keep.any():
+        raise Reject("not_finite", "no face has three finite corners")
+    corners = vertices[faces[keep]]
+    area = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)
+    keep[keep] = area > 0
+    if not keep.any():
+        raise Reject("zero_area", "every face has zero area")
+    return np.ascontiguousarray(faces[keep]), np.ascontiguousarray(material[keep])
+
+
+def _has_holes(material: Material) -> bool:
+    """An opacity map cuts holes, unless it would cut everything away: then it is a mistake."""
+    if material.texture is None:
+        return False
+    solid = material.texture[..., 3] >= CUTOUT_ALPHA
+    return bool(solid.any() and not solid.all())
+
+
+def _texture_levels(
+    materials: list[Material],
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.uint8]]:
+    """Every texture with its halvings (mip levels), one after another; a shared picture is kept once."""
+    first = np.zeros(len(materials), np.int64)
+    count = np.zeros(len(materials), np.int64)
+    rows: list[tuple[int, int, int]] = []
+    pieces: list[npt.NDArray[np.uint8]] = []
+    seen: dict[int, int] = {}
+    total = 0
+    for number, material in enumerate(materials):
+        picture = material.texture
+        if picture is None:
+            continue
+        if id(picture) in seen:
+            first[number], count[number] = first[seen[id(picture)]], count[seen[id(picture)]]
+            continue
+        seen[id(picture)] = number
+        first[number] = len(rows)
+        level = np.array(picture, dtype=np.uint8, order="C")  # a copy: the kernels take no read-only arrays
+        while True:
+            rows.append((total, level.shape[0], level.shape[1]))
+            pieces.append(level.reshape(-1, 4))
+            total += level.shape[0] * level.shape[1]
+            if max(level.shape[:2]) == 1:
+                break
+            level = halve(level, SRGB_TO_LINEAR, ENCODE)
+        count[number] = len(rows) - first[number]
+    texels = np.concatenate(pieces) if pieces else np.zeros((1, 4), np.uint8)
+    return first, count, np.array(rows or [(0, 1, 1)], dtype=np.int64), texels
+
+
+def _texel_density(
+    vertices: npt.NDArray[np.float64],
+    faces: npt.NDArray[np.int64],
+    uv: npt.NDArray[np.float64],
+    material: npt.NDArray[np.int64],
+    level_count: npt.NDArray[np.int64],
+    first_level: npt.NDArray[np.int64],
+    levels: npt.NDArray[np.int64],
+    textured: bool,
+) -> npt.NDArray[np.float32]:
+    """(F,) square root of (texels / area): how fine the texture lies on each face."""
+    if not textured:
+        return np.zeros(len(faces), np.float32)
+    corners, flat = vertices[faces], uv[faces]
+    area = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)
+    a, b = flat[:, 1] - flat[:, 0], flat[:, 2] - flat[:, 0]
+    uv_area = np.abs(a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0])
+    size = levels[first_level, 1] * levels[first_level, 2] * (level_count > 0)
+    return np.sqrt(uv_area * size[material] / area).astype(np.float32)
