@@ -50,6 +50,14 @@ class Dataset(Strict):
     procedural: Procedural | None = None
     """Settings of the generated set, for `source: procedural` only."""
 
+    @property
+    def layout(self) -> SourceName:
+        """The adapter that reads the archives: a generated set imitates a real one."""
+        if self.source != "procedural":
+            return self.source
+        shapenet = self.procedural is not None and self.procedural.layout == "shapenet"
+        return "shapenet_v1" if shapenet else "modelnet10"
+
     @pydantic.model_validator(mode="after")
     def _consistent(self) -> Dataset:
         if self.source == "folder" and not self.path:
@@ -57,6 +65,27 @@ class Dataset(Strict):
         if self.val_percent + self.test_percent >= 100:
             raise ValueError("val_percent + test_percent leave nothing to train on; make them smaller")
         return self
+
+
+class PrepareSettings(Strict):
+    """What a prepared mesh depends on, and nothing else: another split or view re-makes no mesh."""
+
+    source: SourceName
+    """The adapter that finds a model's files in its archive."""
+    up_axis: Literal["x", "y", "z"] | None = None
+    """Which axis points up in the files; null takes the source's own convention."""
+    yaw_deg: float = 0.0
+    """Extra turn about the up axis, counter-clockwise seen from above."""
+    texture_px: int = pydantic.Field(default=512, ge=16, le=8192)
+    """Longest side of a stored texture in pixels."""
+    max_faces: int = pydantic.Field(default=2_000_000, ge=1)
+    """Larger meshes are rejected."""
+
+    @classmethod
+    def of(cls, dataset: Dataset, *, texture_px: int, max_faces: int) -> PrepareSettings:
+        """The part of a data set's settings that `prepare` reads."""
+        return cls(source=dataset.layout, up_axis=dataset.up_axis, yaw_deg=dataset.yaw_deg,
+                   texture_px=texture_px, max_faces=max_faces)
 
 
 class Backgrounds(Strict):

@@ -1,0 +1,151 @@
+"""``python -m pipeline COMMAND``: the stages before voxels and renders, and the tools around a run.
+
+Each command imports its own module only, so that every job of the DAG starts fast.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from pipeline.errors import run_command
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one sub-command."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if arguments[:1] == ["shards"]:
+        from pipeline.shards_cli import main as shards
+
+        return shards(arguments[1:])
+    parsed = _parser().parse_args(arguments)
+    return int(parsed.run(parsed) or 0)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m pipeline", description=__doc__.splitlines()[0])
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    generate = _stage(commands, "generate", "write a generated data set as real archives", _generate)
+    generate.add_argument("--dataset", required=True)
+    generate.add_argument("--seed", type=int, required=True)
+
+    fetch = _stage(commands, "fetch", "get the archives of a data set", _fetch)
+    fetch.add_argument("--dataset", required=True)
+    fetch.add_argument("--mirror", type=Path, help="a folder to try first")
+
+    index = _stage(commands, "index", "list the shapes of a data set", _index)
+    index.add_argument("--dataset", required=True)
+    index.add_argument("--seed", type=int, required=True)
+    index.add_argument("--archives", type=Path, required=True)
+
+    prepare = _stage(commands, "prepare", "validate and normalise the meshes of one shard", _prepare)
+    prepare.add_argument("--archives", type=Path, required=True)
+    prepare.add_argument("--shard", type=Path, required=True)
+
+    ledger = _stage(commands, "ledger", "account for every shape of a data set", _ledger)
+    ledger.add_argument("--dataset", required=True)
+    ledger.add_argument("--index", type=Path, required=True, help="folder of `index`")
+    ledger.add_argument("--packs", type=Path, nargs="*", default=[], help="outputs of prepare, voxelize, render")
+
+    config = commands.add_parser("config", help="print the configuration as it is understood, or its schema")
+    config.add_argument("file", type=Path, nargs="?", default=Path("config.yaml"))
+    config.add_argument("--schema", action="store_true", help="print the JSON schema for editors")
+    config.set_defaults(run=_config)
+
+    doctor = commands.add_parser("doctor", help="what is there, what is missing, what to do next")
+    doctor.add_argument("file", type=Path, nargs="?", default=Path("config.yaml"))
+    doctor.add_argument("--offline", action="store_true", help="do not ask the mirrors")
+    doctor.set_defaults(run=_doctor)
+
+    commands.add_parser("shards", help="list, inspect, verify and export training shards", add_help=False)
+    return parser
+
+
+def _stage(commands: argparse._SubParsersAction, name: str, text: str, run: object) -> argparse.ArgumentParser:  # type: ignore[type-arg]
+    """A command of the DAG: settings in, one output, a log."""
+    parser: argparse.ArgumentParser = commands.add_parser(name, help=text)
+    parser.add_argument("--settings", required=True, help="JSON of the settings this stage depends on")
+    parser.add_argument("-o", "--output", type=Path, required=True)
+    parser.add_argument("--log", type=Path, help="JSON lines of what was done")
+    parser.set_defaults(run=run)
+    return parser
+
+
+def _generate(arguments: argparse.Namespace) -> int:
+    from pipeline.config import parse
+    from pipeline.progress import Log
+    from pipeline.settings.datasets import Procedural
+    from pipeline.sources.procedural import generate
+
+    settings = parse(Procedural, arguments.settings, "--settings")
+    with Log(arguments.log) as log:
+        generate(arguments.dataset, settings, arguments.output, seed=arguments.seed, log=log)
+    return 0
+
+
+def _fetch(arguments: argparse.Namespace) -> int:
+    from pipeline.config import parse
+    from pipeline.fetch import fetch_dataset
+    from pipeline.progress import Log
+    from pipeline.settings.datasets import Dataset
+
+    settings = parse(Dataset, arguments.settings, "--settings")
+    with Log(arguments.log) as log:
+        fetch_dataset(arguments.dataset, settings, arguments.output, mirror=arguments.mirror, log=log)
+    return 0
+
+
+def _index(arguments: argparse.Namespace) -> int:
+    from pipeline.config import parse
+    from pipeline.index import index_dataset
+    from pipeline.progress import Log
+    from pipeline.settings.datasets import Dataset
+
+    settings = parse(Dataset, arguments.settings, "--settings")
+    with Log(arguments.log) as log:
+        index_dataset(arguments.dataset, settings, arguments.archives, arguments.output, seed=arguments.seed, log=log)
+    return 0
+
+
+def _prepare(arguments: argparse.Namespace) -> int:
+    from pipeline.config import parse
+    from pipeline.prepare import prepare_shard
+    from pipeline.progress import Log
+    from pipeline.settings.datasets import PrepareSettings
+
+    settings = parse(PrepareSettings, arguments.settings, "--settings")
+    with Log(arguments.log) as log:
+        prepare_shard(settings, arguments.archives, arguments.shard, arguments.output, log=log)
+    return 0
+
+
+def _ledger(arguments: argparse.Namespace) -> int:
+    from pipeline.config import parse
+    from pipeline.ledger import write_ledger
+    from pipeline.progress import Log
+    from pipeline.settings.datasets import Dataset
+
+    settings = parse(Dataset, arguments.settings, "--settings")
+    with Log(arguments.log) as log:
+        write_ledger(arguments.dataset, settings, arguments.index, arguments.packs, arguments.output, log=log)
+    return 0
+
+
+def _config(arguments: argparse.Namespace) -> int:
+    from pipeline.config import json_schema, load
+
+    print(json_schema() if arguments.schema else load(arguments.file).model_dump_json(indent=1))
+    return 0
+
+
+def _doctor(arguments: argparse.Namespace) -> int:
+    from pipeline.doctor import examine
+
+    return examine(arguments.file, offline=arguments.offline)
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(main))

@@ -1,0 +1,190 @@
+"""Archives are read where they lie: a zip by its central directory, or the same tree unpacked.
+
+Both give `entries` (name, size, checksum) and a model's `Files`; names always begin with the
+archive's own top folder, so an unpacked ``03001627/`` and ``03001627.zip`` look alike.
+Nothing is written while reading; `extract_tar` is for the sets that come as tar files.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import stat
+import tarfile
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+from pipeline.atomic import disk_error
+from pipeline.errors import UserError
+from pipeline.load import Files
+
+MAX_MEMBERS = 10_000_000
+# A member may not unpack to more than this, nor to more than this many times its packed size
+# (meshes as text shrink 3 to 10 times; only content made to explode passes 100).
+MAX_MEMBER_BYTES = 2**30
+MAX_RATIO = 100
+_RATIO_FROM_BYTES = 2**24  # small members cannot hurt, whatever their ratio
+
+
+class Entry(NamedTuple):
+    """One file of an archive."""
+
+    name: str  # POSIX path
+    size: int  # bytes, unpacked
+    checksum: str  # CRC-32 in a zip; size and time in a folder
+    problem: str = ""  # why it cannot be used: a reason code, or nothing
+
+
+class Archive(Protocol):
+    """What adapters see of a zip or a folder."""
+
+    def entries(self) -> Iterator[Entry]: ...
+
+    def files(self, prefix: str = "") -> Files: ...
+
+    def close(self) -> None: ...
+
+
+def open_archive(path: str | Path) -> Archive:
+    """Open a zip, or a folder as if it were one."""
+    path = Path(path)
+    if path.is_dir():
+        return FolderArchive(path)
+    return ZipArchive(path)
+
+
+class ZipArchive:
+    """A zip read in place."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        try:
+            self._zip = zipfile.ZipFile(path)
+        except FileNotFoundError as error:
+            raise UserError(
+                "an archive is not there any more",
+                where=str(path),
+                do="run `python -m pipeline doctor`, then the same command again",
+            ) from error
+        except (OSError, zipfile.BadZipFile, NotImplementedError, ValueError) as error:
+            raise UserError(
+                "cannot read an archive",
+                where=str(path),
+                got=str(error) or type(error).__name__,
+                wanted="a whole zip file",
+                do="delete it and its entry in the mirror, then fetch it again",
+            ) from error
+
+    def entries(self) -> Iterator[Entry]:
+        """Every file once, in the order of the archive; two of one name are a problem of both."""
+        infos = self._zip.infolist()
+        if len(infos) > MAX_MEMBERS:
+            raise UserError(
+                "an archive has too many members",
+                where=str(self.path),
+                got=str(len(infos)),
+                wanted=f"at most {MAX_MEMBERS}",
+            )
+        names = self._zip.NameToInfo  # the last of equal names
+        repeated = set() if len(names) == len(infos) else _repeated(info.filename for info in infos)
+        for info in infos:
+            if not info.is_dir() and names[info.filename] is info:
+                problem = "duplicate_name" if info.filename in repeated else _zip_problem(info)
+                yield Entry(info.filename, info.file_size, f"{info.CRC:08x}", problem)
+
+    def files(self, prefix: str = "") -> Files:
+        """The members below `prefix`."""
+        return Files.of_zip(self._zip, prefix)
+
+    def close(self) -> None:
+        self._zip.close()
+
+
+class FolderArchive:
+    """An unpacked tree; names begin with the folder's own name."""
+
+    def __init__(self, path: Path):
+        self.path = path.resolve()
+
+    def entries(self) -> Iterator[Entry]:
+        """Every file, sorted; links that lead outside are a problem, hidden files are skipped."""
+        found = sorted(p for p in self.path.rglob("*") if p.is_file() and not _hidden(p.relative_to(self.path)))
+        for path in found:
+            outside = not path.resolve().is_relative_to(self.path)
+            info = path.stat()
+            name = posixpath.join(self.path.name, path.relative_to(self.path).as_posix())
+            yield Entry(name, info.st_size, f"{info.st_size:x}-{info.st_mtime_ns:x}", "outside" if outside else "")
+
+    def files(self, prefix: str = "") -> Files:
+        """The files below `prefix`, which begins with the folder's own name."""
+        below = prefix.removeprefix(self.path.name).lstrip("/")
+        return Files.of_folder(self.path / below)
+
+    def close(self) -> None:
+        pass
+
+
+def extract_tar(path: Path, target: Path, *, max_bytes: int = 2**42) -> int:
+    """Unpack a tar (plain, gz, bz2, xz) below `target`; the number of files.
+
+    Absolute names, ``..``, links that lead outside, devices and archives larger than
+    `max_bytes` are refused with a UserError (tarfile's "data" filter, PEP 706).
+    """
+    count = total = 0
+    try:
+        with tarfile.open(path) as archive:
+            for member in archive:
+                total, count = total + member.size, count + member.isfile()
+                if total > max_bytes:
+                    raise UserError(
+                        "an archive unpacks to too much",
+                        where=str(path),
+                        got=f"more than {total} bytes",
+                        wanted=f"at most {max_bytes} bytes",
+                        do="check where the archive comes from",
+                    )
+                archive.extract(member, target, filter="data")
+    except tarfile.FilterError as error:
+        raise UserError(
+            "an archive has a dangerous member",
+            where=str(path),
+            got=str(error),
+            do="check where the archive comes from; nothing was written outside the target",
+        ) from error
+    except (tarfile.TarError, EOFError, ValueError) as error:
+        raise UserError(
+            "cannot read an archive",
+            where=str(path),
+            got=str(error) or type(error).__name__,
+            wanted="a whole tar file",
+            do="delete it, then fetch it again",
+        ) from error
+    except OSError as error:
+        raise disk_error(error, target) from error
+    return count
+
+
+def _zip_problem(info: zipfile.ZipInfo) -> str:
+    """Reason code of a member that must not be unpacked, or nothing."""
+    name, mode = info.filename, info.external_attr >> 16
+    if name.startswith("/") or "\\" in name or ".." in name.split("/") or name[1:2] == ":":
+        return "unsafe_name"
+    if mode and stat.S_IFMT(mode) not in (0, stat.S_IFREG):
+        return "not_a_file"
+    if info.flag_bits & 1:
+        return "encrypted"
+    if info.file_size > MAX_MEMBER_BYTES:
+        return "too_large"
+    if info.file_size > _RATIO_FROM_BYTES and info.file_size > MAX_RATIO * max(1, info.compress_size):
+        return "bomb"
+    return ""
+
+
+def _repeated(names: Iterator[str]) -> set[str]:
+    seen: set[str] = set()
+    return {name for name in names if name in seen or seen.add(name)}  # type: ignore[func-returns-value]
+
+
+def _hidden(path: Path) -> bool:
+    return any(part.startswith(".") for part in path.parts)

@@ -1,0 +1,147 @@
+"""Get the archives of one data set, or find them where they already are.
+
+    python -m pipeline fetch --dataset D --settings JSON [--mirror DIR] -o archives/D.json
+
+A mirror that is a folder (or ``file://``) is used in place: nothing is copied, and an
+unpacked folder stands for its zip.  Addresses are downloaded into ``archives/D/``.  The list
+that is written last names every file with its size and SHA-256.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import urllib.parse
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+from pipeline.atomic import write_json
+from pipeline.errors import UserError
+from pipeline.progress import Log, say
+from pipeline.settings.datasets import Dataset
+from pipeline.sources import source_of
+from pipeline.sources.base import RemoteFile
+
+
+def fetch_dataset(
+    name: str,  # of the data set in the configuration
+    dataset: Dataset,
+    output: Path,  # D.json
+    *,
+    mirror: Path | None = None,  # a folder to try before the configured mirrors
+    log: Log,
+) -> None:
+    """Make every file of the data set available; D.json is written last."""
+    source = source_of(dataset.layout)
+    if dataset.source == "folder":
+        entries = [_listed(Path(dataset.path or "."), name)]
+    else:
+        mirrors = [*([str(mirror)] if mirror else []), *dataset.mirrors]
+        folders = [folder for folder in map(local_folder, mirrors) if folder is not None]
+        _check_folders(folders, name)
+        offered = sorted({child.name for folder in folders for child in folder.iterdir()}) if folders else None
+        if offered is None:
+            say(f"fetch: {name}: terms of {source.title}: {source.terms}")
+        wanted = source.files(dataset, offered)
+        entries = [entry for file in wanted for entry in _get(file, mirrors, folders, output, log)]
+        if not entries:
+            raise UserError(
+                f"no file of data set {name!r} was found",
+                where=", ".join(map(str, folders)),
+                wanted=", ".join(file.name for file in wanted) or f"archives of {source.title}",
+                do=f"put the official files there; see {source.page}",
+            )
+    write_json(output, {"dataset": name, "files": entries})
+    total = sum(entry["bytes"] for entry in entries)
+    log.write("fetch", dataset=name, files=len(entries), bytes=total)
+    say(f"fetch: {name}: {len(entries)} files, {total / 1e6:.1f} MB, {source.title}")
+
+
+def local_folder(mirror: str) -> Path | None:
+    """The folder a mirror names, or None for an address."""
+    parts = urllib.parse.urlsplit(mirror)
+    if parts.scheme == "file":
+        return Path(urllib.request.url2pathname(parts.path))
+    return Path(mirror).expanduser() if parts.scheme not in ("http", "https") else None
+
+
+def _check_folders(folders: list[Path], name: str) -> None:
+    for folder in folders:
+        if not folder.is_dir():
+            raise UserError(
+                "a mirror is not a folder",
+                where=f"datasets.{name}.mirrors",
+                got=str(folder),
+                do="correct the path, or remove the line to use the official addresses",
+            )
+
+
+def _get(file: RemoteFile, mirrors: list[str], folders: list[Path], output: Path, log: Log) -> list[dict[str, Any]]:
+    """One entry of the list; none for an optional file that nobody has."""
+    for folder in folders:
+        for candidate in (folder / file.name, folder / file.name.removesuffix(".zip")):
+            if candidate.is_dir():
+                return [_listed(candidate, file.name)]
+            if candidate.is_file():
+                return [_entry(candidate, sha256_of(candidate), str(folder), file)]
+    remote = [mirror for mirror in mirrors if local_folder(mirror) is None]
+    addresses = [urllib.parse.urljoin(mirror.rstrip("/") + "/", file.name) for mirror in remote] or list(file.urls)
+    if folders and not remote:
+        addresses = []  # who names folders only does not want the network
+    if not addresses:
+        if file.optional:
+            return []
+        raise UserError(
+            f"{file.name} is in none of the mirrors",
+            where=", ".join(map(str, folders)),
+            do="put the file there, or add the address of another mirror",
+        )
+    from pipeline.download import download  # the HTTP client takes a moment to load
+
+    target = output.parent / output.stem / file.name
+    found = download(file, addresses, target, log=log)
+    return [] if found is None else [_entry(target, found.sha256, found.url, file)]
+
+
+def _entry(path: Path, sha256: str, mirror: str, file: RemoteFile) -> dict[str, Any]:
+    if file.sha256 and sha256 != file.sha256:
+        say(f"fetch: {path} is not the published file (another SHA-256); it is used as it is")
+    return {"name": file.name, "path": shown(path), "bytes": path.stat().st_size, "sha256": sha256, "mirror": mirror}
+
+
+def _listed(folder: Path, where: str) -> dict[str, Any]:
+    """A folder, identified by the names, sizes and times of its files."""
+    if not folder.is_dir():
+        raise UserError(
+            "there is no such folder",
+            where=f"datasets.{where}.path",
+            got=str(folder),
+            do="give the folder that has one sub-folder per category",
+        )
+    digest, total = hashlib.sha256(), 0
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            info = path.stat()
+            total += info.st_size
+            digest.update(f"{path.relative_to(folder)}\0{info.st_size}\0{info.st_mtime_ns}\n".encode())
+    return {
+        "name": folder.resolve().name,
+        "path": shown(folder),
+        "bytes": total,
+        "sha256": "",
+        "mirror": shown(folder.parent),
+        "listing": digest.hexdigest(),
+    }
+
+
+def shown(path: Path) -> str:
+    """Relative below the working directory, so that a run can be moved; absolute elsewhere."""
+    full = Path(os.path.abspath(path))
+    return str(full.relative_to(Path.cwd())) if full.is_relative_to(Path.cwd()) else str(full)
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file's content."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

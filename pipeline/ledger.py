@@ -1,0 +1,164 @@
+"""One line for every shape of a data set: how far it came, and why it stopped there.
+
+    python -m pipeline ledger --dataset D --settings JSON --index index/D/ --packs ... -o ledger/D.tsv
+
+No shape is lost silently: each one that an archive holds is in the index or its rejects, and
+each one a stage was given is in that stage's records or rejects.  Too many refused shapes
+(`max_rejected_percent`) stop the run here, with the reasons.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from pipeline.atomic import write_text
+from pipeline.errors import UserError
+from pipeline.index import read_rejects
+from pipeline.manifest import Record, Rejection, shapes_from_tsv
+from pipeline.pack import PackReader
+from pipeline.progress import Log, say
+from pipeline.settings.datasets import Dataset
+
+STAGES = ("index", "prepare", "voxelize", "render")
+
+
+@dataclasses.dataclass
+class Row:
+    """One shape's line."""
+
+    shape_id: str
+    category: str
+    split: str  # empty for a shape that was refused before it had one
+    stage: str  # the last stage that knew it
+    status: str  # "accepted" or "rejected"
+    reason: str = ""
+    detail: str = ""
+    repairs: str = ""  # "degenerate_faces=3 duplicate_faces=12"; what is zero is left out
+    mesh_sha256: str = ""
+
+
+def collect(output: str | Path, dataset: str) -> list[Row]:
+    """The ledger of one data set from everything that lies below the run's output folder."""
+    root = Path(output)
+    packs = [
+        path
+        for kind in ("prepared", "voxels", "renders")
+        for path in sorted((root / kind / dataset).glob("*.*"))
+        if path.suffix in (".zip", ".h5") and not path.name.startswith(".")
+    ]
+    return collect_files(root / "index" / dataset, packs)
+
+
+def collect_files(index: Path, packs: Sequence[Path]) -> list[Row]:
+    """The ledger from a folder of `index` and the packs or shards of later stages, in any order."""
+    rows: dict[str, Row] = {}
+    for path in sorted(index.glob("*.tsv")):
+        for shape in shapes_from_tsv(path.read_text(encoding="utf-8"), str(path)):
+            rows[shape.shape_id] = Row(shape.shape_id, shape.category, shape.split, "index", "accepted")
+    for rejection in read_rejects(index):
+        _refuse(rows, rejection)
+    for path in packs:
+        records, rejects = _read(path)
+        for record in records:
+            _advance(rows, record)
+        for rejection in rejects:
+            _refuse(rows, rejection)
+    return sorted(rows.values(), key=lambda row: row.shape_id)
+
+
+def funnel(rows: Iterable[Row]) -> dict[str, dict[str, int]]:
+    """Totals a stage: how many shapes entered, passed and were refused there; for the report.
+
+    A stage that no shape has reached yet has zeros.
+    """
+    table = {stage: {"entered": 0, "passed": 0, "rejected": 0} for stage in STAGES}
+    for row in rows:
+        reached = STAGES.index(row.stage)
+        for number, stage in enumerate(STAGES[: reached + 1]):
+            table[stage]["entered"] += 1
+            stopped = number == reached and row.status == "rejected"
+            table[stage]["rejected" if stopped else "passed"] += 1
+    return table
+
+
+def reasons(rows: Iterable[Row]) -> dict[str, int]:
+    """How many shapes were refused for each ``stage: reason``, most frequent first."""
+    counts = Counter(f"{row.stage}: {row.reason}" for row in rows if row.status == "rejected")
+    return dict(counts.most_common())
+
+
+def enforce_limit(rows: Sequence[Row], max_rejected_percent: float, dataset: str) -> None:
+    """Raise UserError when more shapes were refused than the configuration allows."""
+    refused = sum(row.status == "rejected" for row in rows)
+    if not rows or 100 * refused <= max_rejected_percent * len(rows):
+        return
+    examples = [row for row in rows if row.status == "rejected"][:3]
+    raise UserError(
+        f"too many shapes of data set {dataset!r} were refused",
+        where=", ".join(f"{row.shape_id} ({row.detail or row.reason})" for row in examples),
+        got=f"{refused} of {len(rows)} ({100 * refused / len(rows):.1f} %): "
+        + ", ".join(f"{reason} {count}" for reason, count in reasons(rows).items()),
+        wanted=f"at most {max_rejected_percent:g} %",
+        do=f"look at the reasons; if they are expected, raise datasets.{dataset}.max_rejected_percent",
+    )
+
+
+def to_tsv(rows: Iterable[Row]) -> str:
+    """Tab-separated with a header; opens in any spreadsheet."""
+    out = io.StringIO()
+    writer = csv.writer(out, delimiter="\t", lineterminator="\n")
+    writer.writerow([field.name for field in dataclasses.fields(Row)])
+    writer.writerows(dataclasses.astuple(row) for row in rows)
+    return out.getvalue()
+
+
+def from_tsv(text: str) -> list[Row]:
+    """Inverse of `to_tsv`."""
+    lines = list(csv.reader(io.StringIO(text), delimiter="\t"))
+    return [Row(*line) for line in lines[1:]]
+
+
+def write_ledger(
+    dataset: str, settings: Dataset, index: Path, packs: Sequence[Path], output: Path, *, log: Log
+) -> None:
+    """Write the ledger, then enforce the limit: the file is there to be looked at either way."""
+    rows = collect_files(index, packs)
+    write_text(output, to_tsv(rows))
+    refused = sum(row.status == "rejected" for row in rows)
+    log.write("ledger", dataset=dataset, shapes=len(rows), rejected=refused, funnel=funnel(rows), reasons=reasons(rows))
+    enforce_limit(rows, settings.max_rejected_percent, dataset)
+    why = ", ".join(f"{reason} {count}" for reason, count in reasons(rows).items())
+    say(f"ledger: {dataset}: {len(rows)} shapes, {refused} refused{f' ({why})' if why else ''}")
+
+
+def _read(path: Path) -> tuple[list[Record], list[Rejection]]:
+    if path.suffix == ".h5":
+        from pipeline.shards import open_shard  # HDF5 takes a moment to load
+
+        with open_shard(path) as shard:
+            return list(shard.records), list(shard.rejects)
+    pack = PackReader(path)
+    return pack.records, pack.rejects
+
+
+def _advance(rows: dict[str, Row], record: Record) -> None:
+    row = rows.setdefault(record.shape_id, Row(record.shape_id, record.category, record.split, "index", "accepted"))
+    row.category, row.split = record.category, record.split
+    reached = max((STAGES.index(stage) for stage in record.facts if stage in STAGES), default=0)
+    if reached > STAGES.index(row.stage) and row.status == "accepted":
+        row.stage = STAGES[reached]
+    prepared = record.facts.get("prepare")
+    if prepared:
+        row.mesh_sha256 = prepared["mesh_sha256"]
+        row.repairs = " ".join(f"{name}={count}" for name, count in sorted(prepared["repairs"].items()) if count)
+
+
+def _refuse(rows: dict[str, Row], rejection: Rejection) -> None:
+    category = rejection.shape_id.split("/")[1] if rejection.shape_id.count("/") >= 2 else ""
+    row = rows.setdefault(rejection.shape_id, Row(rejection.shape_id, category, "", rejection.stage, "rejected"))
+    row.stage, row.status, row.reason, row.detail = rejection.stage, "rejected", rejection.reason, rejection.detail

@@ -1,0 +1,223 @@
+"""One source mesh becomes one normalised GLB in world axes: validated, repaired, placed.
+
+    python -m pipeline prepare --settings JSON --archives D.json --shard 000.tsv -o 000.zip
+
+Repairs are few, safe and counted in the record: faces that repeat a vertex or have no area
+are dropped, of equal faces the first stays (most ShapeNet faces come twice, once for each
+side), equal vertices become one, vertices that no face uses go.  Nothing is re-oriented or
+filled: the voxelizer and the renderer do not trust windings.  Everything else that is wrong
+rejects the shape with a reason code.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.conventions import MARGIN, UP_AXIS_TO_WORLD, Matrix
+from pipeline.errors import Reject
+from pipeline.glb import write_glb
+from pipeline.load import Files, load_member
+from pipeline.manifest import Record, Rejection, Shape, shapes_from_tsv
+from pipeline.mesh import Mesh
+from pipeline.pack import write_pack
+from pipeline.progress import Log, progress, say
+from pipeline.settings.datasets import PrepareSettings
+from pipeline.sources import source_of
+from pipeline.sources.base import Archives
+
+# A face whose area is below this share of the squared longest side has none.
+_NO_AREA = 1e-12
+# Longest sides outside this range are damage, not units; squares and sums stay finite inside it.
+_SMALLEST, _LARGEST = 1e-12, 1e12
+
+
+def prepare_shard(
+    settings: PrepareSettings,
+    archives: Path,  # D.json of `fetch`
+    shard: Path,  # one shape list of `index`
+    output: Path,  # the pack to write
+    *,
+    log: Log | None = None,
+) -> None:
+    """Prepare every shape of one list; rejected ones are recorded in the pack."""
+    shapes = shapes_from_tsv(shard.read_text(encoding="utf-8"), str(shard))
+    source = source_of(settings.source)
+    with Archives.load(archives) as opened, write_pack(output, ".glb") as pack:
+        for shape in progress(shapes, f"prepare {shard.stem}", log=log):
+            try:
+                member, files = source.model(opened, shape)
+                record, payload = prepare_shape(shape, member, files, settings, source.up_axis)
+                pack.add(record, payload)
+            except Reject as reject:
+                pack.reject(Rejection(shape.shape_id, "prepare", reject.reason, reject.detail))
+        say(f"prepare: {shard.parent.name}/{shard.stem}: {len(pack.records)} meshes, {len(pack.rejects)} rejected")
+
+
+def prepare_shape(
+    shape: Shape, member: str, files: Files, settings: PrepareSettings, up_axis: str
+) -> tuple[Record, bytes]:
+    """Load, validate, repair and place one shape; its record and its GLB."""
+    loaded = load_member(member, files, texture_px=settings.texture_px)
+    rotation = to_world(settings.up_axis or up_axis, settings.yaw_deg)
+    mesh, placement, repairs = normalise(loaded.mesh, rotation, max_faces=settings.max_faces)
+    payload = write_glb(mesh)
+    facts = {
+        "mesh_sha256": hashlib.sha256(payload).hexdigest(),
+        "placement": placement.facts(),
+        "repairs": repairs,
+        "vertices": len(mesh.vertices),
+        "faces": len(mesh.faces),
+        "materials": len(mesh.materials),
+        "textures": sum(material.texture is not None for material in mesh.materials),
+        "missing_textures": loaded.missing_textures,
+        "refused_paths": loaded.refused,
+        "source_member": shape.member,
+    }
+    return Record(shape.shape_id, shape.category, shape.name, shape.split, {"prepare": facts}), payload
+
+
+@dataclasses.dataclass(frozen=True)
+class Placement:
+    """``world = scale * rotation @ source + translation``; invert it to go back to the file's units."""
+
+    scale: float
+    rotation: Matrix  # (3, 3)
+    translation: npt.NDArray[np.float64]  # (3,)
+
+    def facts(self) -> dict[str, Any]:
+        """As it is stored in a record; the rotation row by row."""
+        return {
+            "scale": self.scale,
+            "translation": self.translation.tolist(),
+            "rotation": self.rotation.reshape(-1).tolist(),
+        }
+
+
+def to_world(up_axis: str, yaw_deg: float) -> Matrix:
+    """Rotation (3, 3) from source axes to world axes; yaw turns counter-clockwise seen from above."""
+    c, s = np.cos(np.radians(yaw_deg)), np.sin(np.radians(yaw_deg))
+    yaw = np.array([[c, 0.0, s], [0.0, 1.0, 0.0], [-s, 0.0, c]])
+    return (yaw @ UP_AXIS_TO_WORLD[up_axis]) if yaw_deg else UP_AXIS_TO_WORLD[up_axis].copy()
+
+
+def normalise(mesh: Mesh, rotation: Matrix, *, max_faces: int) -> tuple[Mesh, Placement, dict[str, int]]:
+    """Validate, repair and centre in the unit box of conventions.py; coordinates end as float32 values."""
+    _validate(mesh, max_faces)
+    repairs: dict[str, int] = {}
+    rotated = Mesh(
+        mesh.vertices @ rotation.T, mesh.faces, mesh.face_material, mesh.materials, mesh.uv, mesh.vertex_colours
+    )
+    rotated = _without_empty_faces(rotated, repairs)
+    rotated = _only_used_vertices(rotated, repairs)
+    low, high = rotated.vertices.min(axis=0), rotated.vertices.max(axis=0)
+    scale = (1.0 - 2.0 * MARGIN) / float((high - low).max())
+    placement = Placement(scale, rotation, -scale * (low + high) / 2)
+    # float32 is what the file holds, so equality is decided on what every later stage will see.
+    rotated.vertices = (rotated.vertices * scale + placement.translation).astype(np.float32).astype(np.float64)
+    placed = _without_equal_faces(rotated, repairs)
+    _clean_looks(placed, repairs)
+    return placed, placement, repairs
+
+
+def _validate(mesh: Mesh, max_faces: int) -> None:
+    if len(mesh.faces) == 0:
+        raise Reject("no_faces", "the mesh has no triangles")
+    if len(mesh.faces) > max_faces:
+        raise Reject("too_many_faces", f"{len(mesh.faces)} faces, at most {max_faces} are allowed")
+    if mesh.faces.min() < 0 or mesh.faces.max() >= len(mesh.vertices):
+        raise Reject("bad_index", f"a face names a vertex beyond the {len(mesh.vertices)} there are")
+    if not np.isfinite(mesh.vertices).all() and not np.isfinite(mesh.vertices[mesh.faces]).all():
+        raise Reject("not_finite", "a coordinate is infinite or not a number")
+
+
+def _without_empty_faces(mesh: Mesh, repairs: dict[str, int]) -> Mesh:
+    """Drop faces that have no area; Reject when none is left or the extent makes no sense."""
+    used = mesh.vertices[mesh.faces.reshape(-1)]
+    longest = float((used.max(axis=0) - used.min(axis=0)).max())
+    if not _SMALLEST < longest < _LARGEST:
+        raise Reject("bad_extent", f"the longest side is {longest:g}")
+    corners = used.reshape(-1, 3, 3) / longest
+    a, b = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
+    x = a[:, 1] * b[:, 2] - a[:, 2] * b[:, 1]
+    y = a[:, 2] * b[:, 0] - a[:, 0] * b[:, 2]
+    z = a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0]
+    keep = x * x + y * y + z * z > (2 * _NO_AREA) ** 2
+    if not keep.any():
+        raise Reject("no_area", f"none of the {len(keep)} faces has an area")
+    repairs["degenerate_faces"] = int(len(keep) - keep.sum())
+    return _keep_faces(mesh, keep)
+
+
+def _only_used_vertices(mesh: Mesh, repairs: dict[str, int]) -> Mesh:
+    used = np.zeros(len(mesh.vertices), dtype=bool)
+    used[mesh.faces] = True
+    repairs["unused_vertices"] = int(len(used) - used.sum())
+    return mesh if used.all() else _renumber(mesh, used.nonzero()[0], np.cumsum(used) - 1)
+
+
+def _without_equal_faces(mesh: Mesh, repairs: dict[str, int]) -> Mesh:
+    """Of faces with the same three corners, in any order, the first stays; equal vertices become one."""
+    first, place = _equal_positions(mesh.vertices)
+    corners = np.sort(place[mesh.faces], axis=1)
+    _, keep = np.unique(_fold(corners, len(first)), return_index=True)
+    repairs["duplicate_faces"] = len(mesh.faces) - len(keep)
+    mesh = _keep_faces(mesh, np.sort(keep))
+    repairs["merged_vertices"] = 0
+    if mesh.uv is None and mesh.vertex_colours is None and len(first) < len(mesh.vertices):
+        repairs["merged_vertices"] = len(mesh.vertices) - len(first)
+        mesh = _renumber(mesh, first, place)
+    return mesh
+
+
+def _equal_positions(vertices: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """First vertex of each different position, in file order, and the number (V,) of each vertex's position."""
+    bits = (vertices.astype(np.float32) + np.float32(0.0)).view(np.uint32).astype(np.uint64)  # -0 becomes 0
+    shift = np.uint64(32)
+    _, half = np.unique((bits[:, 0] << shift) | bits[:, 1], return_inverse=True)
+    _, first, place = np.unique((half.astype(np.uint64) << shift) | bits[:, 2], return_index=True, return_inverse=True)
+    order = np.argsort(first)
+    rank = np.empty_like(order)
+    rank[order] = np.arange(len(order))
+    return first[order].astype(np.int64), rank[place].astype(np.int64)
+
+
+def _fold(rows: npt.NDArray[np.int64], bound: int) -> npt.NDArray[np.int64]:
+    """One number for each row (N, 3) of numbers below `bound`, equal for equal rows."""
+    if bound < 2**21:  # three of them fit in 63 bits
+        return np.asarray((rows[:, 0] * bound + rows[:, 1]) * bound + rows[:, 2])
+    _, pair = np.unique(rows[:, 0] * bound + rows[:, 1], return_inverse=True)
+    return pair.astype(np.int64) * bound + rows[:, 2]
+
+
+def _keep_faces(mesh: Mesh, keep: npt.NDArray[Any]) -> Mesh:
+    of_face = None if mesh.face_material is None else mesh.face_material[keep]
+    return Mesh(mesh.vertices, mesh.faces[keep], of_face, mesh.materials, mesh.uv, mesh.vertex_colours)
+
+
+def _renumber(mesh: Mesh, chosen: npt.NDArray[np.int64], place: npt.NDArray[np.int64]) -> Mesh:
+    """Keep the vertices `chosen`; `place` (V,) is the new number of every old one."""
+    uv = None if mesh.uv is None else mesh.uv[chosen]
+    colours = None if mesh.vertex_colours is None else mesh.vertex_colours[chosen]
+    return Mesh(mesh.vertices[chosen], place[mesh.faces], mesh.face_material, mesh.materials, uv, colours)
+
+
+def _clean_looks(mesh: Mesh, repairs: dict[str, int]) -> None:
+    """Zero the UVs that are no numbers, drop UVs nobody needs, make a wholly invisible mesh opaque."""
+    if mesh.uv is not None and not any(material.texture is not None for material in mesh.materials):
+        mesh.uv = None
+    repairs["bad_uv"] = 0
+    if mesh.uv is not None:
+        bad = np.asarray(~(np.abs(mesh.uv) < 1e6).all(axis=1))
+        repairs["bad_uv"] = int(bad.sum())
+        mesh.uv = np.where(bad[:, None], 0.0, mesh.uv)
+    # Exporters disagree on whether `d` or `Tr` is opacity; a shape nobody can see is that mistake.
+    repairs["invisible_materials"] = 0
+    if all(material.colour[3] == 0 for material in mesh.materials):
+        repairs["invisible_materials"] = len(mesh.materials)
+        mesh.materials = [dataclasses.replace(m, colour=(*m.colour[:3], 255)) for m in mesh.materials]

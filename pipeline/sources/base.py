@@ -1,0 +1,139 @@
+"""What every adapter answers: which files it needs, which shapes they hold, where one's files are.
+
+A member in a `Shape` is written ``<archive>!<path inside>``; `Archives` opens the archives
+that `fetch` has listed in ``<dataset>.json`` and keeps them open while a job runs.
+"""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from pipeline.archives import Archive, open_archive
+from pipeline.errors import Reject, UserError
+from pipeline.load import Files
+from pipeline.manifest import Shape
+from pipeline.settings.datasets import Dataset
+
+
+@dataclasses.dataclass(frozen=True)
+class RemoteFile:
+    """One file of a data set as its publisher offers it."""
+
+    name: str  # file name below every mirror
+    urls: tuple[str, ...] = ()  # official addresses, tried in order
+    bytes: int | None = None
+    sha256: str = ""
+    md5: str = ""
+    optional: bool = False  # its absence is noted, not fatal
+
+
+@dataclasses.dataclass(frozen=True)
+class Found:
+    """One shape an adapter has found, or one it has to refuse."""
+
+    category: str
+    name: str
+    split: str | None  # the official one; None where there is none
+    member: str  # "<archive>!<path>"
+    size: int = 0
+    checksum: str = ""
+    reason: str = ""  # why it cannot be used: a reason code, or nothing
+    detail: str = ""
+
+
+class Source(abc.ABC):
+    """An adapter; instances hold no state."""
+
+    title: str = ""
+    up_axis: str = "y"
+    """Which axis points up in its files; they face -Z of the world after conventions.UP_AXIS_TO_WORLD."""
+    terms: str = ""
+    """Licence and terms in one or two sentences, shown before the set is fetched."""
+    page: str = ""
+    """Where it is described, and where access is asked for."""
+    official_val: bool = False
+    """Whether the official split has a validation part."""
+
+    @abc.abstractmethod
+    def files(self, dataset: Dataset, offered: list[str] | None) -> list[RemoteFile]:
+        """The files to fetch; `offered` are the names in a local mirror, None where there is none."""
+
+    @abc.abstractmethod
+    def shapes(self, archives: Archives, dataset: Dataset) -> Iterator[Found]:
+        """Every shape of the archives, in any order, before categories and limits are applied."""
+
+    @abc.abstractmethod
+    def model(self, archives: Archives, shape: Shape) -> tuple[str, Files]:
+        """The mesh of a shape relative to its model's root, and the files below that root."""
+
+
+class Archives:
+    """The archives of one data set, opened on first use; a context manager."""
+
+    def __init__(self, entries: list[dict[str, Any]], where: str):
+        self._paths = {entry["name"]: Path(entry["path"]) for entry in entries}
+        self._where = where
+        self._open: dict[str, Archive] = {}
+
+    @classmethod
+    def load(cls, path: Path) -> Archives:
+        """Read the list that `fetch` has written."""
+        try:
+            return cls(json.loads(path.read_text(encoding="utf-8"))["files"], str(path))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise UserError(
+                "cannot read the list of archives",
+                where=str(path),
+                got=str(error),
+                do="delete it and fetch the data set again",
+            ) from error
+
+    @property
+    def names(self) -> list[str]:
+        """Names of all archives and loose files, sorted."""
+        return sorted(self._paths)
+
+    def get(self, name: str) -> Archive:
+        """One archive, opened once."""
+        if name not in self._paths:
+            raise UserError(
+                "a shape list names an unknown archive",
+                where=self._where,
+                got=name,
+                wanted=", ".join(self.names),
+                do="delete the index and run the same command again",
+            )
+        if name not in self._open:
+            self._open[name] = open_archive(self._paths[name])
+        return self._open[name]
+
+    def text(self, name: str) -> str | None:
+        """A loose text file beside the archives; None where it was not fetched."""
+        path = self._paths.get(name)
+        return path.read_text(encoding="utf-8", errors="replace") if path is not None and path.is_file() else None
+
+    def __enter__(self) -> Archives:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for archive in self._open.values():
+            archive.close()
+
+
+def split_member(shape: Shape) -> tuple[str, str]:
+    """``"a.zip!b/c.off"`` -> ``("a.zip", "b/c.off")``."""
+    archive, mark, path = shape.member.partition("!")
+    if not mark:
+        raise Reject("bad_member", f"{shape.member!r} names no archive")
+    return archive, path
+
+
+def is_clutter(name: str) -> bool:
+    """Whether a member is an operating system's litter, as in the official zips."""
+    parts = name.split("/")
+    return parts[0] == "__MACOSX" or parts[-1].startswith(".") or parts[-1] in ("Thumbs.db", "desktop.ini")

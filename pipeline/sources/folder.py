@@ -1,0 +1,97 @@
+"""A folder of one's own meshes: one sub-folder a category, any mesh format, read in place.
+
+my_meshes/
+    chair/office_1.obj          category chair, name office_1; its materials and pictures
+    chair/office_1.mtl          may lie anywhere inside my_meshes/
+    chair/old/throne.glb        name old-throne
+    splits.csv                  optional: columns shape,split with e.g. "chair/office_1,test"
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import posixpath
+from collections.abc import Iterator
+
+from pipeline.conventions import SPLITS
+from pipeline.errors import UserError
+from pipeline.load import SUFFIXES, Files
+from pipeline.manifest import Shape
+from pipeline.settings.datasets import Dataset
+from pipeline.sources.base import Archives, Found, RemoteFile, Source, split_member
+
+SPLIT_FILE = "splits.csv"
+
+
+class Folder(Source):
+    """The user's own folder; `up_axis` and `yaw_deg` in the configuration say how it stands."""
+
+    title = "a folder of meshes"
+    terms = "your own meshes: whatever you may do with them"
+    official_val = True
+
+    def files(self, dataset: Dataset, offered: list[str] | None) -> list[RemoteFile]:
+        """Nothing to fetch: `fetch` lists the folder itself."""
+        return []
+
+    def shapes(self, archives: Archives, dataset: Dataset) -> Iterator[Found]:
+        """Every mesh file; a mesh outside a category folder is refused by name."""
+        for archive in archives.names:
+            opened = archives.get(archive)
+            splits = _splits(opened.files(f"{archive}/").open_bytes(SPLIT_FILE))
+            entries = list(opened.entries())
+            yield from _orphans(archive, [entry.name for entry in entries])
+            for entry in entries:
+                parts = entry.name.split("/")[1:]
+                stem, suffix = posixpath.splitext("/".join(parts))
+                if suffix.lower() not in SUFFIXES:
+                    continue
+                category, _, rest = stem.partition("/")
+                reason = entry.problem or ("" if entry.size else "empty")
+                if not rest:
+                    category, rest, reason = "none", stem, "no_category"
+                name = rest.replace("/", "-")
+                yield Found(
+                    category,
+                    name,
+                    splits.get(f"{category}/{name}"),
+                    f"{archive}!{entry.name}",
+                    entry.size,
+                    entry.checksum,
+                    reason,
+                    entry.name,
+                )
+
+    def model(self, archives: Archives, shape: Shape) -> tuple[str, Files]:
+        """The root is the whole folder, so materials may be shared between models."""
+        archive, path = split_member(shape)
+        return path.removeprefix(f"{archive}/"), archives.get(archive).files(f"{archive}/")
+
+
+def _splits(data: bytes | None) -> dict[str, str]:
+    if data is None:
+        return {}
+    rows = list(csv.DictReader(io.StringIO(data.decode("utf-8-sig", "replace"))))
+    bad = [row for row in rows if not row.get("shape") or row.get("split") not in SPLITS]
+    if bad:
+        raise UserError(
+            "cannot read the split file",
+            where=SPLIT_FILE,
+            got=str(bad[0]),
+            wanted=f"columns shape,split; split is one of {', '.join(SPLITS)}",
+            do="correct the line",
+        )
+    return {row["shape"]: row["split"] for row in rows}
+
+
+def _orphans(archive: str, names: list[str]) -> Iterator[Found]:
+    """Folders that hold materials and no mesh: a model whose mesh was lost."""
+    with_mesh = {posixpath.dirname(name) for name in names if posixpath.splitext(name)[1].lower() in SUFFIXES}
+    for name in names:
+        parts = name.split("/")[1:]
+        if name.lower().endswith(".mtl") and posixpath.dirname(name) not in with_mesh and len(parts) > 1:
+            stem = "-".join(parts[1:]).removesuffix(".mtl")
+            yield Found(
+                parts[0], stem, None, f"{archive}!{name}", reason="missing_mesh", detail=f"{name} stands beside no mesh"
+            )

@@ -1,0 +1,180 @@
+"""ShapeNetCore: OBJ with materials and pictures, one zip a category named by its WordNet synset.
+
+    v1   <synset>/<id>/model.obj                      pictures in <id>/images/
+    v2   <synset>/<id>/models/model_normalized.obj    pictures in <id>/images/, beside models/
+
++Y is up and -Z the front in both (Chang et al., arXiv:1512.03012).  ``taxonomy.json`` names
+the synsets where it is given; the table below holds the 55 of ShapeNetCore.  The split of
+the SHREC16 challenge (``all.csv``) is used where it is given; models it does not list, and
+sets without it, are split by hash.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterator
+
+from pipeline.archives import Entry
+from pipeline.config import did_you_mean
+from pipeline.errors import UserError
+from pipeline.load import Files
+from pipeline.manifest import Shape
+from pipeline.settings.datasets import Dataset
+from pipeline.sources.base import Archives, Found, RemoteFile, Source, is_clutter, split_member
+
+TAXONOMY, SPLITS_CSV = "taxonomy.json", "all.csv"
+_SHREC = "http://shapenet.cs.stanford.edu/shapenet/obj-zip/SHREC16/all.csv"
+
+# fmt: off
+NAMES = {
+    "02691156": "airplane", "02747177": "trash_bin", "02773838": "bag", "02801938": "basket",
+    "02808440": "bathtub", "02818832": "bed", "02828884": "bench", "02843684": "birdhouse",
+    "02871439": "bookshelf", "02876657": "bottle", "02880940": "bowl", "02924116": "bus",
+    "02933112": "cabinet", "02942699": "camera", "02946921": "can", "02954340": "cap",
+    "02958343": "car", "02992529": "cellphone", "03001627": "chair", "03046257": "clock",
+    "03085013": "keyboard", "03207941": "dishwasher", "03211117": "display", "03261776": "earphone",
+    "03325088": "faucet", "03337140": "file_cabinet", "03467517": "guitar", "03513137": "helmet",
+    "03593526": "jar", "03624134": "knife", "03636649": "lamp", "03642806": "laptop",
+    "03691459": "loudspeaker", "03710193": "mailbox", "03759954": "microphone", "03761084": "microwave",
+    "03790512": "motorbike", "03797390": "mug", "03928116": "piano", "03938244": "pillow",
+    "03948459": "pistol", "03991062": "flowerpot", "04004475": "printer", "04074963": "remote",
+    "04090263": "rifle", "04099429": "rocket", "04225987": "skateboard", "04256520": "sofa",
+    "04330267": "stove", "04379243": "table", "04401088": "telephone", "04460130": "tower",
+    "04468005": "train", "04530566": "watercraft", "04554684": "washer",
+}
+# Size and SHA-256 of the v1 zips that public loaders have recorded (shape-tfds, url_checksums/shapenet_core.txt).
+_V1_KNOWN = {
+    "02691156": (2335836661, "66695db2439a34ccd2a27c721bb19749b55d6a5ab01f7923bf69fc8053a1c37a"),
+    "02818832": (74696261, "9f5caa76cff784680b983474da555c64b1b712b3420f0229048522903ff5ce21"),
+    "02871439": (73396850, "5d48d02b99dafa78659525897d0a34f33a5d6a59758ba98492927363ab459e99"),
+    "02958343": (16914422360, "dd7f3dda1c211f93ba5073b18f4f888f5fd0a4d0c025c04f42d6cf7596c563b7"),
+    "03001627": (1523185061, "c0f34f84210b0cd6a831d005afa84fd047f029c1cdac983228af4edbda445243"),
+    "04090263": (785242953, "b5af10dc50882fdad80bc7044f5812264222b36f6a221e7890a872c77d6e7718"),
+    "04256520": (1146891032, "b77c8b92752a2b3a94eeb97f9d7b9263b3373b9cc9ef6bfe0bec77b868f2e98c"),
+    "04379243": (1557776344, "cbf6a543a6d5cc75b992352759889ae603ba6a40d5ad07cf8b7b105d323c822c"),
+}
+# fmt: on
+
+
+class ShapeNet(Source):
+    """Either version; they differ in where a model's OBJ lies and in the address."""
+
+    page = "https://shapenet.org (or https://huggingface.co/datasets/ShapeNet/ShapeNetCore)"
+    terms = (
+        "ShapeNetCore: for non-commercial research and education only, after registration "
+        "(https://shapenet.org/terms); do not redistribute. Cite Chang et al., arXiv:1512.03012."
+    )
+    official_val = True
+
+    def __init__(self, title: str, mesh: str, address: str, known: dict[str, tuple[int, str]]):
+        self.title, self._mesh, self._address, self._known = title, mesh, address, known
+
+    def files(self, dataset: Dataset, offered: list[str] | None) -> list[RemoteFile]:
+        """One zip (or unpacked folder) for each wanted category, the taxonomy and the split where they exist."""
+        loose = [RemoteFile(TAXONOMY, optional=True), RemoteFile(SPLITS_CSV, (_SHREC,), optional=True)]
+        if dataset.categories is not None:
+            synsets = [_synset(name) for name in dataset.categories]
+        elif offered is not None:
+            synsets = sorted({name.removesuffix(".zip") for name in offered if name.removesuffix(".zip").isdigit()})
+        else:
+            synsets = sorted(NAMES)
+        zips = [RemoteFile(f"{s}.zip", (f"{self._address}/{s}.zip",), *self._known.get(s, (None, ""))) for s in synsets]
+        return zips + loose
+
+    def shapes(self, archives: Archives, dataset: Dataset) -> Iterator[Found]:
+        """Every model folder; one without its OBJ, as the real sets have some, is refused by name."""
+        names = _names(archives.text(TAXONOMY))
+        official = _official_splits(archives.text(SPLITS_CSV))
+        for archive in archives.names:
+            if archive not in (TAXONOMY, SPLITS_CSV):
+                yield from self._models(archive, archives, names, official)
+
+    def _models(
+        self, archive: str, archives: Archives, names: dict[str, str], official: dict[tuple[str, str], str]
+    ) -> Iterator[Found]:
+        models: dict[tuple[str, str], Entry | None] = {}
+        for entry in archives.get(archive).entries():
+            parts = entry.name.split("/")
+            if len(parts) < 3 or is_clutter(entry.name):
+                continue
+            key = (parts[0], parts[1])
+            if "/".join(parts[2:]) == self._mesh:
+                models[key] = entry
+            else:
+                models.setdefault(key, None)
+        for (synset, name), mesh in models.items():
+            category, split = names.get(synset, synset), official.get((synset, name))
+            if mesh is None:
+                path = f"{synset}/{name}/{self._mesh}"
+                yield Found(
+                    category, name, split, f"{archive}!{path}", reason="missing_mesh", detail=f"{archive} has no {path}"
+                )
+            else:
+                reason = mesh.problem or ("" if mesh.size else "empty")
+                yield Found(
+                    category, name, split, f"{archive}!{mesh.name}", mesh.size, mesh.checksum, reason, mesh.name
+                )
+
+    def model(self, archives: Archives, shape: Shape) -> tuple[str, Files]:
+        """The root is the model's own folder, so v2's ``../images`` is inside it."""
+        archive, path = split_member(shape)
+        root = path.removesuffix(self._mesh)
+        return self._mesh, archives.get(archive).files(root)
+
+
+def _synset(category: str) -> str:
+    """Synset of a category given by name or by number."""
+    by_name = {name: synset for synset, name in NAMES.items()}
+    wanted = category.lower().replace(" ", "_")
+    if wanted in by_name:
+        return by_name[wanted]
+    if wanted.isdigit() and len(wanted) == 8:
+        return wanted
+    raise UserError(
+        f"unknown ShapeNet category {category!r}{did_you_mean(wanted, list(by_name))}",
+        where="datasets.<name>.categories",
+        do="correct the name, or give the 8-digit synset",
+    )
+
+
+def _names(taxonomy: str | None) -> dict[str, str]:
+    """Category names by synset: the table first, then the first synonym of the taxonomy."""
+    if taxonomy is None:
+        return NAMES
+    try:
+        listed = {item["synsetId"]: item["name"] for item in json.loads(taxonomy)}
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(
+            "cannot read ShapeNet's taxonomy.json",
+            got=str(error),
+            wanted="a list of synsetId and name",
+            do="delete the file from the mirror, or replace it",
+        ) from error
+    return {s: name.split(",")[0].strip().lower().replace(" ", "_") for s, name in listed.items()} | NAMES
+
+
+def _official_splits(text: str | None) -> dict[tuple[str, str], str]:
+    """(synset, model) -> split; columns id, synsetId, subSynsetId, modelId, split."""
+    if text is None:
+        return {}
+    rows = csv.DictReader(io.StringIO(text))
+    if not {"synsetId", "modelId", "split"} <= set(rows.fieldnames or ()):
+        raise UserError(
+            "cannot read ShapeNet's all.csv",
+            got=str(rows.fieldnames),
+            wanted="columns synsetId, modelId and split",
+            do="delete the file from the mirror, or replace it",
+        )
+    return {
+        (row["synsetId"].zfill(8), row["modelId"]): row["split"]
+        for row in rows
+        if row["split"] in ("train", "val", "test")
+    }
+
+
+_V1 = "http://shapenet.cs.stanford.edu/shapenet/obj-zip/ShapeNetCore.v1"
+_V2 = "https://huggingface.co/datasets/ShapeNet/ShapeNetCore/resolve/main"
+SHAPENET_V1 = ShapeNet("ShapeNetCore.v1", "model.obj", _V1, _V1_KNOWN)
+SHAPENET_V2 = ShapeNet("ShapeNetCore.v2", "models/model_normalized.obj", _V2, {})
