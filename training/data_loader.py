@@ -27,6 +27,7 @@ from training.data_device import DRAWS, Batch, move
 from training.data_memory import fits_on_device
 from training.sampler import Sampler
 
+_BLOCK = 16  # steps whose choices are computed together, to spread the cost of small array calls
 _WAIT_S = 0.1  # how often a blocked thread looks whether it is still wanted
 
 
@@ -52,6 +53,7 @@ class Loader:
         pictures = data.pictures()
         fits = pictures is not None and fits_on_device(data.nbytes, self.device)
         self.resident = fits if resident is None else resident
+        self._block: tuple[int, npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float32]] | None = None
         self._on_device: dict[str, Tensor] = {}
         if self.resident:
             if pictures is None:
@@ -61,9 +63,8 @@ class Loader:
 
     def batch(self, step: int, buffer: Tensor | None = None) -> Batch:
         """The batch of one step where it is gathered: in host memory (pictures in `buffer`), or on the device."""
-        objects = self.sampler.objects(step)
-        views = self.sampler.views(step, self.data.views, self.views_per_shape)
-        batch = self._labelled(step, objects, views)
+        objects, views, draws = self._choices(step)
+        batch = self._labelled(objects, views, draws)
         if self.resident:
             return self._gathered_on_device(move(batch, self.device))
         images = self.data.gather(objects, views, None if buffer is None else buffer.numpy())
@@ -80,14 +81,28 @@ class Loader:
         batch["voxel_bits"] = self._on_device["voxel_bits"].index_select(0, batch["objects"])
         return batch
 
-    def _labelled(self, step: int, objects: npt.NDArray[np.int64], views: npt.NDArray[np.int64]) -> Batch:
+    def _choices(self, step: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float32]]:
+        """Objects (b,), views (b, k) and draws (b, k, DRAWS) of a step; computed for `_BLOCK` steps at once."""
+        block, within = divmod(step, _BLOCK)
+        if self._block is None or self._block[0] != block:
+            first, share, k = block * _BLOCK, self.sampler.share, self.views_per_shape
+            self._block = (
+                block,
+                self.sampler.objects(first, _BLOCK).reshape(_BLOCK, share),
+                self.sampler.views(first, self.data.views, k, _BLOCK).reshape(_BLOCK, share, k),
+                self.sampler.uniform(first, "augment", k * DRAWS, _BLOCK).reshape(_BLOCK, share, k, DRAWS),
+            )
+        _, objects, views, draws = self._block
+        return objects[within], views[within], draws[within]
+
+    def _labelled(self, objects: npt.NDArray[np.int64], views: npt.NDArray[np.int64],
+                  draws: npt.NDArray[np.float32]) -> Batch:
         """Everything small."""
-        draws = self.sampler.uniform(step, "augment", self.views_per_shape * DRAWS)
         batch: dict[str, Any] = {
             "labels": torch.from_numpy(self.data.labels[objects]),
             "objects": torch.from_numpy(objects),
             "views": torch.from_numpy(views),
-            "draws": torch.from_numpy(draws).reshape(-1, self.views_per_shape, DRAWS),
+            "draws": torch.from_numpy(draws),
         }
         if self.cameras:
             for name in CAMERAS:
@@ -96,8 +111,8 @@ class Loader:
 
     def __iter__(self) -> Iterator[tuple[int, Batch]]:
         """One thread fills a ring of buffers; errors there are raised here."""
-        ready: queue.Queue[Any] = queue.Queue()
-        free: queue.Queue[_Slot] = queue.Queue()
+        ready: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        free: queue.SimpleQueue[_Slot] = queue.SimpleQueue()
         for _ in range(self.prefetch + 1):
             free.put(_Slot(self))
         stop = threading.Event()
@@ -115,7 +130,7 @@ class Loader:
             stop.set()
             thread.join()
 
-    def _produce(self, ready: queue.Queue[Any], free: queue.Queue[_Slot], stop: threading.Event) -> None:
+    def _produce(self, ready: queue.SimpleQueue[Any], free: queue.SimpleQueue[_Slot], stop: threading.Event) -> None:
         try:
             for step in self.steps:
                 slot = None
@@ -134,7 +149,7 @@ class _Slot:
     """The memory of one batch: a buffer, pinned where batches go to an accelerator over a stream of their own."""
 
     def __init__(self, loader: Loader):
-        data, share = loader.data, loader.sampler.batch // loader.sampler.world
+        data, share = loader.data, loader.sampler.share
         shape = (share, loader.views_per_shape, data.size_px, data.size_px, data.channels)
         self._loader, cuda = loader, loader.device.type == "cuda"
         self._buffer = None if loader.resident else torch.empty(shape, dtype=torch.uint8, pin_memory=cuda)

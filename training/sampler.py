@@ -44,36 +44,44 @@ class Sampler:
             raise UserError("a batch cannot be shared evenly", got=f"batch {self.batch}, rank {self.rank}",
                             wanted=f"a multiple of {self.world} processes", do="change the batch")
 
-    def places(self, step: int) -> Words:
-        """(b,) places in the endless line that this rank sees at `step`."""
-        share = self.batch // self.world
-        start = step * self.batch + self.rank * share
-        return np.arange(start, start + share, dtype=np.uint64)
+    @property
+    def share(self) -> int:
+        """b, shapes of a batch on this rank."""
+        return self.batch // self.world
 
-    def objects(self, step: int) -> Integers:
-        """(b,) shape numbers; every shape comes once in each epoch of `count` places."""
-        places = self.places(step)
-        epochs, within = np.divmod(places, np.uint64(self.count))
+    def places(self, step: int, steps: int = 1) -> Words:
+        """(steps * b,) places in the endless line that this rank sees from `step` on."""
+        starts = np.arange(step, step + steps, dtype=np.uint64) * np.uint64(self.batch)
+        own = np.arange(self.rank * self.share, (self.rank + 1) * self.share, dtype=np.uint64)
+        return (starts[:, None] + own).reshape(-1)
+
+    def objects(self, step: int, steps: int = 1) -> Integers:
+        """(steps * b,) shape numbers; every shape comes once in each epoch of `count` places."""
+        epochs, within = np.divmod(self.places(step, steps), np.uint64(self.count))
         keys = mix(epochs ^ np.uint64(stable_hash("epoch", self.seed)))
         return permuted(within, self.count, keys).astype(np.int64)
 
-    def views(self, step: int, available: int, wanted: int) -> Integers:
-        """(b, wanted) different views of each shape; all of them, in order, where all are wanted."""
+    def views(self, step: int, available: int, wanted: int, steps: int = 1) -> Integers:
+        """(steps * b, wanted) different views of each shape; all of them, in order, where all are wanted."""
         if not 1 <= wanted <= available:
             raise UserError("more views are wanted than the shards hold", got=str(wanted), wanted=f"1 to {available}",
                             do="lower `views_per_shape`, or raise `render.views`")
         if wanted == available:
-            return np.tile(np.arange(available), (len(self.places(step)), 1))
-        keys = self._words(step, "views", available)
-        return np.argsort(keys, axis=1, kind="stable")[:, :wanted]
+            return np.tile(np.arange(available), (steps * self.share, 1))
+        if wanted == 1:
+            return ((self._words(step, "view", 1, steps) >> np.uint64(32)) * np.uint64(available)
+                    >> np.uint64(32)).astype(np.int64)
+        keys = self._words(step, "views", available, steps)
+        return np.argsort(keys, axis=1)[:, :wanted]
 
-    def uniform(self, step: int, purpose: str, numbers: int) -> npt.NDArray[np.float32]:
-        """(b, numbers) in [0, 1), for one purpose; depends on the place, not on rank or batch."""
-        return ((self._words(step, purpose, numbers) >> np.uint64(40)).astype(np.float32)) * np.float32(2**-24)
+    def uniform(self, step: int, purpose: str, numbers: int, steps: int = 1) -> npt.NDArray[np.float32]:
+        """(steps * b, numbers) in [0, 1), for one purpose; depends on the place, not on rank or batch."""
+        words = self._words(step, purpose, numbers, steps)
+        return (words >> np.uint64(40)).astype(np.float32) * np.float32(2**-24)
 
-    def _words(self, step: int, purpose: str, numbers: int) -> Words:
+    def _words(self, step: int, purpose: str, numbers: int, steps: int) -> Words:
         key = np.uint64(stable_hash(purpose, self.seed))
-        rows = mix(self.places(step) ^ key)[:, None]
+        rows = mix(self.places(step, steps) ^ key)[:, None]
         return mix(rows + np.arange(1, numbers + 1, dtype=np.uint64) * np.uint64(_GOLDEN))
 
 
@@ -87,11 +95,12 @@ def mix(words: Words) -> Words:
 def permuted(places: Words, count: int, keys: Words) -> Words:
     """Where a keyed permutation of 0 .. count - 1 sends each of `places`; keys as one or one a place."""
     half = max(1, (max(count - 1, 1).bit_length() + 1) // 2)
+    keys = np.broadcast_to(keys, places.shape)
     out = _feistel(places, half, keys)
-    outside = out >= count
-    while outside.any():  # at most 4 times the domain, so a few rounds; a cycle always leads back inside
-        out = np.where(outside, _feistel(out, half, keys), out)
-        outside = out >= count
+    outside = np.flatnonzero(out >= count)
+    while len(outside):  # the domain is at most 4 times `count`, and a cycle always leads back inside
+        out[outside] = _feistel(out[outside], half, keys[outside])
+        outside = outside[out[outside] >= count]
     return out
 
 
