@@ -1,4 +1,4 @@
-"""``python -m render shard | backgrounds | pack | sheet | audit ...``, or ``python -m render MESH...`` to look at once."""
+"""``python -m render shard | backgrounds | pack | sheet``: the stages; ``python -m render MESH...``: look at once."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from pipeline.progress import Log
 from pipeline.settings.datasets import Backgrounds
 from pipeline.settings.stages import Render, Shards
 
+COMMANDS = ("shard", "backgrounds", "pack", "sheet")
 Command = Callable[[argparse.Namespace, Log], None]
 
 
@@ -42,12 +43,14 @@ def pack(arguments: argparse.Namespace, log: Log) -> None:
 def sheet(arguments: argparse.Namespace, log: Log) -> None:
     from render.sheet import sheets_of_index
 
-    sheets_of_index(arguments.shards_index, arguments.output, shapes=arguments.shapes, bank_path=arguments.bank, log=log)
+    sheets_of_index(
+        arguments.shards_index, arguments.output, shapes=arguments.shapes, bank_path=arguments.bank, log=log
+    )
 
 
 def parser() -> argparse.ArgumentParser:
     """The sub-commands of the DAG."""
-    top = argparse.ArgumentParser(prog="python -m render", description=__doc__)
+    top = argparse.ArgumentParser(prog="python -m render", description=__doc__, usage="%(prog)s COMMAND ... | MESH... -o sheet.png")
     commands = top.add_subparsers(dest="command", required=True)
 
     def add(name: str, run: Command, help_text: str) -> argparse.ArgumentParser:
@@ -87,6 +90,11 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str]) -> int:
     """Run one sub-command."""
+    if argv and argv[0] not in COMMANDS and not argv[0].startswith("-"):
+        from render.look import look
+
+        look(argv)
+        return 0
     arguments = parser().parse_args(argv)
     with Log(arguments.log) as log:
         arguments.run(arguments, log)

@@ -120,7 +120,7 @@ def decode_picture(data: bytes, name: str, tally: Tally, least_px: int = 1) -> I
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's remarks on odd but readable files
-            picture = Pillow.open(io.BytesIO(data))
+            picture: Pillow.Image = Pillow.open(io.BytesIO(data))
             if picture.width * picture.height > MOST_PIXELS:
                 tally.refuse("too_large", name)
                 return None

@@ -9,6 +9,9 @@ homogeneous coordinates", 1997).  Two faces that share an edge see the same numb
 signs, bit for bit, so there are no cracks between them.
 """
 
+# The types are in the compiled signatures.
+# mypy: allow-untyped-defs, allow-untyped-decorators
+
 from __future__ import annotations
 
 import numpy as np

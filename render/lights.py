@@ -7,6 +7,7 @@ up to two more; energies are kept so that a white wall facing the key light stay
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
 from pipeline.seeds import generator
 from render.cameras import Camera
@@ -30,7 +31,7 @@ def plain(camera: Camera) -> Lights:
 def make_lights(seed: int, shape_id: str, view: int, camera: Camera) -> Lights:
     """The lights of one view: number, direction, colour and energy."""
     rng = generator(seed, "lights", shape_id, view)
-    rows = [(0.0, 1.0, 0.0, AMBIENT, *_tint(rng), rng.uniform(0.35, 0.55))]
+    rows: list[tuple[float, ...]] = [(0.0, 1.0, 0.0, AMBIENT, *_tint(rng), rng.uniform(0.35, 0.55))]
     rows.append((*_around(camera, rng.uniform(-70, 70), rng.uniform(20, 70)), DIRECTIONAL, *_tint(rng),
                  rng.uniform(0.45, 0.75)))  # fmt: skip
     if rng.random() < 0.5:  # a weaker light from the other side or from behind
@@ -42,7 +43,7 @@ def make_lights(seed: int, shape_id: str, view: int, camera: Camera) -> Lights:
     return _table(rows)
 
 
-def _around(camera: Camera, azimuth_deg: float, elevation_deg: float) -> np.ndarray:
+def _around(camera: Camera, azimuth_deg: float, elevation_deg: float) -> npt.NDArray[np.float64]:
     """Unit vector at an azimuth relative to the camera's and an absolute elevation."""
     azimuth, elevation = np.radians([camera.azimuth_deg + azimuth_deg, elevation_deg])
     return np.array([-np.sin(azimuth) * np.cos(elevation), np.sin(elevation), -np.cos(azimuth) * np.cos(elevation)])

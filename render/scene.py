@@ -14,6 +14,9 @@ from render.kernels import CUTOUT_ALPHA, ENCODE_STEPS
 from render.surface_kernels import corner_normals, halve, weld
 
 CREASE_DEG = 40.0  # faces that bend more than this meet in a sharp edge
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
 ENCODE: npt.NDArray[np.uint8] = linear_to_srgb((np.arange(ENCODE_STEPS + 1) / ENCODE_STEPS).astype(np.float32))
 
 
@@ -76,7 +79,7 @@ def prepare_scene(mesh: Mesh, *, crease_deg: float = CREASE_DEG) -> Scene:
     )
 
 
-def _drawable_faces(mesh: Mesh, vertices: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+def _drawable_faces(mesh: Mesh, vertices: Floats) -> tuple[Ints, Ints]:
     """The faces that have finite corners and an area, with their materials."""
     faces = np.ascontiguousarray(mesh.faces, dtype=np.int64).reshape(-1, 3)
     if len(faces) == 0:
@@ -89,8 +92,8 @@ def _drawable_faces(mesh: Mesh, vertices: npt.NDArray[np.float64]) -> tuple[npt.
     for name, array in (("uv", mesh.uv), ("vertex_colours", mesh.vertex_colours)):
         if array is not None and len(array) != len(vertices):
             raise Reject("bad_attribute", f"{name} has {len(array)} rows for {len(vertices)} vertices")
-    finite = np.isfinite(vertices).all(axis=1) & (np.abs(np.nan_to_num(vertices)) < 1e6).all(axis=1)
-    keep = finite[faces].all(axis=1)
+    finite: npt.NDArray[np.bool_] = np.all(np.abs(np.nan_to_num(vertices, nan=np.inf)) < 1e6, axis=1)
+    keep: npt.NDArray[np.bool_] = np.all(finite[faces], axis=1)
     if not keep.any():
         raise Reject("not_finite", "no face has three finite corners")
     corners = vertices[faces[keep]]
@@ -159,4 +162,5 @@ def _texel_density(
     a, b = flat[:, 1] - flat[:, 0], flat[:, 2] - flat[:, 0]
     uv_area = np.abs(a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0])
     size = levels[first_level, 1] * levels[first_level, 2] * (level_count > 0)
-    return np.sqrt(uv_area * size[material] / area).astype(np.float32)
+    density: npt.NDArray[np.float32] = np.sqrt(uv_area * size[material] / area).astype(np.float32)
+    return density

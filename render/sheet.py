@@ -51,7 +51,7 @@ def sheets_of_index(index_path: Path, folder: Path, *, shapes: int, bank_path: P
     index = read_index(index_path)
     places = _choose(index_path, index, shapes)
     bank = open_bank(bank_path) if bank_path is not None else None
-    rows = {place: row for place, row in _rows(index_path, index, places, bank, log)}
+    rows = dict(_rows(index_path, index, places, bank, log))
 
     by_category: dict[str, list[Row]] = {}
     for (_, _, category), row in rows.items():
@@ -109,8 +109,8 @@ def _camera(shard: Shard, row: int, view: int) -> Camera:
     K = shard.array("K")[row][view].copy()
     K[:2] *= CELL_PX / shard.size_px
     names = ("azimuth_deg", "elevation_deg", "distance", "roll_deg")
-    numbers = [float(shard.array(name)[row][view]) for name in names]
-    return Camera(K, shard.array("camera_to_world")[row][view], *numbers, size_px=CELL_PX)  # type: ignore[arg-type]
+    azimuth, elevation, distance, roll = (float(shard.array(name)[row][view]) for name in names)
+    return Camera(K, shard.array("camera_to_world")[row][view], azimuth, elevation, distance, roll, CELL_PX)
 
 
 def voxel_picture(grid: Grid, camera: Camera) -> Image:
@@ -164,15 +164,22 @@ def draw_sheet(title: str, subtitle: str, rows: Sequence[Row], cell_px: int = CE
 def _label(pen: ImageDraw.ImageDraw, row: Row, top: int) -> None:
     """The name in lines that fit, the notes under it."""
     first, *rest = row.title.split("\n")
-    pen.text((12, top), _shortened(first, 19), fill=INK, font=ImageFont.load_default(15))
+    big, small = ImageFont.load_default(15), ImageFont.load_default(12)
+    pen.text((12, top), _fitting(first, big), fill=INK, font=big)
     top += 20
     for line in [*rest, *row.notes]:
-        pen.text((12, top), _shortened(line, 25), fill=FAINT, font=ImageFont.load_default(12))
+        pen.text((12, top), _fitting(line, small), fill=FAINT, font=small)
         top += 16
 
 
-def _shortened(text: str, most: int) -> str:
-    return text if len(text) <= most else text[: most // 2] + "…" + text[-(most - most // 2 - 1) :]
+def _fitting(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
+    """The text, with its middle left out where it is too wide for the label."""
+    if font.getlength(text) <= LABEL_PX - 20:
+        return text
+    keep = len(text)
+    while font.getlength(shorter := f"{text[: keep // 2]}...{text[-(keep // 3) :]}") > LABEL_PX - 20:
+        keep -= 1
+    return shorter
 
 
 def write_png(path: Path, picture: Image) -> None:

@@ -1,5 +1,8 @@
 """The compiled loops that run once a mesh: corner normals with a crease angle, texture levels."""
 
+# The types are in the compiled signatures.
+# mypy: allow-untyped-defs, allow-untyped-decorators
+
 from __future__ import annotations
 
 import numpy as np

@@ -69,7 +69,8 @@ class IsolatedWorker(Generic[T]):
     def _start(self) -> None:
         ours, theirs = self._context.Pipe()
         self._process = self._context.Process(  # type: ignore[attr-defined]
-            target=_serve, args=(theirs, ours, self._make_job, self._memory), daemon=True)
+            target=_serve, args=(theirs, ours, self._make_job, self._memory), daemon=True
+        )
         self._process.start()
         theirs.close()
         self._connection = ours

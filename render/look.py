@@ -1,0 +1,137 @@
+"""``python -m render MESH... -o sheet.png``: look at meshes at once, without any pipeline.
+
+Meshes are read from OFF, OBJ, PLY, STL or GLB files, moved into the unit box, and drawn with
+the same cameras, lights and compositing as the data set's views.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.bank import Bank, background, composite, open_bank
+from pipeline.conventions import MARGIN, UP_AXIS_TO_WORLD, Image
+from pipeline.errors import Reject, UserError
+from pipeline.load import load_mesh
+from pipeline.mesh import Mesh
+from pipeline.progress import Log, progress, say
+from pipeline.settings.datasets import Backgrounds
+from pipeline.settings.stages import Render
+from render.backends import Backend, make_backend
+from render.backgrounds import build_bank
+from render.cameras import PRESETS, make_cameras
+from render.lights import make_lights
+from render.pack import choose_background
+from render.scene import prepare_scene
+from render.sheet import Row, draw_sheet, write_png
+
+COMPOSITING = ("srgb", "linear", "none")
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line for a person who wants to see something now."""
+    one = argparse.ArgumentParser(
+        prog="python -m render",
+        description="Draw meshes at once. Sub-commands for the pipeline: shard, backgrounds, pack, sheet, audit.",
+    )
+    one.add_argument("meshes", nargs="+", type=Path, metavar="MESH", help="OFF, OBJ, PLY, STL or GLB files")
+    one.add_argument("-o", "--output", type=Path, required=True, help="sheet.png, or a folder for one PNG a view")
+    one.add_argument("--views", type=int, default=8)
+    one.add_argument("--size", type=int, default=256, help="side of the views in pixels")
+    one.add_argument("--cameras", choices=sorted(PRESETS), default="ring")
+    one.add_argument("--backgrounds", type=Path, help="folder or archive of photographs, or a bank; default: white")
+    one.add_argument("--compositing", choices=COMPOSITING, default="srgb",
+                     help="where soft edges are mixed; none keeps them transparent (folders of PNGs only)")  # fmt: skip
+    one.add_argument("--backend", choices=("auto", "raster", "pyrender"), default="raster")
+    one.add_argument("--supersampling", type=int, choices=(1, 2, 3, 4), default=2)
+    one.add_argument("--up-axis", choices=sorted(UP_AXIS_TO_WORLD), default=None,
+                     help="which axis of the files points up; default: z for OFF (ModelNet), y for the rest")  # fmt: skip
+    one.add_argument("--seed", type=int, default=1)
+    return one
+
+
+def look(argv: Sequence[str]) -> None:
+    """Draw what the command line asks for."""
+    arguments = parser().parse_args(argv)
+    try:
+        settings = Render(size_px=arguments.size, views=arguments.views, cameras=arguments.cameras,
+                          backend=arguments.backend, supersampling=arguments.supersampling)  # fmt: skip
+    except ValueError as error:
+        raise UserError("the views cannot be drawn like this", got=" ".join(str(error).split()),
+                        wanted="--size 32 to 1024, a multiple of 8; --views 1 to 256") from error
+    as_sheet = arguments.output.suffix.lower() == ".png"
+    if as_sheet and arguments.compositing == "none":
+        raise UserError("a sheet has no transparency", do="give a folder with -o, or another --compositing")
+    bank = _bank(arguments)
+    backend = make_backend(settings)
+    rows = []
+    for path in progress(arguments.meshes, "render", unit="mesh"):
+        try:
+            pictures = _pictures(path, settings, arguments, backend, bank)
+        except Reject as reject:
+            say(f"{path}: {reject}")
+            continue
+        if as_sheet:
+            rows.append(Row(f"{path.stem}\n{path.parent.name}", (), pictures))
+        else:
+            for view, picture in enumerate(pictures):
+                write_png(arguments.output / f"{path.stem}-{view:02d}.png", picture)
+            rows.append(Row(path.stem, (), []))
+    backend.close()
+    if not rows:
+        raise UserError("none of the meshes can be drawn", do="the lines above say why")
+    if as_sheet:
+        what = f"{arguments.cameras} cameras, {arguments.size} px, {backend.name}"
+        write_png(arguments.output, draw_sheet(f"{len(rows)} of {len(arguments.meshes)} meshes", what, rows,
+                                               cell_px=arguments.size))  # fmt: skip
+    say(f"{len(rows)} meshes x {arguments.views} views: {arguments.output}")
+
+
+def _pictures(
+    path: Path, settings: Render, arguments: argparse.Namespace, backend: Backend, bank: Bank | None
+) -> list[Image]:
+    """The views of one file."""
+    up_axis = arguments.up_axis or ("z" if path.suffix.lower() == ".off" else "y")
+    scene = prepare_scene(into_unit_box(load_mesh(path), up_axis))
+    backend.load(scene)
+    used = scene.vertices[np.unique(scene.faces)]
+    cameras = make_cameras(settings.cameras, seed=arguments.seed, shape_id=path.stem, views=settings.views,
+                           size_px=settings.size_px, vertices=used)  # fmt: skip
+    pictures = []
+    for view, camera in enumerate(cameras):
+        rgba = backend.render(camera, make_lights(arguments.seed, path.stem, view, camera)).rgba
+        if arguments.compositing != "none":
+            kind = "white" if bank is None else "photo"
+            number, crop = choose_background(arguments.seed, path.stem, view, bank, kind, settings.size_px)
+            rgba = composite(rgba, background(bank, number, crop, settings.size_px), arguments.compositing)
+        pictures.append(rgba)
+    return pictures
+
+
+def into_unit_box(mesh: Mesh, up_axis: str) -> Mesh:
+    """Turn the mesh upright, centre it, and scale its longest side as the pipeline does."""
+    corners = mesh.vertices[np.unique(mesh.faces)] if len(mesh.faces) else mesh.vertices[:0]
+    corners = corners[np.isfinite(corners).all(axis=1)] @ UP_AXIS_TO_WORLD[up_axis].T
+    if len(corners) == 0 or np.ptp(corners, axis=0).max() == 0:
+        raise Reject("no_faces", "the mesh has no faces with an extent")
+    low, high = corners.min(axis=0), corners.max(axis=0)
+    mesh.vertices = (mesh.vertices @ UP_AXIS_TO_WORLD[up_axis].T - (low + high) / 2) * (
+        (1 - 2 * MARGIN) / (high - low).max()
+    )
+    return mesh
+
+
+def _bank(arguments: argparse.Namespace) -> Bank | None:
+    """The bank behind ``--backgrounds``; one made from pictures is kept beside the output."""
+    source: Path | None = arguments.backgrounds
+    if source is None:
+        return None
+    if source.suffix == ".npz":
+        return open_bank(source)
+    folder = arguments.output.parent if arguments.output.suffix else arguments.output
+    made = folder / "backgrounds.npz"
+    build_bank(source, made, seed=arguments.seed, settings=Backgrounds(), render_px=arguments.size, log=Log(None))
+    return open_bank(made)
