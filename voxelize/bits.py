@@ -1,0 +1,114 @@
+"""Voxels as machine words: 64 voxels of one z column in each uint64, least significant bit first.
+
+``words[x, y, w]`` holds voxels z = 64 w ... 64 w + 63 of the column (x, y); W = ceil(R / 64).
+Bits at z >= R are always 0.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+Words = npt.NDArray[np.uint64]  # (R, R, W)
+
+ONE = np.uint64(1)
+ALL = np.uint64(0xFFFF_FFFF_FFFF_FFFF)
+TOP = np.uint64(63)
+
+
+def words_per_column(resolution: int) -> int:
+    """W: machine words in a column of `resolution` voxels."""
+    return (resolution + 63) // 64
+
+
+def to_grid(words: Words) -> npt.NDArray[np.bool_]:
+    """(R, R, W) words -> (R, R, R) bool indexed x, y, z."""
+    size = words.shape[0]
+    octets = words.astype("<u8", copy=False).view(np.uint8)[:, :, : (size + 7) // 8]
+    return np.unpackbits(octets, axis=2, count=size, bitorder="little").view(np.bool_)
+
+
+def from_grid(grid: npt.NDArray[np.bool_]) -> Words:
+    """Inverse of `to_grid`."""
+    size = grid.shape[0]
+    octets = np.zeros((size, size, words_per_column(size) * 8), dtype=np.uint8)
+    packed = np.packbits(np.ascontiguousarray(grid, dtype=bool), axis=2, bitorder="little")
+    octets[:, :, : packed.shape[2]] = packed
+    return octets.view("<u8").astype(np.uint64, copy=False)
+
+
+def count(words: Words) -> int:
+    """Occupied voxels."""
+    return int(np.bitwise_count(words).sum())
+
+
+@njit(cache=True, nogil=True)
+def span(first, last, word):  # type: ignore[no-untyped-def]
+    """The bits of word number `word` that lie in [first, last)."""
+    low = max(first - 64 * word, 0)
+    high = min(last - 64 * word, 64)
+    if high <= low:
+        return np.uint64(0)
+    return (ALL >> np.uint64(64 - (high - low))) << np.uint64(low)
+
+
+@njit(cache=True, nogil=True)
+def transpose_block(block):  # type: ignore[no-untyped-def]
+    """Transpose 64 x 64 bits in place (Warren 2012, Hacker's Delight, section 7-3)."""
+    width = 32
+    mask = np.uint64(0x0000_0000_FFFF_FFFF)
+    while width:
+        shift = np.uint64(width)
+        for base in range(0, 64, 2 * width):
+            for k in range(base, base + width):
+                swap = ((block[k] >> shift) ^ block[k + width]) & mask
+                block[k] ^= swap << shift
+                block[k + width] ^= swap
+        width >>= 1
+        mask ^= mask << np.uint64(width)
+
+
+@njit(cache=True, nogil=True)
+def parity_prefix(column):  # type: ignore[no-untyped-def]
+    """Bit k becomes the parity of bits 0 ... k, along the words of one column, in place."""
+    carry = np.uint64(0)
+    for w in range(column.size):
+        word = column[w]
+        for step in (1, 2, 4, 8, 16, 32):
+            word ^= word << np.uint64(step)
+        word ^= carry
+        column[w] = word
+        carry = ALL if word >> TOP else np.uint64(0)
+
+
+@njit(cache=True, nogil=True)
+def spread(words, out):  # type: ignore[no-untyped-def]
+    """Dilate by the 26-neighbourhood: out = every voxel that is on or touches one that is."""
+    size, _, width = words.shape
+    bits = size - 64 * (width - 1)
+    edge = ALL >> np.uint64(64 - bits)
+    along = np.empty_like(words)
+    for x in range(size):  # along z, then along y into `along`
+        for y in range(size):
+            for w in range(width):
+                word = np.uint64(0)
+                for near in range(max(y - 1, 0), min(y + 2, size)):
+                    word |= words[x, near, w]
+                along[x, y, w] = word
+            previous = np.uint64(0)
+            for w in range(width):
+                word = along[x, y, w]
+                following = along[x, y, w + 1] if w + 1 < width else np.uint64(0)
+                along[x, y, w] = word | (word << ONE) | (word >> ONE) | (previous >> TOP) | (following << TOP)
+                previous = word
+            along[x, y, width - 1] &= edge
+    for x in range(size):
+        for y in range(size):
+            for w in range(width):
+                word = along[x, y, w]
+                if x > 0:
+                    word |= along[x - 1, y, w]
+                if x + 1 < size:
+                    word |= along[x + 1, y, w]
+                out[x, y, w] = word

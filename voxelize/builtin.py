@@ -1,0 +1,141 @@
+"""The built-in engine: triangles in, occupancy grid out, as Patrick Min's binvox makes it.
+
+``voxelize(vertices, faces, Options(resolution=32))`` -> `Solid`.  The story is told by
+`voxelize`; how lines, surfaces, wires and thin parts work stands in the module of that name.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.conventions import Grid
+from pipeline.errors import Reject, UserError
+from voxelize import bits, frame, postprocess
+from voxelize.columns import cross_lines, solid_words
+from voxelize.components import fill_inside
+from voxelize.frame import Frame
+from voxelize.options import Options, memory_bytes
+from voxelize.robust import add_thin_parts, towards_centre
+from voxelize.surface import surface_words
+from voxelize.wires import draw_wires
+
+
+@dataclass(frozen=True)
+class Solid:
+    """The grid, where it lies, and what the lines through it told about the mesh."""
+
+    grid: Grid  # (X, Y, Z)
+    frame: Frame  # of the grid before -fit cuts it
+    odd_lines: tuple[float, float, float] | None = None
+    """Share of the lines along x, y, z that hit the surface an odd number of times; None for `exact` and `flood`."""
+
+    @property
+    def watertight(self) -> bool | None:
+        """No line enters without leaving; None where lines were not cast."""
+        return None if self.odd_lines is None else not any(self.odd_lines)
+
+
+def voxelize(vertices: npt.NDArray[np.float64], faces: npt.NDArray[np.int64], options: Options) -> Solid:
+    """Voxelize vertices (V, 3), faces (F, 3).
+
+    Raises Reject (no_faces, bad_index, not_finite, no_extent, empty_grid) for a mesh that
+    cannot be voxelized and UserError where the grid does not fit into memory.
+    """
+    options = options.expanded()
+    _check_memory(options)
+    vertices, faces = _checked(vertices, faces)
+
+    # Turn the mesh and lay the grid around it.
+    vertices = turned(vertices, options.turns_x, options.turns_z)
+    place = frame.boxed(options.box) if options.box else frame.fitted(vertices, centred=options.centred)
+    points = np.empty_like(vertices)
+    if not frame.snap(vertices, np.asarray(place.origin), place.side, options.resolution, points):
+        raise Reject("not_finite", "a vertex is not finite, or too far away from the grid")
+
+    # Voxels as machine words.
+    odd = None
+    if options.mode in ("exact", "flood"):
+        words = _surface(points, faces, options.resolution)
+        if options.mode == "flood":
+            fill_inside(words, options.resolution)
+    else:
+        words, odd = _solid(points, faces, options)
+        if options.mode == "robust":
+            words = add_thin_parts(words, points, faces)
+
+    # The finishing steps work on the plain grid.
+    grid = postprocess.finish(bits.to_grid(words), options)
+    if not grid.any():
+        raise Reject("empty_grid", f"no voxel of {options.resolution}^3 is occupied in mode {options.mode}")
+    return Solid(grid, place, odd)
+
+
+def turned(vertices: npt.NDArray[np.float64], turns_x: int, turns_z: int) -> npt.NDArray[np.float64]:
+    """binvox's quarter turns, first about x, then about z."""
+    for _ in range(turns_x % 4):
+        vertices = np.stack([vertices[:, 0], -vertices[:, 2], vertices[:, 1]], axis=1)
+    for _ in range(turns_z % 4):
+        vertices = np.stack([vertices[:, 1], -vertices[:, 0], vertices[:, 2]], axis=1)
+    return vertices
+
+
+def surface_of(solid: Frame, vertices: npt.NDArray[np.float64], faces: npt.NDArray[np.int64], resolution: int) -> Grid:
+    """(R, R, R) voxels that the surface touches, in the frame of an earlier result.
+
+    As `robust` sees it: a face exactly between two voxels belongs to the inner one.
+    """
+    points = np.empty_like(vertices)
+    frame.snap(vertices, np.asarray(solid.origin), solid.side, resolution, points)
+    return bits.to_grid(_surface(towards_centre(points, resolution), faces, resolution))
+
+
+def _surface(points: npt.NDArray[np.float64], faces: npt.NDArray[np.int64], resolution: int) -> bits.Words:
+    shape = (resolution, resolution, bits.words_per_column(resolution))
+    words = np.zeros(shape, dtype=np.uint64)
+    surface_words(points, faces, resolution, np.zeros(shape, dtype=np.uint64), words)
+    return words
+
+
+def _solid(
+    points: npt.NDArray[np.float64], faces: npt.NDArray[np.int64], options: Options
+) -> tuple[bits.Words, tuple[float, float, float]]:
+    size = options.resolution
+    toggles, first, last, odd = cross_lines(points, faces, size, size / frame.LATTICE)
+    hit = (last >= 0).sum(axis=1)
+    odd_x, odd_y, odd_z = (odd.sum(axis=1) / np.maximum(hit, 1)).tolist()
+    if options.wireframe:
+        draw_wires(points, faces, size, first, last)
+    carve, vote = options.mode != "vote", options.mode != "carve"
+    words: bits.Words = solid_words(toggles, first, last, odd, size, carve, vote, int(options.dilated))
+    return words, (odd_x, odd_y, odd_z)
+
+
+def _checked(
+    vertices: npt.NDArray[np.float64], faces: npt.NDArray[np.int64]
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
+    vertices = np.ascontiguousarray(vertices, dtype=np.float64)
+    faces = np.ascontiguousarray(faces, dtype=np.int64)
+    if vertices.ndim != 2 or vertices.shape[1] != 3 or faces.ndim != 2 or faces.shape[1] != 3:
+        raise ValueError(f"wanted vertices (V, 3) and faces (F, 3), got {vertices.shape} and {faces.shape}")
+    if len(faces) == 0:
+        raise Reject("no_faces", "the mesh has no triangle")
+    if faces.min() < 0 or faces.max() >= len(vertices):
+        raise Reject("bad_index", f"a face names vertex {int(faces.max())} of {len(vertices)}")
+    return vertices, faces
+
+
+def _check_memory(options: Options) -> None:
+    needed = memory_bytes(options)
+    free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else needed
+    if needed > max(free, 64 << 20):
+        raise UserError(
+            "the grid does not fit into memory",
+            where=f"-d {options.resolution}, mode {options.mode}",
+            got=f"{free / 2**20:.0f} MiB free",
+            wanted=f"{needed / 2**20:.0f} MiB",
+            do="choose a smaller -d, or a machine with more memory",
+        )

@@ -1,0 +1,67 @@
+"""What can be said of one voxelized mesh; goes with it through the pipeline to the report."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.conventions import Grid
+from voxelize import bits
+from voxelize.builtin import Solid, surface_of
+from voxelize.components import count_parts
+
+
+def quality(
+    solid: Solid, vertices: npt.NDArray[np.float64], faces: npt.NDArray[np.int64], surface: Grid | None = None
+) -> dict[str, Any]:
+    """Plain JSON values about a cubic grid and the mesh it came from, in the same coordinates.
+
+    watertight      no line along an axis enters without leaving; null where none were cast
+    odd_lines       share of such lines along x, y, z
+    faces, duplicate_faces   triangles, and those that repeat another's corners
+    occupied        voxels that are on; occupancy: their share
+    parts           26-connected parts of the grid; surface_parts: of the surface's own voxels
+    thin_recall     share of the surface's voxels with an occupied voxel among themselves and
+                    their 26 neighbours
+    """
+    size = solid.grid.shape[0]
+    if surface is None:
+        surface = surface_of(solid.frame, vertices, faces, size)
+    grid_words, surface_words = bits.from_grid(solid.grid), bits.from_grid(surface)
+    near = np.empty_like(grid_words)
+    bits.spread(grid_words, near)
+    on_surface = bits.count(surface_words)
+    occupied = int(np.count_nonzero(solid.grid))
+    return {
+        "resolution": size,
+        "watertight": solid.watertight,
+        "odd_lines": None if solid.odd_lines is None else [round(share, 6) for share in solid.odd_lines],
+        "faces": len(faces),
+        "duplicate_faces": duplicate_faces(vertices, faces),
+        "occupied": occupied,
+        "occupancy": round(occupied / size**3, 6),
+        "parts": int(count_parts(grid_words, size)),
+        "surface_parts": int(count_parts(surface_words, size)),
+        "thin_recall": round(bits.count(surface_words & near) / on_surface, 6) if on_surface else None,
+    }
+
+
+def duplicate_faces(vertices: npt.NDArray[np.float64], faces: npt.NDArray[np.int64]) -> int:
+    """Triangles whose three corner positions, in any order, another triangle has too."""
+    # 64-bit keys of positions instead of positions; + 0.0 turns -0 into 0.
+    position = _mix(np.ascontiguousarray(vertices + 0.0).view(np.uint64))
+    return len(faces) - len(np.unique(_mix(np.sort(position[faces], axis=1))))
+
+
+_ODD = np.array([0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9], dtype=np.uint64)
+
+
+def _mix(triples: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+    """(N, 3) -> (N,) keys: sums of products with odd constants, bits folded in between."""
+    folded = triples ^ (triples >> np.uint64(29))
+    products = folded * _ODD
+    products ^= products >> np.uint64(32)
+    total: npt.NDArray[np.uint64] = (products * _ODD[::-1]).sum(axis=1, dtype=np.uint64)
+    return total

@@ -1,0 +1,66 @@
+"""The stage of the DAG: a pack of normalised .glb in, a pack of .binvox out.
+
+The grid is always the unit box of pipeline/conventions.py, never refitted, so voxel i of R
+has its centre at (i + 0.5) / R - 0.5 and lies where the pictures show it.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+from pipeline.binvox import write_binvox
+from pipeline.errors import Reject
+from pipeline.manifest import Record, Rejection
+from pipeline.pack import PackReader, PackWriter, write_pack
+from pipeline.progress import Log, progress, say
+from pipeline.settings.stages import Voxels
+from voxelize.options import UNIT_BOX_BOUNDS, Options
+from voxelize.worker import Worker
+
+STAGE = "voxelize"
+
+
+def run(settings: Voxels, prepared: Path, output: Path, log_path: Path | None) -> None:
+    """Voxelize one shard; shapes that cannot be voxelized become rejections in the output."""
+    start = time.monotonic()
+    pack = PackReader(prepared)
+    with Log(log_path) as log, Worker(voxelize_glb, settings.model_dump()) as worker:
+        with write_pack(output, ".binvox") as out:
+            for record, glb in progress(pack, f"voxelize {output.stem}", total=len(pack.records), log=log):
+                _one(worker, settings, record, glb, out, log)
+        log.write("done", shapes=len(out.records), rejected=len(out.rejects), seconds=time.monotonic() - start)
+    say(
+        f"{output}: {len(out.records)} shapes voxelized at {settings.resolution}^3, mode {settings.mode}, "
+        f"{len(out.rejects)} rejected"
+    )
+
+
+def _one(worker: Worker, settings: Voxels, record: Record, glb: bytes, out: PackWriter, log: Log) -> None:
+    start = time.monotonic()
+    try:
+        data, facts = worker.run(settings.seconds_per_shape, glb)
+    except Reject as reject:
+        out.reject(Rejection(record.shape_id, STAGE, reject.reason, reject.detail))
+        log.write("rejected", shape=record.shape_id, reason=reject.reason, detail=reject.detail)
+        return
+    record.facts[STAGE] = facts
+    out.add(record, data)
+    # Times go to the log, never into the pack: the same input gives the same bytes.
+    log.write("shape", shape=record.shape_id, seconds=round(time.monotonic() - start, 6))
+
+
+def voxelize_glb(settings: dict[str, Any], glb: bytes) -> tuple[bytes, dict[str, Any]]:
+    """One .glb -> its .binvox and the quality record; runs in the worker process."""
+    # Imported here: only the worker process pays for the compiler.
+    from pipeline.glb import read_glb
+    from voxelize.engines import engine
+    from voxelize.quality import quality
+
+    mesh = read_glb(glb, textures=False)
+    options = Options(resolution=settings["resolution"], mode=settings["mode"], box=UNIT_BOX_BOUNDS)
+    chosen = engine(settings["engine"])
+    solid = chosen.voxelize(mesh.vertices, mesh.faces, options)
+    facts = {"mode": settings["mode"], "engine": chosen.name, **quality(solid, mesh.vertices, mesh.faces)}
+    return write_binvox(solid.grid), facts
