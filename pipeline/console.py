@@ -56,9 +56,13 @@ def listen() -> None:
         logger.addHandler(Console())
 
 
+_SAID_HERE = {"job_started", "job_finished", "progress", "resources_info"}
+
+
 def _is_not_ours(record: logging.LogRecord) -> bool:
     """Keep from Snakemake's own handlers what this module says in fewer lines."""
-    return getattr(getattr(record, "event", None), "value", None) not in ("job_finished", "progress", "resources_info")
+    event = getattr(getattr(record, "event", None), "value", None)
+    return event not in _SAID_HERE and not str(record.msg).startswith("Select jobs to execute")
 
 
 def clock(seconds: float) -> str:

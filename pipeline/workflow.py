@@ -14,9 +14,11 @@ from typing import Any
 
 from pipeline import config as configuration
 from pipeline.config import Config
+from pipeline.progress import Log
 from pipeline.provenance import code_digest
 from pipeline.settings.base import Strict
 from pipeline.settings.datasets import Dataset, PrepareSettings, Procedural
+from pipeline.settings.stages import Render
 
 # The module whose import closure is the code of a stage; a code edit re-runs what it can reach.
 # Fetching is left out on purpose: an edited downloader must not download 39 GB again.
@@ -49,6 +51,21 @@ class Plan:
         self.out = self.config.output.rstrip("/")
         self.datasets = sorted(self.config.datasets)
         self.experiments = sorted(self.config.experiments)
+
+    def refresh_folders(self) -> None:
+        """List the users' own folders: here, and only in the main process, since every job parses the plan.
+
+        The lists are written only if they changed, so one edited mesh re-makes one shard.
+        """
+        from pipeline.fetch import fetch_dataset
+        from pipeline.index import index_dataset
+
+        with Log(None) as log:
+            for name in self.datasets_from("folder"):
+                record = Path(self.out) / "archives" / f"{name}.json"
+                fetch_dataset(name, self.dataset(name), record, log=log)
+                index_dataset(name, self.dataset(name), record, Path(self.out) / "index" / name,
+                              seed=self.config.seed, log=log)
 
     # ---- what there is -------------------------------------------------------------------
 
@@ -102,7 +119,7 @@ class Plan:
         return _json(self.dataset(dataset).procedural or Procedural())
 
     def prepare(self, dataset: str) -> str:
-        return _json(PrepareSettings.of(self.dataset(dataset), self.config.render))
+        return _json(_prepare_settings(self.dataset(dataset), self.config.render))
 
     def ledger(self, dataset: str) -> str:
         return _some(self.dataset(dataset), {"source", "path", "max_rejected_percent"})
@@ -120,7 +137,11 @@ class Plan:
 
     def code(self, stage: str) -> str:
         """Digest of the code behind a stage."""
-        return code_digest(*STAGE_MODULES[stage])
+        return code_digest(*[m for m in STAGE_MODULES[stage] if __import__("pipeline.provenance").provenance._path(m).exists()])
+
+
+def _prepare_settings(dataset: Dataset, render: Render) -> PrepareSettings:
+    return PrepareSettings.of(dataset, texture_px=render.texture_px, max_faces=render.max_faces)
 
 
 def _json(settings: Strict) -> str:

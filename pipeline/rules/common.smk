@@ -6,6 +6,7 @@ import os
 import shlex
 import shutil
 import sys
+from pathlib import Path
 
 sys.path.insert(0, str(workflow.basedir))  # the stages live beside the Snakefile
 
@@ -18,7 +19,7 @@ try:
         console.listen()
         PLAN.refresh_folders()
         if not workflow.dryrun:
-            runlock.hold(PLAN.out)
+            runlock.hold(Path(PLAN.out))
 except errors.UserError as error:
     # A wrong configuration is the user's to mend: say so in words, without a traceback.
     print(f"error: {error}", file=sys.stderr)

@@ -75,12 +75,11 @@ rule prepare:
     input:
         shapes=f"{OUT}/index/{{dataset}}/{{shard}}.tsv",
         # The lists hold each mesh's checksum: a fetched archive that changed nothing in a shard re-runs nothing.
-        archives=lambda w: ancient(f"{OUT}/archives/{w.dataset}.json") if w.dataset in ARCHIVED else [],
+        archives=ancient(f"{OUT}/archives/{{dataset}}.json"),
     output:
         f"{OUT}/prepared/{{dataset}}/{{shard}}.zip",
     params:
         settings=lambda w: PLAN.prepare(w.dataset),
-        archives=lambda w, input: f"--archives {input.archives}" if input.get("archives") else "",
         code=PLAN.code("prepare"),
     log:
         f"{OUT}/logs/prepare/{{dataset}}-{{shard}}.jsonl",
@@ -91,8 +90,8 @@ rule prepare:
         mem_mb=lambda w, attempt: 3000 * attempt,
         runtime=lambda w, attempt: 120 * attempt,
     shell:
-        "python -m pipeline prepare --dataset {wildcards.dataset} --settings {params.settings:q} "
-        "{params.archives} --shard {input.shapes:q} -o {output:q} --log {log:q}"
+        "python -m pipeline prepare --settings {params.settings:q} "
+        "--archives {input.archives:q} --shard {input.shapes:q} -o {output:q} --log {log:q}"
 
 
 rule voxelize:
@@ -141,7 +140,7 @@ rule rooms:
     output:
         directory(f"{OUT}/mirror/backgrounds"),
     params:
-        count=BACKGROUNDS.count,
+        pictures=BACKGROUNDS.count,
         code=PLAN.code("rooms"),
     log:
         f"{OUT}/logs/rooms.jsonl",
@@ -152,7 +151,7 @@ rule rooms:
         mem_mb=2000,
         runtime=60,
     shell:
-        "python -m pipeline rooms --seed {SEED} --count {params.count} -o {output:q} --log {log:q}"
+        "python -m pipeline rooms --seed {SEED} --count {params.pictures} -o {output:q} --log {log:q}"
 
 
 rule fetch_backgrounds:
@@ -231,7 +230,7 @@ rule ledger:
         f"{OUT}/ledger/{{dataset}}.tsv",
     params:
         settings=lambda w: PLAN.ledger(w.dataset),
-        out=OUT,
+        folder=lambda w: f"{OUT}/index/{w.dataset}",
     log:
         f"{OUT}/logs/ledger/{{dataset}}.jsonl",
     benchmark:
@@ -242,7 +241,8 @@ rule ledger:
         runtime=30,
     shell:
         "python -m pipeline ledger --dataset {wildcards.dataset} --settings {params.settings:q} "
-        "--output-dir {params.out:q} -o {output:q} --log {log:q}"
+        "--index {params.folder:q} --packs {input.prepared:q} {input.voxels:q} {input.renders:q} "
+        "-o {output:q} --log {log:q}"
 
 
 # Written last: a data set that has its index is whole.

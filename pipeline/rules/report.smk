@@ -4,6 +4,7 @@
 rule sheet:
     input:
         index=f"{OUT}/shards/{{dataset}}/index.json",
+        bank=f"{OUT}/backgrounds/bank.npz",
     output:
         report(
             f"{OUT}/samples/{{dataset}}/sheet.png",
@@ -25,7 +26,7 @@ rule sheet:
         runtime=30,
     shell:
         "python -m render sheet --shards-index {input.index:q} --shapes {params.shapes} "
-        "-o {params.folder:q} --log {log:q}"
+        "--bank {input.bank:q} -o {params.folder:q} --log {log:q}"
 
 
 rule report:
