@@ -82,7 +82,8 @@ def _generate(arguments: argparse.Namespace) -> int:
 
     settings = parse(Procedural, arguments.settings, "--settings")
     with Log(arguments.log) as log:
-        generate(arguments.dataset, settings, arguments.output, seed=arguments.seed, log=log)
+        generate(arguments.dataset, arguments.seed, settings, arguments.output)
+        log.write("generate", dataset=arguments.dataset, layout=settings.layout)
     return 0
 
 

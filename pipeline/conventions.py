@@ -34,11 +34,15 @@ SPLITS = ("train", "val", "test")
 # Proper rotations only: a reflection would turn left chairs into right ones.
 UP_AXIS_TO_WORLD: dict[str, npt.NDArray[np.float64]] = {
     "y": np.eye(3),
-    # (x, y, z) -> (x, z, -y): +Z up becomes +Y up, +Y back becomes -Z ... ModelNet, 3DShapeNets.
-    "z": np.array([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, -1.0, 0.0]]),
+    # (x, y, z) -> (-x, z, y): +Z up becomes +Y up, the front at -Y becomes -Z ... ModelNet, Blender.
+    "z": np.array([[-1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, 1.0, 0.0]]),
     # (x, y, z) -> (-y, x, z): +X up becomes +Y up.
     "x": np.array([[0.0, -1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]]),
 }
+
+# ShapeNetCore v1 (and 3D-R2N2, made from it) has +Y up and the front at +X, where v2 has -Z:
+# (x, y, z) -> (z, y, -x).  Seen on the chairs and airplanes of both releases.
+SHAPENET_V1_TO_WORLD = np.array([[0.0, 0.0, 1.0], [0.0, 1.0, 0.0], [-1.0, 0.0, 0.0]])
 
 
 def voxel_centres(resolution: int) -> npt.NDArray[np.float64]:

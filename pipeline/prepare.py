@@ -52,7 +52,7 @@ def prepare_shard(
         for shape in progress(shapes, f"prepare {shard.stem}", log=log):
             try:
                 member, files = source.model(opened, shape)
-                record, payload = prepare_shape(shape, member, files, settings, source.up_axis)
+                record, payload = prepare_shape(shape, member, files, settings, source.to_world)
                 pack.add(record, payload)
             except Reject as reject:
                 pack.reject(Rejection(shape.shape_id, "prepare", reject.reason, reject.detail))
@@ -60,11 +60,12 @@ def prepare_shard(
 
 
 def prepare_shape(
-    shape: Shape, member: str, files: Files, settings: PrepareSettings, up_axis: str
+    shape: Shape, member: str, files: Files, settings: PrepareSettings, source_to_world: Matrix
 ) -> tuple[Record, bytes]:
     """Load, validate, repair and place one shape; its record and its GLB."""
     loaded = load_member(member, files, texture_px=settings.texture_px)
-    rotation = to_world(settings.up_axis or up_axis, settings.yaw_deg)
+    upright = UP_AXIS_TO_WORLD[settings.up_axis] if settings.up_axis else source_to_world
+    rotation = turned(upright, settings.yaw_deg)
     mesh, placement, repairs = normalise(loaded.mesh, rotation, max_faces=settings.max_faces)
     payload = write_glb(mesh)
     facts = {
@@ -99,11 +100,11 @@ class Placement:
         }
 
 
-def to_world(up_axis: str, yaw_deg: float) -> Matrix:
+def turned(upright: Matrix, yaw_deg: float) -> Matrix:
     """Rotation (3, 3) from source axes to world axes; yaw turns counter-clockwise seen from above."""
     c, s = np.cos(np.radians(yaw_deg)), np.sin(np.radians(yaw_deg))
     yaw = np.array([[c, 0.0, s], [0.0, 1.0, 0.0], [-s, 0.0, c]])
-    return (yaw @ UP_AXIS_TO_WORLD[up_axis]) if yaw_deg else UP_AXIS_TO_WORLD[up_axis].copy()
+    return yaw @ upright if yaw_deg else upright.copy()
 
 
 def normalise(mesh: Mesh, rotation: Matrix, *, max_faces: int) -> tuple[Mesh, Placement, dict[str, int]]:

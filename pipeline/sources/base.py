@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.archives import Archive, open_archive
+from pipeline.conventions import UP_AXIS_TO_WORLD, Matrix
 from pipeline.errors import Reject, UserError
 from pipeline.load import Files
 from pipeline.manifest import Shape
@@ -50,8 +51,8 @@ class Source(abc.ABC):
     """An adapter; instances hold no state."""
 
     title: str = ""
-    up_axis: str = "y"
-    """Which axis points up in its files; they face -Z of the world after conventions.UP_AXIS_TO_WORLD."""
+    to_world: Matrix = UP_AXIS_TO_WORLD["y"]
+    """Rotation of its files into world axes, after which its objects stand upright and face -Z."""
     terms: str = ""
     """Licence and terms in one or two sentences, shown before the set is fetched."""
     page: str = ""

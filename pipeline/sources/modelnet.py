@@ -1,6 +1,6 @@
 """ModelNet10 and ModelNet40: OFF files in one zip, ``<set>/<category>/{train,test}/<name>.off``.
 
-Wu et al., "3D ShapeNets", CVPR 2015.  +Z is up; the official split has no validation part.
+Wu et al., "3D ShapeNets", CVPR 2015.  +Z is up, -Y the front; the official split has no validation part.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from pipeline.conventions import UP_AXIS_TO_WORLD
 from pipeline.load import Files
 from pipeline.manifest import Shape
 from pipeline.settings.datasets import Dataset
@@ -19,7 +20,7 @@ _MEMBER = re.compile(r"(?:.*/)?(?P<category>[^/]+)/(?P<split>train|test)/(?P<nam
 class ModelNet(Source):
     """Either of the two; they differ in their file only."""
 
-    up_axis = "z"
+    to_world = UP_AXIS_TO_WORLD["z"]
     page = "https://modelnet.cs.princeton.edu"
     terms = (
         "ModelNet: for academic use only; the models were collected from the web and belong to their "

@@ -3,7 +3,7 @@
     v1   <synset>/<id>/model.obj                      pictures in <id>/images/
     v2   <synset>/<id>/models/model_normalized.obj    pictures in <id>/images/, beside models/
 
-+Y is up and -Z the front in both (Chang et al., arXiv:1512.03012).  ``taxonomy.json`` names
++Y is up in both; the front is +X in v1 and -Z in v2 (Chang et al., arXiv:1512.03012, for v2).  ``taxonomy.json`` names
 the synsets where it is given; the table below holds the 55 of ShapeNetCore.  The split of
 the SHREC16 challenge (``all.csv``) is used where it is given; models it does not list, and
 sets without it, are split by hash.
@@ -18,6 +18,7 @@ from collections.abc import Iterator
 
 from pipeline.archives import Entry
 from pipeline.config import did_you_mean
+from pipeline.conventions import SHAPENET_V1_TO_WORLD, UP_AXIS_TO_WORLD, Matrix
 from pipeline.errors import UserError
 from pipeline.load import Files
 from pipeline.manifest import Shape
@@ -68,8 +69,8 @@ class ShapeNet(Source):
     )
     official_val = True
 
-    def __init__(self, title: str, mesh: str, address: str, known: dict[str, tuple[int, str]]):
-        self.title, self._mesh, self._address, self._known = title, mesh, address, known
+    def __init__(self, title: str, mesh: str, to_world: Matrix, address: str, known: dict[str, tuple[int, str]]):
+        self.title, self._mesh, self.to_world, self._address, self._known = title, mesh, to_world, address, known
 
     def files(self, dataset: Dataset, offered: list[str] | None) -> list[RemoteFile]:
         """One zip (or unpacked folder) for each wanted category, the taxonomy and the split where they exist."""
@@ -176,5 +177,5 @@ def _official_splits(text: str | None) -> dict[tuple[str, str], str]:
 
 _V1 = "http://shapenet.cs.stanford.edu/shapenet/obj-zip/ShapeNetCore.v1"
 _V2 = "https://huggingface.co/datasets/ShapeNet/ShapeNetCore/resolve/main"
-SHAPENET_V1 = ShapeNet("ShapeNetCore.v1", "model.obj", _V1, _V1_KNOWN)
-SHAPENET_V2 = ShapeNet("ShapeNetCore.v2", "models/model_normalized.obj", _V2, {})
+SHAPENET_V1 = ShapeNet("ShapeNetCore.v1", "model.obj", SHAPENET_V1_TO_WORLD, _V1, _V1_KNOWN)
+SHAPENET_V2 = ShapeNet("ShapeNetCore.v2", "models/model_normalized.obj", UP_AXIS_TO_WORLD["y"], _V2, {})

@@ -2,7 +2,7 @@
 
 layout modelnet   ``ModelNetDemo.zip`` with ``ModelNetDemo/<category>/{train,test}/<category>_0001.off``:
                   +Z up, inches, no colours; about a fifth in ``test``, chosen by hash.
-layout shapenet   ``<synset>.zip`` with ``<synset>/<id>/{model.obj, model.mtl, images/*}``: +Y up, -Z front,
+layout shapenet   ``<synset>.zip`` with ``<synset>/<id>/{model.obj, model.mtl, images/*}``: +Y up, +X front,
                   and beside them ``taxonomy.json`` and ``all.csv`` (the SHREC16 split file's columns).
 
 Planted on purpose, as real sets have them (`settings.nasty`); a number is the index of the shape within
@@ -32,7 +32,7 @@ import numpy as np
 
 from pipeline import seeds
 from pipeline.atomic import atomic_path, write_text
-from pipeline.conventions import UP_AXIS_TO_WORLD
+from pipeline.conventions import SHAPENET_V1_TO_WORLD, UP_AXIS_TO_WORLD
 from pipeline.mesh import Mesh
 from pipeline.progress import progress
 from pipeline.settings.datasets import Procedural
@@ -61,19 +61,25 @@ INCHES = 39.3701
 Member = tuple[str, bytes]
 
 
-def generate(dataset: str, seed: int, settings: Procedural, output: Path) -> None:
+def generate(dataset: str, settings: Procedural, output: Path, *, seed: int, log: Log | None = None) -> None:
     """Write the archives of one generated data set into the folder `output`; the same bytes every time.
 
     Raises UserError when the folder cannot be written.
     """
     stream = seeds.stable_hash("furniture set", seed, dataset, settings.layout) >> 1
+    count, total = settings.shapes_per_category, settings.shapes_per_category * len(CATEGORIES)
+    plan = [(category, index) for category in CATEGORIES for index in range(count)]
+    # One bar over all archives; the writers below draw from it.
+    ticks = progress(plan, f"generate {dataset}", total=total, log=log)
     if settings.layout == "modelnet":
-        _write_zip(output / "ModelNetDemo.zip", _modelnet(dataset, stream, settings))
-        return
-    for category, synset in SYNSETS.items():
-        _write_zip(output / f"{synset}.zip", _synset(dataset, stream, category, settings))
-    write_text(output / "taxonomy.json", _taxonomy(settings.shapes_per_category))
-    write_text(output / "all.csv", _split_file(stream, settings.shapes_per_category))
+        _write_zip(output / "ModelNetDemo.zip", _modelnet(stream, settings, ticks))
+    else:
+        for category, synset in SYNSETS.items():
+            _write_zip(output / f"{synset}.zip", _synset(stream, category, settings, ticks))
+        write_text(output / "taxonomy.json", _taxonomy(count))
+        write_text(output / "all.csv", _split_file(stream, count))
+    next(ticks, None)
+    say(f"generate {dataset}: {total} shapes of {len(CATEGORIES)} categories in the layout of {settings.layout}")
 
 
 def _write_zip(path: Path, members: Iterator[Member]) -> None:
@@ -171,7 +177,8 @@ def _spoil_mesh(mesh: Mesh, where: tuple[str, int]) -> Mesh:
     material = mesh.material_of_face
     if where == DOUBLED:
         material = np.repeat(material, 2)
-    return Mesh(mesh.vertices, faces, material[: len(faces)], mesh.materials, mesh.uv)
+    # World to the release's own axes: the inverse of the rotation that the adapter will apply.
+    return Mesh(mesh.vertices @ SHAPENET_V1_TO_WORLD, faces, material[: len(faces)], mesh.materials, mesh.uv)
 
 
 def _taxonomy(count: int) -> str:
