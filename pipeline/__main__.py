@@ -32,6 +32,13 @@ def _parser() -> argparse.ArgumentParser:
     generate.add_argument("--dataset", required=True)
     generate.add_argument("--seed", type=int, required=True)
 
+    rooms = commands.add_parser("rooms", help="draw room-like pictures for backgrounds")
+    rooms.add_argument("--seed", type=int, required=True)
+    rooms.add_argument("--count", type=int, required=True, help="pictures to draw")
+    rooms.add_argument("-o", "--output", type=Path, required=True, help="folder")
+    rooms.add_argument("--log", type=Path, help="JSON lines of what was done")
+    rooms.set_defaults(run=_rooms)
+
     fetch = _stage(commands, "fetch", "get the archives of a data set", _fetch)
     fetch.add_argument("--dataset", required=True)
     fetch.add_argument("--mirror", type=Path, help="a folder to try first")
@@ -84,6 +91,17 @@ def _generate(arguments: argparse.Namespace) -> int:
     with Log(arguments.log) as log:
         generate(arguments.dataset, arguments.seed, settings, arguments.output)
         log.write("generate", dataset=arguments.dataset, layout=settings.layout)
+    return 0
+
+
+def _rooms(arguments: argparse.Namespace) -> int:
+    from pipeline.progress import Log, say
+    from pipeline.sources.procedural.rooms import write_rooms
+
+    with Log(arguments.log) as log:
+        write_rooms(arguments.seed, arguments.count, arguments.output)
+        log.write("rooms", count=arguments.count)
+    say(f"rooms: {arguments.count} pictures in {arguments.output}")
     return 0
 
 
