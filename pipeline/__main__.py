@@ -89,19 +89,18 @@ def _generate(arguments: argparse.Namespace) -> int:
 
     settings = parse(Procedural, arguments.settings, "--settings")
     with Log(arguments.log) as log:
-        generate(arguments.dataset, arguments.seed, settings, arguments.output)
+        generate(arguments.dataset, settings, arguments.output, seed=arguments.seed, log=log)
         log.write("generate", dataset=arguments.dataset, layout=settings.layout)
     return 0
 
 
 def _rooms(arguments: argparse.Namespace) -> int:
-    from pipeline.progress import Log, say
+    from pipeline.progress import Log
     from pipeline.sources.procedural.rooms import write_rooms
 
     with Log(arguments.log) as log:
         write_rooms(arguments.seed, arguments.count, arguments.output)
         log.write("rooms", count=arguments.count)
-    say(f"rooms: {arguments.count} pictures in {arguments.output}")
     return 0
 
 

@@ -67,6 +67,16 @@ class Plan:
                 index_dataset(name, self.dataset(name), record, Path(self.out) / "index" / name,
                               seed=self.config.seed, log=log)
 
+    def forget_missing_archives(self) -> None:
+        """Drop the record of an archive that somebody removed, so that a job that needs it fetches it again.
+
+        Removing archives to save space stays harmless: nothing is fetched while nothing needs them.
+        """
+        for record in Path(self.out).glob("archives/*.json"):
+            files = json.loads(record.read_text(encoding="utf-8")).get("files", [])
+            if not all(Path(file["path"]).exists() for file in files):
+                record.unlink()
+
     # ---- what there is -------------------------------------------------------------------
 
     def shards(self, dataset: str) -> list[str]:

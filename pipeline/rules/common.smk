@@ -17,6 +17,7 @@ try:
     PLAN = Plan(config)
     if workflow.is_main_process:
         console.listen()
+        PLAN.forget_missing_archives()
         PLAN.refresh_folders()
         if not workflow.dryrun:
             runlock.hold(Path(PLAN.out))
