@@ -34,8 +34,11 @@ def make_backend(settings: Render) -> Backend:
     if settings.backend == "auto" and not opengl.gpu_answers():
         return RasterBackend(settings.supersampling)
     if not opengl.available():
-        raise UserError("the pyrender backend cannot start", got=opengl.why_not(),
-                        wanted="an EGL or OSMesa library (Debian: libegl1 libgl1 libxrender1, or libosmesa6)",
-                        do="install it, or set render.backend to raster")
+        raise UserError(
+            "the pyrender backend cannot start",
+            got=opengl.why_not(),
+            wanted="an EGL or OSMesa library (Debian: libegl1 libgl1 libxrender1, or libosmesa6)",
+            do="install it, or set render.backend to raster",
+        )
     backend: Backend = opengl.PyrenderBackend(settings.supersampling)
     return backend
