@@ -33,6 +33,7 @@ def make_index(paths: Sequence[Path], folder: Path) -> dict[str, Any]:
         raise UserError("no shards to index", do="name at least one shards/<data set>/<number>.h5")
     entries: list[dict[str, Any]] = []
     heads: list[dict[str, Any]] = []
+    empty: dict[str, Any] = {}
     categories: set[str] = set()
     datasets: set[str] = set()
     for path in sorted(paths):
@@ -44,7 +45,11 @@ def make_index(paths: Sequence[Path], folder: Path) -> dict[str, Any]:
                       "fingerprint": shard.fingerprint()}
         entries.append({"file": _relative(path, folder), **counts, "bytes": path.stat().st_size,
                         "sha256": file_sha256(path)})
-        _require_same(heads[0], heads[-1], path)
+        if not counts["count"]:  # a shard of rejections only does not know how many voxels the others have
+            empty = heads.pop()
+        else:
+            _require_same(heads[0], heads[-1], path)
+    heads = heads or [empty]
     return {
         "format": INDEX_FORMAT,
         "dataset": "+".join(sorted(datasets)),
