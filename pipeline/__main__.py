@@ -21,7 +21,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         return shards(arguments[1:])
     parsed = _parser().parse_args(arguments)
-    return int(parsed.run(parsed) or 0)
+    code: int = parsed.run(parsed)
+    return code
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -40,7 +41,9 @@ def _parser() -> argparse.ArgumentParser:
     rooms.set_defaults(run=_rooms)
 
     fetch = _stage(commands, "fetch", "get the archives of a data set", _fetch)
-    fetch.add_argument("--dataset", required=True)
+    what = fetch.add_mutually_exclusive_group(required=True)
+    what.add_argument("--dataset")
+    what.add_argument("--backgrounds", action="store_true", help="the photographs views are put in front of")
     fetch.add_argument("--mirror", type=Path, help="a folder to try first")
 
     index = _stage(commands, "index", "list the shapes of a data set", _index)
@@ -106,13 +109,16 @@ def _rooms(arguments: argparse.Namespace) -> int:
 
 def _fetch(arguments: argparse.Namespace) -> int:
     from pipeline.config import parse
-    from pipeline.fetch import fetch_dataset
+    from pipeline.fetch import fetch_backgrounds, fetch_dataset
     from pipeline.progress import Log
-    from pipeline.settings.datasets import Dataset
+    from pipeline.settings.datasets import Backgrounds, Dataset
 
-    settings = parse(Dataset, arguments.settings, "--settings")
     with Log(arguments.log) as log:
-        fetch_dataset(arguments.dataset, settings, arguments.output, mirror=arguments.mirror, log=log)
+        if arguments.backgrounds:
+            fetch_backgrounds(parse(Backgrounds, arguments.settings, "--settings"), arguments.output, log=log)
+        else:
+            settings = parse(Dataset, arguments.settings, "--settings")
+            fetch_dataset(arguments.dataset, settings, arguments.output, mirror=arguments.mirror, log=log)
     return 0
 
 

@@ -60,7 +60,7 @@ def write_text(path: str | Path, text: str) -> None:
 
 def write_json(path: str | Path, value: Any) -> None:
     """Publish a JSON file atomically, keys sorted so that equal content gives equal bytes."""
-    write_text(path, json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n")
+    write_text(path, json_text(value))
 
 
 def write_text_if_changed(path: str | Path, text: str) -> None:
@@ -68,6 +68,16 @@ def write_text_if_changed(path: str | Path, text: str) -> None:
     path = Path(path)
     if not path.exists() or path.read_text(encoding="utf-8") != text:
         write_text(path, text)
+
+
+def write_json_if_changed(path: str | Path, value: Any) -> None:
+    """`write_json`, leaving an equal file alone."""
+    write_text_if_changed(path, json_text(value))
+
+
+def json_text(value: Any) -> str:
+    """Keys sorted, so that equal content gives equal bytes."""
+    return json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n"
 
 
 def _umask() -> int:

@@ -13,14 +13,17 @@ import hashlib
 import os
 import urllib.parse
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from pipeline.atomic import write_json
+from pipeline.atomic import write_json_if_changed
 from pipeline.errors import UserError
+from pipeline.intact import sha256_of
 from pipeline.progress import Log, say
-from pipeline.settings.datasets import Dataset
+from pipeline.settings.datasets import Backgrounds, Dataset
 from pipeline.sources import source_of
+from pipeline.sources.backgrounds import PHOTOGRAPHS
 from pipeline.sources.base import RemoteFile
 
 
@@ -35,27 +38,38 @@ def fetch_dataset(
     """Make every file of the data set available; D.json is written last."""
     source = source_of(dataset.layout)
     if dataset.source == "folder":
-        entries = [_listed(Path(dataset.path or "."), name)]
+        entries = [_listed(Path(dataset.path or "."), f"datasets.{name}.path")]
     else:
         mirrors = [*([str(mirror)] if mirror else []), *dataset.mirrors]
-        folders = [folder for folder in map(local_folder, mirrors) if folder is not None]
-        _check_folders(folders, name)
-        offered = sorted({child.name for folder in folders for child in folder.iterdir()}) if folders else None
-        if offered is None:
-            say(f"fetch: {name}: terms of {source.title}: {source.terms}")
-        wanted = source.files(dataset, offered)
-        entries = [entry for file in wanted for entry in _get(file, mirrors, folders, output, log)]
-        if not entries:
-            raise UserError(
-                f"no file of data set {name!r} was found",
-                where=", ".join(map(str, folders)),
-                wanted=", ".join(file.name for file in wanted) or f"archives of {source.title}",
-                do=f"put the official files there; see {source.page}",
-            )
-    write_json(output, {"dataset": name, "files": entries})
-    total = sum(entry["bytes"] for entry in entries)
-    log.write("fetch", dataset=name, files=len(entries), bytes=total)
-    say(f"fetch: {name}: {len(entries)} files, {total / 1e6:.1f} MB, {source.title}")
+        entries = _entries(
+            source.title,
+            source.terms,
+            source.page,
+            mirrors,
+            f"datasets.{name}",
+            lambda offered: source.files(dataset, offered),
+            output,
+            log,
+        )
+    write_json_if_changed(output, {"dataset": name, "files": entries})
+    _report(name, entries, source.title, log)
+
+
+def fetch_backgrounds(settings: Backgrounds, output: Path, *, log: Log) -> None:
+    """Make the archive of photographs available; the record has the form of a data set's."""
+    collection = PHOTOGRAPHS[settings.source]
+    entries = _entries(
+        collection.title,
+        collection.terms,
+        collection.page,
+        list(settings.mirrors),
+        "backgrounds",
+        lambda offered: [collection.file],
+        output,
+        log,
+    )
+    write_json_if_changed(output, {"dataset": "backgrounds", "files": entries})
+    _report("backgrounds", entries, collection.title, log)
 
 
 def local_folder(mirror: str) -> Path | None:
@@ -66,15 +80,44 @@ def local_folder(mirror: str) -> Path | None:
     return Path(mirror).expanduser() if parts.scheme not in ("http", "https") else None
 
 
-def _check_folders(folders: list[Path], name: str) -> None:
+def _entries(
+    title: str,
+    terms: str,
+    page: str,
+    mirrors: list[str],
+    where: str,  # key of the configuration, for messages
+    files: Callable[[list[str] | None], list[RemoteFile]],  # from the names that local mirrors offer
+    output: Path,
+    log: Log,
+) -> list[dict[str, Any]]:
+    folders = [folder for folder in map(local_folder, mirrors) if folder is not None]
     for folder in folders:
         if not folder.is_dir():
             raise UserError(
                 "a mirror is not a folder",
-                where=f"datasets.{name}.mirrors",
+                where=f"{where}.mirrors",
                 got=str(folder),
                 do="correct the path, or remove the line to use the official addresses",
             )
+    offered = sorted({child.name for folder in folders for child in folder.iterdir()}) if folders else None
+    if offered is None:
+        say(f"fetch: terms of {title}: {terms} See {page}")
+    wanted = files(offered)
+    entries = [entry for file in wanted for entry in _get(file, mirrors, folders, output, log)]
+    if not entries:
+        raise UserError(
+            f"no file of {title} was found",
+            where=", ".join(map(str, folders)) or where,
+            wanted=", ".join(file.name for file in wanted),
+            do=f"put the official files there; see {page}",
+        )
+    return entries
+
+
+def _report(name: str, entries: list[dict[str, Any]], title: str, log: Log) -> None:
+    total = sum(entry["bytes"] for entry in entries)
+    log.write("fetch", dataset=name, files=len(entries), bytes=total)
+    say(f"fetch: {name}: {len(entries)} files, {total / 1e6:.1f} MB, {title}")
 
 
 def _get(file: RemoteFile, mirrors: list[str], folders: list[Path], output: Path, log: Log) -> list[dict[str, Any]]:
@@ -82,7 +125,7 @@ def _get(file: RemoteFile, mirrors: list[str], folders: list[Path], output: Path
     for folder in folders:
         for candidate in (folder / file.name, folder / file.name.removesuffix(".zip")):
             if candidate.is_dir():
-                return [_listed(candidate, file.name)]
+                return [_listed(candidate, str(folder))]
             if candidate.is_file():
                 return [_entry(candidate, sha256_of(candidate), str(folder), file)]
     remote = [mirror for mirror in mirrors if local_folder(mirror) is None]
@@ -139,9 +182,3 @@ def shown(path: Path) -> str:
     """Relative below the working directory, so that a run can be moved; absolute elsewhere."""
     full = Path(os.path.abspath(path))
     return str(full.relative_to(Path.cwd())) if full.is_relative_to(Path.cwd()) else str(full)
-
-
-def sha256_of(path: Path) -> str:
-    """SHA-256 of a file's content."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

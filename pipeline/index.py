@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from pipeline.atomic import write_json, write_text
+from pipeline.atomic import write_json_if_changed, write_text_if_changed
 from pipeline.config import did_you_mean
 from pipeline.conventions import SPLITS
 from pipeline.errors import UserError
@@ -65,11 +65,11 @@ def index_dataset(
     for shape in shapes:
         by_shard[shard_of(shape.key, dataset.shards)].append(shape)
     for number, path in enumerate(shard_paths(output, dataset.shards)):
-        write_text(path, shapes_to_tsv(by_shard[number]))
+        write_text_if_changed(path, shapes_to_tsv(by_shard[number]))
     lines = [json.dumps(dataclasses.asdict(reject), sort_keys=True) + "\n" for reject in sorted(rejects)]
-    write_text(output / "rejects.jsonl", "".join(lines))
+    write_text_if_changed(output / "rejects.jsonl", "".join(lines))
     summary = _summary(shapes, rejects)
-    write_json(output / "categories.json", summary)
+    write_json_if_changed(output / "categories.json", summary)
     log.write("index", dataset=name, **summary)
     splits = ", ".join(f"{split} {sum(s.split == split for s in shapes)}" for split in SPLITS)
     say(

@@ -193,7 +193,7 @@ def _fold(rows: npt.NDArray[np.int64], bound: int) -> npt.NDArray[np.int64]:
     if bound < 2**21:  # three of them fit in 63 bits
         return np.asarray((rows[:, 0] * bound + rows[:, 1]) * bound + rows[:, 2])
     _, pair = np.unique(rows[:, 0] * bound + rows[:, 1], return_inverse=True)
-    return pair.astype(np.int64) * bound + rows[:, 2]
+    return np.asarray(pair.astype(np.int64) * bound + rows[:, 2])
 
 
 def _keep_faces(mesh: Mesh, keep: npt.NDArray[Any]) -> Mesh:

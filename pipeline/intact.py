@@ -1,0 +1,43 @@
+"""Whether a file that came over the network is whole, when no checksum of it is published."""
+
+from __future__ import annotations
+
+import hashlib
+import lzma
+import tarfile
+import zipfile
+import zlib
+from pathlib import Path
+
+
+def sha256_of(path: Path, algorithm: str = "sha256") -> str:
+    """Hexadecimal digest of a file's content."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, algorithm).hexdigest()
+
+
+def problem_of(path: Path, name: str) -> str:
+    """What is wrong with an archive, by the checksums inside it; nothing for a good one.
+
+    `name` tells the format by its suffix; a format without checksums is only looked at for a
+    web page in disguise.
+    """
+    if path.stat().st_size == 0:
+        return "the file is empty"
+    with open(path, "rb") as file:
+        head = file.read(512).lstrip().lower()
+    if head.startswith((b"<!doctype html", b"<html")) and not name.endswith((".html", ".htm")):
+        return "a web page instead of the file"
+    try:
+        if name.endswith(".zip"):
+            with zipfile.ZipFile(path) as archive:
+                damaged = archive.testzip()
+            return f"its member {damaged} is damaged" if damaged else ""
+        if name.endswith((".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz")):
+            with tarfile.open(path, "r|*") as archive:
+                for _ in archive:
+                    pass  # reading to the end checks the compressor's own sums
+    except (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, OSError, RuntimeError,
+            NotImplementedError, ValueError) as error:  # fmt: skip
+        return f"not a whole archive: {error or type(error).__name__}"
+    return ""
