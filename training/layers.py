@@ -32,8 +32,9 @@ class TwoSourceBatchNorm(nn.Module):
 
     def forward(self, x: Tensor, source: int) -> Tensor:
         """(B, C, ...) -> the same shape; in training mode the statistics of `source` move."""
-        return F.batch_norm(x, self.running_mean[source], self.running_var[source], self.weight, self.bias,
-                            self.training, self.momentum)
+        return F.batch_norm(
+            x, self.running_mean[source], self.running_var[source], self.weight, self.bias, self.training, self.momentum
+        )
 
 
 class SpectralNorm(nn.Module):
@@ -66,8 +67,9 @@ class Convolution(nn.Module):
     convolution over cells of 2 x 2 x 2 voxels: the same function, about twice as fast on a CPU.
     """
 
-    def __init__(self, channels_in: int, channels_out: int, *, kernel: int, stride: int, padding: int, bias: bool,
-                 spectral: bool):
+    def __init__(
+        self, channels_in: int, channels_out: int, *, kernel: int, stride: int, padding: int, bias: bool, spectral: bool
+    ):
         super().__init__()
         self.kernel, self.stride, self.padding = kernel, stride, padding
         self.weight = nn.Parameter(torch.empty(channels_out, channels_in, kernel, kernel, kernel))
@@ -116,7 +118,9 @@ class Doubling(nn.Module):
         w = self.weight[:, 0][:, taps][:, :, :, taps][:, :, :, :, :, taps]  # (C, px, ax, py, ay, pz, az)
         w = w.permute(1, 3, 5, 0, 2, 4, 6).reshape(8, channels, 2, 2, 2)
         y = F.conv3d(x, w, padding=1)  # (B, 8, n + 1, n + 1, n + 1)
-        parts = [y[:, 4 * i + 2 * j + k, i:n + i, j:n + j, k:n + k] for i in (0, 1) for j in (0, 1) for k in (0, 1)]
+        parts = [
+            y[:, 4 * i + 2 * j + k, i : n + i, j : n + j, k : n + k] for i in (0, 1) for j in (0, 1) for k in (0, 1)
+        ]
         out = torch.stack(parts, dim=1).reshape(b, 2, 2, 2, n, n, n).permute(0, 4, 1, 5, 2, 6, 3)
         out = out.reshape(b, 1, 2 * n, 2 * n, 2 * n)
         return out if self.bias is None else out + self.bias

@@ -51,8 +51,11 @@ class StridedEncoder(nn.Module):
         layers: list[nn.Module] = []
         for i in range(5):
             kernel = 5 if i == 0 else 3
-            layers += [nn.Conv2d(c[i], c[i + 1], kernel, 2, kernel // 2, bias=False), nn.BatchNorm2d(c[i + 1]),
-                       nn.ReLU()]
+            layers += [
+                nn.Conv2d(c[i], c[i + 1], kernel, 2, kernel // 2, bias=False),
+                nn.BatchNorm2d(c[i + 1]),
+                nn.ReLU(),
+            ]
         self.body = nn.Sequential(*layers)
         self.head = nn.Linear(c[5] * (size_px // 32) ** 2, 2 * latent)
 
@@ -70,8 +73,13 @@ class Residual(nn.Module):
             nn.Conv2d(channels_in, channels_out, 3, stride, 1, bias=False), nn.BatchNorm2d(channels_out), nn.ReLU(),
             nn.Conv2d(channels_out, channels_out, 3, 1, 1, bias=False), nn.BatchNorm2d(channels_out),
         )  # fmt: skip
-        self.shortcut = nn.Sequential() if stride == 1 and channels_in == channels_out else nn.Sequential(
-            nn.Conv2d(channels_in, channels_out, 1, stride, bias=False), nn.BatchNorm2d(channels_out))
+        self.shortcut = (
+            nn.Sequential()
+            if stride == 1 and channels_in == channels_out
+            else nn.Sequential(
+                nn.Conv2d(channels_in, channels_out, 1, stride, bias=False), nn.BatchNorm2d(channels_out)
+            )
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         return F.relu(self.body(x) + self.shortcut(x))
@@ -112,11 +120,13 @@ class Generator(nn.Module):
         self.latent, self.resolution, self.side = latent, resolution, resolution // 16
         self.first = nn.Linear(latent, c[0] * self.side**3, bias=False)
         kernel, padding = (4, 1) if style == "paper" else (2, 0)
-        self.middle = nn.ModuleList(nn.ConvTranspose3d(c[i], c[i + 1], kernel, 2, padding, bias=False)
-                                    for i in range(3))
+        self.middle = nn.ModuleList(
+            nn.ConvTranspose3d(c[i], c[i + 1], kernel, 2, padding, bias=False) for i in range(3)
+        )
         self.norms = nn.ModuleList(TwoSourceBatchNorm(channels) for channels in c)
-        self.last = (Doubling(c[3], bias=last_bias) if style == "paper"
-                     else nn.ConvTranspose3d(c[3], 1, 2, 2, bias=last_bias))
+        self.last = (
+            Doubling(c[3], bias=last_bias) if style == "paper" else nn.ConvTranspose3d(c[3], 1, 2, 2, bias=last_bias)
+        )
 
     def forward(self, z: Tensor, source: int) -> Tensor:
         """(B, Z) -> (B, 1, R, R, R) logits; `source` is 0 for codes of E and 1 for codes of the prior."""
@@ -130,18 +140,28 @@ class Generator(nn.Module):
 class Discriminator(nn.Module):
     """The generator's mirror with leaky ReLU (appendix A); `small` has kernel 3 without padding."""
 
-    def __init__(self, resolution: int, width: float, *, style: str = "paper", norm: bool = True,
-                 spectral: bool = False, leak: float = 0.2):
+    def __init__(
+        self,
+        resolution: int,
+        width: float,
+        *,
+        style: str = "paper",
+        norm: bool = True,
+        spectral: bool = False,
+        leak: float = 0.2,
+    ):
         super().__init__()
         c = [1, *(_channels(resolution * 2**i, width) for i in range(4))]
         self.leak = leak
         kernel, padding = (4, 1) if style == "paper" else (3, 0)
         self.middle = nn.ModuleList(
             Convolution(c[i], c[i + 1], kernel=kernel, stride=2, padding=padding, bias=not norm, spectral=spectral)
-            for i in range(4))
+            for i in range(4)
+        )
         # As in DCGAN (Radford et al. 2016), which the paper follows, the first layer has no norm.
-        self.norms = nn.ModuleList(TwoSourceBatchNorm(channels) if norm and i > 0 else nn.Identity()
-                                   for i, channels in enumerate(c[1:]))
+        self.norms = nn.ModuleList(
+            TwoSourceBatchNorm(channels) if norm and i > 0 else nn.Identity() for i, channels in enumerate(c[1:])
+        )
         side = resolution
         for _ in range(4):
             side = (side + 2 * padding - kernel) // 2 + 1
@@ -168,24 +188,45 @@ class Networks(nn.Module):
         super().__init__()
         check_sizes(settings, size_px, resolution)
         seen_px = resolution if settings.encoder_input == "projections" else size_px
-        self.E = (None if settings.encoder == "none"
-                  else ENCODERS[settings.encoder](seen_px, settings.latent, settings.encoder_width))
-        self.G = Generator(settings.latent, resolution, settings.width, style=settings.networks,
-                           last_bias=settings.occupancy_bias)
-        self.D = None if settings.adversarial_weight == 0 else Discriminator(
-            resolution, settings.width, style=settings.networks, norm=settings.discriminator_norm,
-            spectral=settings.spectral_norm, leak=settings.leak)
+        self.E = (
+            None
+            if settings.encoder == "none"
+            else ENCODERS[settings.encoder](seen_px, settings.latent, settings.encoder_width)
+        )
+        self.G = Generator(
+            settings.latent, resolution, settings.width, style=settings.networks, last_bias=settings.occupancy_bias
+        )
+        self.D = (
+            None
+            if settings.adversarial_weight == 0
+            else Discriminator(
+                resolution,
+                settings.width,
+                style=settings.networks,
+                norm=settings.discriminator_norm,
+                spectral=settings.spectral_norm,
+                leak=settings.leak,
+            )
+        )
         initialise(self, settings.seed)
 
 
 def check_sizes(settings: Experiment, size_px: int, resolution: int) -> None:
     """Refuse pictures or grids that the networks cannot take."""
     if settings.encoder != "none" and settings.encoder_input == "picture" and size_px % 32:
-        raise UserError("the encoder needs pictures of another size", got=f"{size_px} px", wanted="64, 128 or 256 px",
-                        do="set render.size_px in config.yaml and run the same command again")
+        raise UserError(
+            "the encoder needs pictures of another size",
+            got=f"{size_px} px",
+            wanted="64, 128 or 256 px",
+            do="set render.size_px in config.yaml and run the same command again",
+        )
     if resolution not in (16, 32, 64, 128) or (settings.networks == "small" and resolution < 32):
-        raise UserError("the networks need another voxel resolution", got=str(resolution), wanted="32 or 64",
-                        do="set voxels.resolution in config.yaml and run the same command again")
+        raise UserError(
+            "the networks need another voxel resolution",
+            got=str(resolution),
+            wanted="32 or 64",
+            do="set voxels.resolution in config.yaml and run the same command again",
+        )
 
 
 def initialise(networks: nn.Module, seed: int) -> None:

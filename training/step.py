@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -22,18 +21,11 @@ from torch import Tensor, nn
 from pipeline.seeds import stable_hash
 from pipeline.settings.training import Experiment
 from training import losses
+from training.data_device import Inputs
 from training.networks import Networks
 
 REAL, GENERATED = 0, 1  # sources of D's batch norm
 POSTERIOR, PRIOR = 0, 1  # sources of G's batch norm
-
-
-@dataclass(frozen=True)
-class Batch:
-    """What one step sees, on the device.  Letters: B samples, V views, S pixels, R voxels a side."""
-
-    images: Tensor  # (B, V, 3, S, S) float in [-1, 1]
-    voxels: Tensor  # (B, 1, R, R, R) float, 0 or 1
 
 
 def noise(seed: int, step: int, purpose: str, shape: tuple[int, ...], device: torch.device) -> Tensor:
@@ -55,9 +47,9 @@ def projections(voxels: Tensor) -> Tensor:
     return 2 * torch.stack([voxels[:, 0].amax(axis) for axis in (1, 2, 3)], dim=1)[:, None] - 1
 
 
-def encoder_input(settings: Experiment, batch: Batch) -> Tensor:
+def encoder_input(settings: Experiment, batch: Inputs) -> Tensor:
     """(B, V, 3, S, S): the pictures, or the shape's own projections."""
-    return projections(batch.voxels) if settings.encoder_input == "projections" else batch.images
+    return projections(batch["voxels"]) if settings.encoder_input == "projections" else batch["images"]
 
 
 def encode(networks: Networks, images: Tensor) -> tuple[Tensor, Tensor]:
@@ -82,11 +74,16 @@ class Step:
     def __init__(self, settings: Experiment, networks: Networks):
         self.settings, self.networks = settings, networks
         betas = (settings.beta1, settings.beta2)
-        rates = {"E": settings.learning_rate_encoder, "G": settings.learning_rate_generator,
-                 "D": settings.learning_rate_discriminator}
+        rates = {
+            "E": settings.learning_rate_encoder,
+            "G": settings.learning_rate_generator,
+            "D": settings.learning_rate_discriminator,
+        }
         self.base_rates = {name: rate for name, rate in rates.items() if getattr(networks, name) is not None}
-        self.optimizers = {name: torch.optim.Adam(getattr(networks, name).parameters(), lr=rate, betas=betas)
-                           for name, rate in self.base_rates.items()}
+        self.optimizers = {
+            name: torch.optim.Adam(getattr(networks, name).parameters(), lr=rate, betas=betas)
+            for name, rate in self.base_rates.items()
+        }
         self.accuracy = 0.0
 
     def set_rate_factor(self, factor: float) -> None:
@@ -95,12 +92,12 @@ class Step:
             for group in optimizer.param_groups:
                 group["lr"] = self.base_rates[name] * factor
 
-    def __call__(self, batch: Batch, step: int) -> dict[str, float]:
+    def __call__(self, batch: Inputs, step: int) -> dict[str, float]:
         """Update the networks with batch number `step`; the losses and gradient norms as numbers."""
         out: dict[str, Tensor | float] = {}
         fake: Tensor | None = None
         if self.networks.D is not None and step % self.settings.adversarial_every == 0:
-            z = prior_codes(self.settings, step, len(batch.voxels), batch.voxels.device)
+            z = prior_codes(self.settings, step, len(batch["voxels"]), batch["voxels"].device)
             fake = self.networks.G(z, PRIOR).sigmoid()
             out |= self.discriminator_step(batch, fake.detach(), step)
         if self.networks.E is not None:
@@ -108,13 +105,13 @@ class Step:
         out |= self.generator_step(fake)
         return {name: float(value) for name, value in out.items()}
 
-    def discriminator_step(self, batch: Batch, fake: Tensor, step: int) -> dict[str, Tensor | float]:
+    def discriminator_step(self, batch: Inputs, fake: Tensor, step: int) -> dict[str, Tensor | float]:
         """(1) Score both kinds of shapes; learn from them while the last batch was not too easy."""
         settings, d = self.settings, self.networks.D
         assert d is not None
         learns = self.accuracy <= settings.discriminator_gate
         with contextlib.nullcontext() if learns else torch.no_grad():
-            real_logits, fake_logits = d(batch.voxels, REAL), d(fake, GENERATED)
+            real_logits, fake_logits = d(batch["voxels"], REAL), d(fake, GENERATED)
             if settings.adversarial == "bce" and settings.soft_labels:
                 source = torch.Generator().manual_seed(stable_hash(settings.seed, "labels", step) >> 1)
                 labels = losses.soft_labels(len(fake), source, fake.device)
@@ -124,24 +121,28 @@ class Step:
         middle = losses.DECISION[settings.adversarial]
         correct = (real_logits > middle).float().mean() + (fake_logits < middle).float().mean()
         self.accuracy = float(correct / 2)
-        out: dict[str, Tensor | float] = {"d_loss": loss.detach(), "d_accuracy": self.accuracy,
-                                          "d_skipped": float(not learns)}
+        out: dict[str, Tensor | float] = {
+            "d_loss": loss.detach(),
+            "d_accuracy": self.accuracy,
+            "d_skipped": float(not learns),
+        }
         if learns:
             if settings.adversarial == "wgan-gp":
                 mix = torch.special.ndtr(noise(settings.seed, step, "mix", (len(fake), 1, 1, 1, 1), fake.device))
                 loss = loss + settings.gradient_penalty * losses.gradient_penalty(
-                    lambda x: d(x, GENERATED), batch.voxels, fake, mix)
+                    lambda x: d(x, GENERATED), batch["voxels"], fake, mix
+                )
             loss.backward()
             out["d_gradient"] = self._move("D")
         return out
 
-    def encoder_step(self, batch: Batch, step: int) -> dict[str, Tensor | float]:
+    def encoder_step(self, batch: Inputs, step: int) -> dict[str, Tensor | float]:
         """(2) One pass through E and G; E moves on KL + reconstruction, G keeps its gradient for (3)."""
         settings, g = self.settings, self.networks.G
         mean, log_variance = encode(self.networks, encoder_input(settings, batch))
         epsilon = noise(settings.seed, step, "posterior", tuple(mean.shape), mean.device)
         z = pool(mean + (0.5 * log_variance).exp() * epsilon, settings.pooling)
-        reconstruction = losses.RECONSTRUCTION[settings.reconstruction](g(z, POSTERIOR), batch.voxels).mean()
+        reconstruction = losses.RECONSTRUCTION[settings.reconstruction](g(z, POSTERIOR), batch["voxels"]).mean()
         kl = losses.kl_to_standard_normal(mean, log_variance).mean()  # over the batch and the views
         (settings.reconstruction_weight * reconstruction + settings.kl_weight * kl).backward()
         return {"reconstruction": reconstruction.detach(), "kl": kl.detach(), "e_gradient": self._move("E")}

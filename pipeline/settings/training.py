@@ -43,6 +43,11 @@ class Experiment(Strict):
     mirror: bool = True
     """Show half of the samples mirrored left to right, picture and voxels together."""
 
+    colour_jitter: float = pydantic.Field(default=0.0, ge=0, lt=1)
+    """Vary brightness, contrast, saturation and each channel by factors within 1 +- this."""
+    erase: float = pydantic.Field(default=0.0, ge=0, le=1)
+    """Probability of a grey rectangle in a picture (random erasing)."""
+
     # Networks.
     encoder: Literal["none", "paper", "strided", "resnet"] = "strided"
     """`none` trains the plain 3D-GAN; `paper` has kernels 11, 5, 5, 5, 8; `strided` is a light one for 64 px."""

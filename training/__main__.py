@@ -1,0 +1,9 @@
+"""``python -m training <command>``."""
+
+from __future__ import annotations
+
+import sys
+
+from training.command import main
+
+sys.exit(main())

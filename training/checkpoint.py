@@ -1,0 +1,209 @@
+"""Everything that resuming needs in one safetensors file; nothing is ever unpickled.
+
+    checkpoints/000064000.safetensors    named by samples seen; the last k are kept
+    checkpoints/best.safetensors         the one with the best validation IoU
+
+Tensors: ``networks.*``, ``average.*``, ``adam.<network>.<n>.<moment>``.  The header's one
+metadata entry ``state`` is JSON: format, version, the experiment, its identity and sizes,
+the step, and what the loop remembers.  Equal states give equal bytes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from pipeline.atomic import atomic_path
+from pipeline.config import parse
+from pipeline.errors import UserError
+from pipeline.settings.training import Experiment
+from training.average import Average
+from training.networks import Networks
+from training.step import Step
+
+FORMAT, VERSION = "3d-vae-gan checkpoint", 1
+BEST = "best.safetensors"
+MOMENTS = ("exp_avg", "exp_avg_sq", "step")
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a checkpoint says about itself."""
+
+    identity: str  # digest of settings, seed, data and code
+    settings: dict[str, Any]  # the experiment, all keys
+    size_px: int
+    resolution: int
+    categories: list[str]
+    samples: int  # samples seen
+    loop: dict[str, Any]  # what the loop remembers
+
+    @property
+    def experiment(self) -> Experiment:
+        """The settings as a checked object."""
+        return parse(Experiment, self.settings, "the settings in the checkpoint")
+
+
+def save(path: Path, header: Header, networks: Networks, average: Average, step: Step) -> None:
+    """Publish one checkpoint atomically; raises UserError when the disk is full."""
+    tensors = {f"networks.{name}": value for name, value in networks.state_dict().items()}
+    tensors |= {f"average.{name}": value for name, value in average.networks.state_dict().items()}
+    tensors |= _optimizer_tensors(step)
+    state = {"format": FORMAT, "version": VERSION, **header.__dict__}
+    with atomic_path(path) as temporary:
+        try:
+            save_file(
+                {name: value.detach().contiguous().cpu().clone() for name, value in tensors.items()},
+                temporary,
+                metadata={"state": json.dumps(state, sort_keys=True, allow_nan=False)},
+            )
+        except SafetensorError as error:
+            raise UserError(
+                f"cannot write {path}: {error}",
+                where=str(path.parent),
+                do="free some space, then run the same command again",
+            ) from error
+
+
+def read_header(path: Path) -> Header:
+    """What the checkpoint says about itself; a UserError for anything that is not a whole checkpoint."""
+    return _read(path, tensors=False)[0]
+
+
+def load(path: Path, device: torch.device) -> tuple[Header, dict[str, Tensor]]:
+    """Header and all tensors; a UserError for anything that is not a whole checkpoint."""
+    return _read(path, tensors=True, device=device)
+
+
+def _read(path: Path, *, tensors: bool, device: torch.device | None = None) -> tuple[Header, dict[str, Tensor]]:
+    if not path.is_file():
+        raise UserError(
+            "there is no such checkpoint",
+            where=str(path),
+            do="give a file of runs/<experiment>/checkpoints, or train first",
+        )
+    try:
+        with safe_open(path, framework="pt", device=str(device or "cpu")) as file:
+            text = (file.metadata() or {}).get("state", "{}")
+            values = {name: file.get_tensor(name) for name in file.keys()} if tensors else {}  # noqa: SIM118
+        state = json.loads(text)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise UserError(
+            "this is not a whole checkpoint",
+            where=str(path),
+            got=str(error),
+            wanted="a safetensors file written by `python -m training train` (pickles are never loaded)",
+            do="delete the file and run the same command again; the checkpoint before it is used",
+        ) from error
+    if not isinstance(state, dict) or state.pop("format", None) != FORMAT or state.pop("version", None) != VERSION:
+        raise UserError(
+            "these weights are not a checkpoint of this trainer",
+            where=str(path),
+            wanted=f"format {FORMAT!r}, version {VERSION}",
+            do="give a file that `training train` wrote",
+        )
+    return Header(**state), values
+
+
+def restore(path: Path, networks: Networks, average: Average, step: Step) -> Header:
+    """Put everything back as `save` found it; other networks than the checkpoint's are a UserError."""
+    device = next(networks.parameters()).device
+    header, tensors = load(path, device)
+    load_weights(networks, tensors, "networks.", path)
+    load_weights(average.networks, tensors, "average.", path)
+    for name, optimizer in step.optimizers.items():
+        parameters = optimizer.param_groups[0]["params"]
+        state = {
+            i: {m: tensors[key] for m in MOMENTS if (key := f"adam.{name}.{i}.{m}") in tensors}
+            for i in range(len(parameters))
+        }
+        groups = optimizer.state_dict()["param_groups"]
+        optimizer.load_state_dict({"state": {i: s for i, s in state.items() if s}, "param_groups": groups})
+    return header
+
+
+def load_weights(networks: torch.nn.Module, tensors: dict[str, Tensor], prefix: str, path: Path) -> None:
+    """Copy the tensors under `prefix`; a UserError names the first that does not fit."""
+    found = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+    wanted = networks.state_dict()
+    for name in sorted(found.keys() ^ wanted.keys()):
+        raise UserError(
+            "the checkpoint is of another architecture",
+            where=str(path),
+            got=f"{name} {'missing' if name in wanted else 'unknown'}",
+            do="use the settings it was trained with, or another run folder",
+        )
+    for name, value in wanted.items():
+        if found[name].shape != value.shape:
+            raise UserError(
+                "the checkpoint is of another architecture",
+                where=f"{path}: {name}",
+                got=str(tuple(found[name].shape)),
+                wanted=str(tuple(value.shape)),
+                do="use the settings it was trained with, or another run folder",
+            )
+    networks.load_state_dict(found)
+
+
+def all_finite(*modules: torch.nn.Module) -> bool:
+    """Whether no weight or running statistic is NaN or infinite."""
+    return all(bool(value.isfinite().all()) for module in modules for value in module.state_dict().values())
+
+
+class Folder:
+    """The checkpoints of one run."""
+
+    def __init__(self, folder: Path, keep: int):
+        self.folder, self.keep = folder, keep
+
+    def files(self) -> list[Path]:
+        """Numbered checkpoints, oldest first."""
+        return sorted(path for path in self.folder.glob("[0-9]*.safetensors") if path.stem.isdigit())
+
+    def path(self, samples: int) -> Path:
+        return self.folder / f"{samples:09d}.safetensors"
+
+    @property
+    def best(self) -> Path:
+        return self.folder / BEST
+
+    def latest(self) -> Path | None:
+        """The newest whole checkpoint; damaged ones are passed over (and named by `read_header`)."""
+        for path in reversed(self.files()):
+            try:
+                read_header(path)
+            except UserError:
+                continue
+            return path
+        return None
+
+    def mark_best(self, path: Path) -> None:
+        """Publish a copy of `path` as the best (a hard link where the file system has them)."""
+        with atomic_path(self.best) as temporary:
+            temporary.unlink()
+            try:
+                os.link(path, temporary)
+            except OSError:
+                shutil.copyfile(path, temporary)
+
+    def prune(self) -> None:
+        """Keep the newest `keep`."""
+        for path in self.files()[: -self.keep]:
+            path.unlink()
+
+
+def _optimizer_tensors(step: Step) -> dict[str, Tensor]:
+    out: dict[str, Tensor] = {}
+    for name, optimizer in step.optimizers.items():
+        for i, moments in optimizer.state_dict()["state"].items():
+            out |= {f"adam.{name}.{i}.{moment}": moments[moment] for moment in MOMENTS}
+    return out

@@ -1,0 +1,86 @@
+"""The command line of the trainer: one sub-command a verb."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from pipeline.config import parse
+from pipeline.errors import run_command
+from pipeline.progress import Log, say
+from pipeline.seeds import stable_hash
+from pipeline.settings.training import Experiment
+
+TERMINATED = 143  # what a shell reports for a process that SIGTERM ended
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Parse, run, and turn a UserError into one message."""
+    options = parser().parse_args(arguments)
+    command: Callable[[argparse.Namespace], int] = options.command
+    return run_command(lambda: command(options))
+
+
+def parser() -> argparse.ArgumentParser:
+    """All sub-commands with their options."""
+    top = argparse.ArgumentParser(prog="python -m training", description="Train and use 3D-VAE-GANs.")
+    commands = top.add_subparsers(required=True, metavar="COMMAND")
+
+    train = commands.add_parser("train", help="train one experiment; again to go on after an interruption")
+    train.add_argument("--name", default="run", help="name of the experiment, for messages")
+    train.add_argument("--settings", required=True, help="JSON of the experiment")
+    train.add_argument("--seed", type=int, default=1, help="seed of the whole pipeline")
+    train.add_argument("--shards", type=Path, nargs="+", required=True, help="shards/<data set>/index.json, any number")
+    train.add_argument("--run", "-o", type=Path, required=True, help="folder of the run")
+    train.add_argument("--dry-run", action="store_true", help="print the whole configuration and stop")
+    train.set_defaults(command=_train)
+
+    evaluate = commands.add_parser("evaluate", help="measure a trained run on held-out shapes")
+    evaluate.add_argument("--run", type=Path, required=True, help="folder of the run")
+    evaluate.add_argument("--shards", type=Path, nargs="+", required=True, help="the indexes it was trained on")
+    evaluate.add_argument("-o", "--output", type=Path, required=True, help="results.json")
+    evaluate.set_defaults(command=_evaluate)
+
+    for command in (train, evaluate):
+        command.add_argument("--log", type=Path, help="JSON lines for machines")
+    return top
+
+
+def experiment(text: str, seed: int) -> Experiment:
+    """The settings with the pipeline's seed mixed into their own."""
+    settings = parse(Experiment, text, "--settings")
+    return settings.model_copy(update={"seed": stable_hash("experiment", seed, settings.seed) >> 33})
+
+
+def _train(options: argparse.Namespace) -> int:
+    settings = experiment(options.settings, options.seed)
+    if options.dry_run:
+        print(settings.model_dump_json(indent=1))
+        return 0
+    from training.loop import Interrupted, training_loop
+
+    with Log(options.log) as log:
+        try:
+            result = training_loop(settings, options.run, options.shards, name=options.name, log=log)
+        except Interrupted as stopped:
+            say(str(stopped))
+            return TERMINATED
+    best = result["best"]
+    say(
+        f"train {options.name}: {result['samples']} samples"
+        + (f", best validation IoU {best['iou']:.3f} at {best['samples']}" if best["iou"] is not None else "")
+        + (f", ALARMS {', '.join(result['alarms'])}" if result["alarms"] else "")
+    )
+    return 0
+
+
+def _evaluate(options: argparse.Namespace) -> int:
+    from training.evaluate import evaluate, table
+
+    with Log(options.log) as log:
+        results = evaluate(options.run, options.shards, options.output)
+        log.write("evaluate", run=str(options.run), verdict=results["verdict"])
+    print(table(results))
+    say(f"evaluate {options.run.name}: {results['verdict']['sentence']}")
+    return 0

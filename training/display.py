@@ -1,0 +1,101 @@
+"""What a person sees while it trains: a bar on a terminal, a line at every look, loud alarms."""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import TracebackType
+
+from tqdm import tqdm
+
+from pipeline.progress import Log, say
+from training.measure import Look
+from training.watch import ADVICE
+
+
+class Display:
+    """A bar with samples/s, losses, validation IoU and ETA; JSON lines for machines in `log`."""
+
+    def __init__(self, name: str, batch: int, total: int, done: int, log: Log, every_s: float = 30.0):
+        self._name, self._batch, self._total, self._log, self._every_s = name, batch, total, log, every_s
+        self._first, self._done = done, done
+        self._start = self._last = time.monotonic()
+        self._iou = ""
+        self._alarms: list[str] = []
+        self._bar = tqdm(
+            total=total * batch,
+            initial=done * batch,
+            desc=name,
+            unit="sample",
+            unit_scale=True,
+            disable=not sys.stderr.isatty(),
+            leave=False,
+            file=sys.stderr,
+            mininterval=0.5,
+        )
+
+    @property
+    def rate(self) -> float:
+        """Samples per second since this process started, looks and checkpoints included."""
+        return (self._done - self._first) * self._batch / max(time.monotonic() - self._start, 1e-9)
+
+    @property
+    def eta_s(self) -> float:
+        return (self._total - self._done) * self._batch / max(self.rate, 1e-9)
+
+    def advance(self, step: int, values: dict[str, float]) -> None:
+        """`step` batches are done; `values` are the last batch's losses."""
+        self._bar.update((step - self._done) * self._batch)
+        self._done = step
+        if not self._bar.disable:
+            losses = " ".join(
+                f"{key} {values[key]:.3g}" for key in ("reconstruction", "kl", "d_loss", "g_loss") if key in values
+            )
+            alarms = " ALARM " + ",".join(self._alarms) if self._alarms else ""
+            self._bar.set_postfix_str(losses + self._iou + alarms, refresh=False)
+        now = time.monotonic()
+        if now - self._last >= self._every_s:
+            self._last = now
+            self._log.write(
+                "progress",
+                title=self._name,
+                done=step * self._batch,
+                total=self._total * self._batch,
+                samples_per_s=round(self.rate, 1),
+                eta_s=round(self.eta_s, 1),
+            )
+
+    def look(self, look: Look, samples: int, alarms: list[str]) -> None:
+        """One line about a look at validation shapes."""
+        self._alarms = alarms
+        self._iou = "" if look.iou is None else f" IoU {look.iou:.3f}"
+        minutes, seconds = divmod(round(self.eta_s), 60)
+        say(
+            f"{self._name}: {samples} of {self._total * self._batch} samples"
+            f"{'' if look.iou is None else f', validation IoU {look.iou:.3f}'}"
+            f", {self.rate:.0f} samples/s, about {minutes}:{seconds:02d} left"
+        )
+
+    def alarm(self, alarm: str, raised: bool, samples: int) -> None:
+        """Say loudly what has gone wrong, or that it is over."""
+        say(
+            f"{self._name}: ALARM {alarm} at {samples} samples: {ADVICE[alarm]}"
+            if raised
+            else f"{self._name}: alarm {alarm} is over at {samples} samples"
+        )
+        self._log.write("alarm", alarm=alarm, raised=raised, samples=samples)
+
+    def rewind(self, step: int, why: str) -> None:
+        """Training went back to the checkpoint after `step` batches."""
+        say(f"{self._name}: not finite ({why}); back to {step * self._batch} samples, passing over that batch")
+        self._bar.update((step - self._done) * self._batch)
+        self._done, self._first = step, min(self._first, step)
+        self._log.write("rollback", samples=step * self._batch, why=why)
+
+    def __enter__(self) -> Display:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.close()

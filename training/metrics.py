@@ -1,0 +1,104 @@
+"""Measures of occupancy grids, on quantised probabilities and bits.
+
+Letters: N grids, P = R^3 voxels.  A probability p is stored as round(255 p); a threshold t in
+1 ... 255 calls a voxel occupied where the stored number is at least t.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.seeds import generator
+
+Levels = npt.NDArray[np.uint8]  # (N, P)
+Bits = npt.NDArray[np.bool_]  # (N, P)
+Floats = npt.NDArray[np.float64]
+
+
+def quantise(probabilities: npt.NDArray[np.float32]) -> Levels:
+    """[0, 1] -> 0 ... 255."""
+    return np.rint(probabilities * 255).astype(np.uint8)
+
+
+def iou_curve(levels: Levels, truth: Bits) -> Floats:
+    """(N, 256) IoU of each grid at each threshold t, |P and T| / |P or T|; 1 where both are empty.
+
+    (t = 0 calls everything occupied.)
+    """
+    out = np.empty((len(levels), 256))
+    for row, (level, occupied) in enumerate(zip(levels, truth, strict=True)):
+        inside = np.bincount(level[occupied], minlength=256)[::-1].cumsum()[::-1]
+        above = np.bincount(level, minlength=256)[::-1].cumsum()[::-1]
+        union = above + occupied.sum() - inside
+        out[row] = np.where(union > 0, inside / np.maximum(union, 1), 1.0)
+    return out
+
+
+def iou(one: Bits, other: Bits) -> Floats:
+    """(N,) IoU of pairs of grids; 1 where both are empty."""
+    inside, union = (one & other).sum(1), (one | other).sum(1)
+    return np.asarray(np.where(union > 0, inside / np.maximum(union, 1), 1.0))
+
+
+def best_threshold(curves: Floats) -> int:
+    """The threshold in 1 ... 255 with the highest mean of (N, 256) curves."""
+    return int(curves[:, 1:].mean(0).argmax()) + 1
+
+
+def pairwise_iou(grids: Bits) -> float:
+    """Mean IoU over all pairs of different rows: 1 says that all of them are the same."""
+    if len(grids) < 2:
+        return 0.0
+    x = grids.astype(np.float32)
+    inside = (x @ x.T).astype(np.float64)
+    sizes = np.diag(inside)
+    union = sizes[:, None] + sizes[None] - inside
+    values = np.where(union > 0, inside / np.maximum(union, 1), 1.0)
+    return float(values[np.triu_indices(len(grids), 1)].mean())
+
+
+def box_fill(grids: Bits) -> float:
+    """Mean share of its own bounding box that a grid fills, over the grids that are not empty."""
+    side = round(grids.shape[1] ** (1 / 3))
+    shares = []
+    for grid in grids.reshape(-1, side, side, side):
+        if grid.any():
+            spans = [np.flatnonzero(grid.any(axis)) for axis in ((1, 2), (0, 2), (0, 1))]
+            shares.append(grid.sum() / np.prod([span[-1] - span[0] + 1 for span in spans]))
+    return float(np.mean(shares)) if shares else 0.0
+
+
+def largest_component(grids: Bits) -> float:
+    """Mean share of a grid's occupied voxels in its largest face-connected part; empty grids are left out."""
+    from scipy import ndimage
+
+    side = round(grids.shape[1] ** (1 / 3))
+    shares = []
+    for grid in grids.reshape(-1, side, side, side):
+        if grid.any():
+            labels, _ = ndimage.label(grid)
+            shares.append(np.bincount(labels.reshape(-1))[1:].max() / grid.sum())
+    return float(np.mean(shares)) if shares else 0.0
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean over shapes with its 95 % confidence interval."""
+
+    mean: float
+    low: float
+    high: float
+
+    def as_json(self) -> dict[str, float]:
+        return {"mean": round(self.mean, 6), "low": round(self.low, 6), "high": round(self.high, 6)}
+
+
+def bootstrap(values: Floats, seed: int, rounds: int = 2000) -> Interval:
+    """Percentile bootstrap over shapes (Efron 1979): resample the shapes, not the views."""
+    source = generator(seed, "bootstrap", len(values))
+    means = values[source.integers(0, len(values), (rounds, len(values)))].mean(1)
+    low, high = np.percentile(means, (2.5, 97.5))
+    return Interval(float(values.mean()), float(low), float(high))

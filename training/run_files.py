@@ -1,0 +1,167 @@
+"""The files of one run beside its checkpoints.
+
+    config.json    the whole experiment, its identity, the data it was trained on
+    metrics.jsonl  losses, looks and alarms by samples seen; equal runs give equal bytes
+    timing.jsonl   samples/s by samples seen; belongs to the machine, not to the result
+    train.json     the stamp, written last
+
+The identity is a digest of settings, data and code.  A run folder that holds the work of
+another identity is set aside under ``previous-<digest>``, never deleted and never mixed in.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from pipeline.atomic import write_json, write_text
+from pipeline.errors import UserError
+from pipeline.progress import say
+from pipeline.provenance import code_digest
+from pipeline.settings.training import Experiment
+from pipeline.shards_index import read_index
+from training.state import LoopState
+
+FILES = (
+    "config.json",
+    "metrics.jsonl",
+    "timing.jsonl",
+    "train.json",
+    "checkpoints",
+    "results.json",
+    "predictions.npz",
+    "samples.npz",
+    "tensorboard",
+)
+NOT_IDENTITY = {"tensorboard", "keep_checkpoints", "device"}  # these do not change what is learned
+
+
+def identity(settings: Experiment, shards: Sequence[Path]) -> str:
+    """12 hex digits over the settings, the data and the trainer's code."""
+    values = settings.model_dump(mode="json", exclude=NOT_IDENTITY)
+    data = [read_index(path)["digest"] for path in shards]
+    text = json.dumps([values, data, code_digest("training.loop")], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def set_aside_others(run: Path, wanted: str) -> None:
+    """Move the files of another experiment or of older code out of the way."""
+    try:
+        found = str(json.loads((run / "config.json").read_text(encoding="utf-8"))["identity"])
+    except (OSError, ValueError, KeyError, TypeError):
+        found = "unknown"
+    present = [run / name for name in FILES if (run / name).exists()]
+    if not present or found == wanted:
+        return
+    aside = run / f"previous-{found}"
+    while aside.exists():
+        aside = aside.with_name(aside.name + "-")
+    aside.mkdir()
+    for path in present:
+        os.replace(path, aside / path.name)
+    say(f"{run}: settings, data or code have changed; the former run is kept in {aside.name}")
+
+
+def write_config(run: Path, settings: Experiment, digest: str, shards: Sequence[Path]) -> None:
+    """Publish config.json."""
+    data = [
+        {"dataset": index["dataset"], "digest": index["digest"], "counts": index["counts"]}
+        for index in map(read_index, shards)
+    ]
+    write_json(run / "config.json", {"identity": digest, "settings": settings.model_dump(mode="json"), "data": data})
+
+
+def read_config(run: Path) -> dict[str, Any]:
+    """config.json of a run; a UserError where there is none."""
+    try:
+        return dict(json.loads((run / "config.json").read_text(encoding="utf-8")))
+    except (OSError, ValueError) as error:
+        raise UserError(
+            "this folder holds no training run",
+            where=str(run),
+            got=str(error),
+            do="give the folder that `python -m training train` wrote",
+        ) from error
+
+
+def stamp(name: str, settings: Experiment, digest: str, state: LoopState) -> dict[str, Any]:
+    """What train.json says; nothing in it depends on time or machine."""
+    return {
+        "name": name,
+        "preset": settings.preset,
+        "identity": digest,
+        "step": state.step,
+        "samples": state.step * settings.batch,
+        "best": {"iou": state.best_iou, "samples": state.best_samples},
+        "alarms": state.alarms,
+        "alarm_history": state.alarm_history,
+        "rollbacks": state.rollbacks,
+        "skipped_batches": state.skipped,
+        "versions": {"python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__},
+    }
+
+
+class Metrics:
+    """metrics.jsonl and timing.jsonl, cut back to where a resumed run goes on."""
+
+    def __init__(self, run: Path, samples: int, *, tensorboard: bool = False):
+        self._run = run
+        self._board = _tensorboard(run) if tensorboard else None
+        self.rewind(samples)
+
+    def rewind(self, samples: int) -> None:
+        """Forget what was written after `samples` samples."""
+        for name in ("metrics.jsonl", "timing.jsonl"):
+            path = self._run / name
+            lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+            kept = [line for line in lines if _samples_of(line) <= samples]
+            if len(kept) < len(lines):
+                write_text(path, "".join(line + "\n" for line in kept))
+
+    def write(self, event: str, samples: int, **values: Any) -> None:
+        """One line of metrics.jsonl; values must not depend on time or machine."""
+        self._append("metrics.jsonl", {"event": event, "samples": samples, **values})
+        if self._board is not None:
+            for name, value in values.items():
+                if isinstance(value, float):
+                    self._board.add_scalar(f"{event}/{name}", value, samples)
+
+    def timing(self, samples: int, samples_per_s: float) -> None:
+        """One line of timing.jsonl."""
+        self._append("timing.jsonl", {"samples": samples, "samples_per_s": round(samples_per_s, 2)})
+
+    def close(self) -> None:
+        if self._board is not None:
+            self._board.close()
+
+    def _append(self, name: str, values: dict[str, Any]) -> None:
+        with open(self._run / name, "a", encoding="utf-8") as file:
+            file.write(json.dumps(values, sort_keys=True, allow_nan=False) + "\n")
+
+
+def read_metrics(run: Path) -> list[dict[str, Any]]:
+    """The lines of metrics.jsonl; a torn last line (after a kill) is left out."""
+    path = run / "metrics.jsonl"
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    return [json.loads(line) for line in lines if _samples_of(line) < float("inf")]
+
+
+def _samples_of(line: str) -> float:
+    try:
+        return float(json.loads(line)["samples"])
+    except (ValueError, KeyError, TypeError):
+        return float("inf")
+
+
+def _tensorboard(run: Path) -> Any:
+    from torch.utils.tensorboard import SummaryWriter
+
+    return SummaryWriter(str(run / "tensorboard"))  # type: ignore[no-untyped-call]
