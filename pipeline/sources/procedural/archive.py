@@ -25,7 +25,7 @@ from __future__ import annotations
 import io
 import json
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +34,7 @@ from pipeline import seeds
 from pipeline.atomic import atomic_path, write_text
 from pipeline.conventions import SHAPENET_V1_TO_WORLD, UP_AXIS_TO_WORLD
 from pipeline.mesh import Mesh
-from pipeline.progress import progress
+from pipeline.progress import Log, progress, say
 from pipeline.settings.datasets import Procedural
 from pipeline.sources.procedural import text
 from pipeline.sources.procedural.shapes import CATEGORIES, make_shape
@@ -49,8 +49,9 @@ SYNSETS = {
 }
 """WordNet 3.0 noun offsets, as ShapeNet names its folders."""
 
-TAXONOMY_NAMES = {"bookcase": "bookshelf", "sofa": "sofa,couch,lounge"}
-"""Where ShapeNet's taxonomy calls a class otherwise."""
+ARCHIVE_NAMES = {"bookcase": "bookshelf"}
+"""Where ModelNet40 and ShapeNet call a class otherwise than the IKEA test does; one name in both layouts."""
+SYNONYMS = {"sofa": "sofa,couch,lounge"}
 
 DOUBLED, FLIPPED, NO_TEXTURE = ("table", 1), ("sofa", 1), ("chair", 1)
 EMPTY, TRUNCATED, NO_OBJ = ("bed", 7), ("bookcase", 9), ("desk", 11)
@@ -67,19 +68,27 @@ def generate(dataset: str, settings: Procedural, output: Path, *, seed: int, log
     Raises UserError when the folder cannot be written.
     """
     stream = seeds.stable_hash("furniture set", seed, dataset, settings.layout) >> 1
-    count, total = settings.shapes_per_category, settings.shapes_per_category * len(CATEGORIES)
-    plan = [(category, index) for category in CATEGORIES for index in range(count)]
-    # One bar over all archives; the writers below draw from it.
-    ticks = progress(plan, f"generate {dataset}", total=total, log=log)
+    count = settings.shapes_per_category
+    todo = {
+        category: progress(_order(stream, category, settings), f"{dataset}: {category}", log=log)
+        for category in CATEGORIES
+    }
     if settings.layout == "modelnet":
-        _write_zip(output / "ModelNetDemo.zip", _modelnet(stream, settings, ticks))
+        _write_zip(output / "ModelNetDemo.zip", _modelnet(stream, todo, settings.nasty))
     else:
         for category, synset in SYNSETS.items():
-            _write_zip(output / f"{synset}.zip", _synset(stream, category, settings, ticks))
+            _write_zip(output / f"{synset}.zip", _synset(stream, category, todo[category], settings.nasty))
         write_text(output / "taxonomy.json", _taxonomy(count))
         write_text(output / "all.csv", _split_file(stream, count))
-    next(ticks, None)
-    say(f"generate {dataset}: {total} shapes of {len(CATEGORIES)} categories in the layout of {settings.layout}")
+    say(f"generate {dataset}: {count} shapes of each of {len(CATEGORIES)} categories, {settings.layout} layout")
+
+
+def _order(stream: int, category: str, settings: Procedural) -> list[int]:
+    """The order of a category's shapes in its archive: by split and number, or by model id."""
+    indices = range(settings.shapes_per_category)
+    if settings.layout == "modelnet":
+        return sorted(indices, key=lambda index: (not _is_test(stream, category, index), index))
+    return sorted(indices, key=lambda index: model_id(stream, category, index))
 
 
 def _write_zip(path: Path, members: Iterator[Member]) -> None:
@@ -96,18 +105,16 @@ def _write_zip(path: Path, members: Iterator[Member]) -> None:
 # ---------------------------------------------------------------- ModelNet
 
 
-def _modelnet(dataset: str, stream: int, settings: Procedural) -> Iterator[Member]:
+def _modelnet(stream: int, todo: Mapping[str, Iterable[int]], nasty: bool) -> Iterator[Member]:
     yield "ModelNetDemo/", b""
     yield "ModelNetDemo/README.txt", b"Procedural furniture in the layout of ModelNet: OFF files, +Z up, inches.\n"
-    for category in CATEGORIES:
-        indices = range(settings.shapes_per_category)
-        tests = [index for index in indices if _is_test(stream, category, index)]
-        yield f"ModelNetDemo/{category}/", b""
-        for split, members in (("test", tests), ("train", [index for index in indices if index not in set(tests)])):
-            yield f"ModelNetDemo/{category}/{split}/", b""
-            for index in progress(members, f"{dataset}: {category}"):
-                name = f"{category}_{index + 1:04d}.off"
-                yield f"ModelNetDemo/{category}/{split}/{name}", _off(stream, category, index, settings.nasty)
+    for category, indices in todo.items():
+        folder = f"ModelNetDemo/{ARCHIVE_NAMES.get(category, category)}"
+        yield from ((f"{folder}/{end}", b"") for end in ("", "test/", "train/"))
+        for index in indices:
+            split = "test" if _is_test(stream, category, index) else "train"
+            name = f"{ARCHIVE_NAMES.get(category, category)}_{index + 1:04d}.off"
+            yield f"{folder}/{split}/{name}", _off(stream, category, index, nasty)
 
 
 def _is_test(stream: int, category: str, index: int) -> bool:
@@ -139,17 +146,16 @@ def _spoil_faces(faces: text.Ints, where: tuple[str, int]) -> text.Ints:
 
 def model_id(stream: int, category: str, index: int) -> str:
     """32 hexadecimal digits."""
-    return f"{seeds.stable_hash(stream, category, index, 'high'):016x}{seeds.stable_hash(stream, category, index, 'low'):016x}"
+    return "".join(f"{seeds.stable_hash(stream, category, index, half):016x}" for half in ("high", "low"))
 
 
-def _synset(dataset: str, stream: int, category: str, settings: Procedural) -> Iterator[Member]:
+def _synset(stream: int, category: str, indices: Iterable[int], nasty: bool) -> Iterator[Member]:
     synset = SYNSETS[category]
     yield f"{synset}/", b""
-    indices = sorted(range(settings.shapes_per_category), key=lambda index: model_id(stream, category, index))
-    for index in progress(indices, f"{dataset}: {category}"):
+    for index in indices:
         folder = f"{synset}/{model_id(stream, category, index)}"
         yield f"{folder}/", b""
-        yield from ((f"{folder}/{name}", payload) for name, payload in _model(stream, category, index, settings.nasty))
+        yield from ((f"{folder}/{name}", payload) for name, payload in _model(stream, category, index, nasty))
 
 
 def _model(stream: int, category: str, index: int, nasty: bool) -> Iterator[Member]:
@@ -184,7 +190,12 @@ def _spoil_mesh(mesh: Mesh, where: tuple[str, int]) -> Mesh:
 def _taxonomy(count: int) -> str:
     """The six classes as ShapeNet's taxonomy.json lists its synsets."""
     entries = [
-        {"synsetId": synset, "name": TAXONOMY_NAMES.get(category, category), "children": [], "numInstances": count}
+        {
+            "synsetId": synset,
+            "name": SYNONYMS.get(category, ARCHIVE_NAMES.get(category, category)),
+            "children": [],
+            "numInstances": count,
+        }
         for category, synset in sorted(SYNSETS.items(), key=lambda item: item[1])
     ]
     return json.dumps(entries, indent=2) + "\n"

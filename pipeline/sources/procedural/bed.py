@@ -1,4 +1,4 @@
-"""Beds: single to double; headboards solid, slatted, arched, padded or none; foot boards, canopies, bunks, drawers, pillows."""
+"""Beds: single, double, bunk, canopy, day bed; headboards of five kinds, foot boards, drawers, blankets, pillows."""
 
 from __future__ import annotations
 
@@ -274,7 +274,7 @@ def _bunk(b: Bed) -> list[Part]:
         parts.append(
             box("frame", (-half + 0.012, half - 0.012), (base, base + b.rail), (foot + 0.02, head - 0.02), 0.008)
         )
-        parts += [part.moved(y=0.0) for part in _bedding(b, base + b.rail)]
+        parts += _bedding(b, base + b.rail)
         for end in z:
             parts.append(
                 box(

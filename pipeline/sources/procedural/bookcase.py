@@ -1,4 +1,4 @@
-"""Bookcases: any number of shelves and columns, open or with a back, doors, crown, plinth or feet, stepped, ladder; books."""
+"""Bookcases: cases, frames, stepped and ladder forms; shelves, columns, backs, doors, crowns, plinths, feet, books."""
 
 from __future__ import annotations
 
@@ -40,12 +40,10 @@ class Bookcase:
 def draw_parameters(draw: Draw) -> Bookcase:
     """One bookcase."""
     form = draw.choose({"case": 6, "frame": 1.3, "stepped": 1.0, "tapered": 0.8})
-    height = draw.between(0.8, 2.1) if form != "tapered" else draw.between(1.5, 2.0)
-    width = draw.between(0.45, 1.5) if form != "tapered" else draw.between(0.55, 0.85)
-    if height < 1.0:
-        width = max(width, 0.8)
+    height = draw.between(1.2, 2.1) if form != "tapered" else draw.between(1.5, 2.0)
+    width = draw.between(0.6, 1.35) if form != "tapered" else draw.between(0.6, 0.9)
     longest = max(height, width)
-    shelves = max(2, round(height / draw.between(0.3, 0.46)))
+    shelves = max(2, round(height / draw.between(0.34, 0.48)))
     books = draw.chance(0.55)
     return Bookcase(
         form=form,
@@ -54,11 +52,11 @@ def draw_parameters(draw: Draw) -> Bookcase:
         base=draw.choose({"plinth": 3, "feet": 2, "flush": 2}),
         crown=draw.chance(0.4) and form == "case",
         shelves=min(shelves, 6),
-        columns=1 if width < 0.7 or form == "tapered" else draw.whole(1, 3 if width > 1.05 else 2),
+        columns=1 if width < 0.8 or form == "tapered" else draw.whole(1, 3 if width > 1.05 else 2),
         width=width,
         height=height,
-        depth=draw.between(0.26, 0.44),
-        board=draw.stout(longest, 0.9, 1.5),
+        depth=draw.between(0.3, 0.45),
+        board=draw.stout(longest, 1.15, 1.8),
         foot=draw.between(0.05, 0.14),
         crown_height=draw.between(0.03, 0.08),
         overhang=draw.between(0.015, 0.05),
@@ -210,14 +208,16 @@ def _stepped(c: Bookcase) -> list[Part]:
         tall = max(tops[max(index - 1, 0)], tops[min(index, c.columns - 1)])
         parts.append(box("body", (x - half, x + half), (_bottom(c), levels[tall] + c.board - 0.004), z))
     for index, count in enumerate(tops):
-        x = (edges[index] - 0.3 * half, edges[index + 1] + 0.3 * half)
+        span = (edges[index] - 0.3 * half, edges[index + 1] + 0.3 * half)
         parts += [
-            box("body", x, (level, level + c.board), (z[0] + 0.006 + 0.002 * index, z[1] - 0.006))
+            box("body", span, (level, level + c.board), (z[0] + 0.006 + 0.002 * index, z[1] - 0.006))
             for level in levels[: count + 1]
         ]
         if c.back:
             parts.append(
-                box("back", x, (levels[0] + 0.01, levels[count] + 0.01), (z[1] - 0.7 * c.board - 0.012, z[1] - 0.012))
+                box(
+                    "back", span, (levels[0] + 0.01, levels[count] + 0.01), (z[1] - 0.7 * c.board - 0.012, z[1] - 0.012)
+                )
             )
     return parts + _base(c, c.width / 2)
 

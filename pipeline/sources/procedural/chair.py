@@ -9,7 +9,17 @@ import numpy as np
 from pipeline.sources.procedural.draw import Draw
 from pipeline.sources.procedural.materials import Look, look
 from pipeline.sources.procedural.parts import (
-    Part, arch, bowed, box, cushion, ellipse, extrude, frustum, lathe, rectangle, tube,
+    Part,
+    arch,
+    bowed,
+    box,
+    cushion,
+    ellipse,
+    extrude,
+    frustum,
+    lathe,
+    rectangle,
+    tube,
 )  # fmt: skip
 
 
@@ -49,7 +59,7 @@ def draw_parameters(draw: Draw) -> Chair:
         else {"solid": 1.5, "ladder": 0.3, "round": 0.5, "shell": 2.5, "padded": 2.5}
     )
     arms = draw.choose({"none": 5.5, "open": 2.5, "closed": 0.8, "loop": 1.2})
-    seat_height, back_height = draw.between(0.4, 0.52), draw.between(0.34, 0.66)
+    seat_height, back_height = draw.between(0.42, 0.5), draw.between(0.38, 0.56)
     longest = seat_height + back_height
     return Chair(
         base=base,
@@ -57,19 +67,19 @@ def draw_parameters(draw: Draw) -> Chair:
         arms=arms,
         stretcher=draw.choose({"none": 3, "sides": 1.3, "ring": 1}) if wooden else "none",
         padded_seat=draw.chance(0.35),
-        width=draw.between(0.40, 0.60),
-        depth=draw.between(0.40, 0.56),
+        width=draw.between(0.43, 0.57),
+        depth=draw.between(0.42, 0.53),
         seat_height=seat_height,
-        seat_thickness=draw.stout(longest, 1.2, 2.4),
+        seat_thickness=draw.stout(longest, 1.7, 2.9),
         back_height=back_height,
-        back_thickness=draw.stout(longest, 1.1, 2.2),
-        recline_deg=draw.between(1, 16),
+        back_thickness=draw.stout(longest, 1.4, 2.5),
+        recline_deg=draw.between(2, 13),
         sag=draw.between(0.01, 0.08),
-        leg=draw.stout(longest),
-        taper=draw.between(0.55, 1.0),
+        leg=draw.stout(longest, 1.35, 2.1),
+        taper=draw.between(0.65, 1.0),
         splay=draw.between(0.01, 0.07) if draw.chance(0.5) else 0.0,
         arm_height=draw.between(0.17, 0.27),
-        arm_width=draw.stout(longest, 1.2, 2.2),
+        arm_width=draw.stout(longest, 1.4, 2.3),
         slats=draw.whole(2, 5),
         spokes=draw.whole(4, 5),
     )
@@ -199,7 +209,7 @@ def _back(c: Chair) -> list[Part]:
     """Built upright on the rear edge of the seat, then reclined as a whole."""
     rear, low, high = c.depth / 2 - 0.006, c.seat_height - 0.6 * c.seat_thickness, c.seat_height + c.back_height
     z, half = (rear - c.back_thickness, rear), c.width / 2 - 0.008
-    post = 0.5 * max(c.leg * 0.85, 0.6 * c.back_thickness)
+    post = 0.5 * max(c.leg * 0.85, 0.9 * c.back_thickness)
     posts_x, mid_z = half - post - 0.01, (z[0] + z[1]) / 2
     parts: list[Part] = []
     if c.back == "solid":
@@ -242,11 +252,11 @@ def _slats(c: Chair, half: float, z: tuple[float, float], high: float) -> list[P
             "back",
             (-half - 0.01, half + 0.01),
             (high - rail, high + 0.012),
-            (mid - 1.2 * thick, mid + 1.2 * thick),
+            (mid - thick, mid + thick),
             0.005,
         ),
         box(
-            "back", (-half, half), (c.seat_height + 0.05, c.seat_height + 0.09), (mid - 1.1 * thick, mid + 1.1 * thick)
+            "back", (-half, half), (c.seat_height + 0.05, c.seat_height + 0.09), (mid - 0.9 * thick, mid + 0.9 * thick)
         ),
     ]
     pitch = 2 * half / (c.slats + 1)
@@ -258,7 +268,7 @@ def _slats(c: Chair, half: float, z: tuple[float, float], high: float) -> list[P
                 "back",
                 (x - width / 2, x + width / 2),
                 (c.seat_height + 0.06, high - 0.5 * rail),
-                (mid - thick, mid + thick),
+                (mid - 0.75 * thick, mid + 0.75 * thick),
             )
         )
     return parts

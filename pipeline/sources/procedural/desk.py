@@ -35,19 +35,19 @@ class Desk:
 
 def draw_parameters(draw: Draw) -> Desk:
     """One desk."""
-    length = draw.between(1.0, 1.75)
+    length = draw.between(1.15, 1.6)
     return Desk(
         drawers=draw.choose({"none": 1.5, "left": 2, "right": 2, "both": 2.5}),
         side=draw.choose({"legs": 2, "panel": 2.5, "frame": 1}),
-        upper=draw.choose({"none": 5, "hutch": 2, "shelf": 1.2}),
+        upper=draw.choose({"none": 6, "hutch": 1.6, "shelf": 1}),
         modesty=draw.chance(0.55),
-        wing=draw.choose({"none": 7, "left": 1, "right": 1}),
+        wing=draw.choose({"none": 9, "left": 0.7, "right": 0.7}),
         slim_drawer=draw.chance(0.35),
         length=length,
-        depth=draw.between(0.5, 0.85),
-        height=draw.between(0.7, 0.8),
-        thickness=draw.stout(length, 1.05, 1.7),
-        leg=draw.stout(length),
+        depth=draw.between(0.55, 0.78),
+        height=draw.between(0.71, 0.79),
+        thickness=draw.stout(length, 1.3, 2.1),
+        leg=draw.stout(length, 1.35, 2.0),
         pedestal=draw.between(0.3, 0.46),
         drawer_count=draw.whole(2, 4),
         modesty_height=draw.between(0.25, 0.6),

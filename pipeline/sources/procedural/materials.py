@@ -35,29 +35,42 @@ class Family:
     tile_m: tuple[float, float] = (0.3, 0.6)
 
 
+def _palette(hexadecimal: str) -> tuple[Colour, ...]:
+    """Colours from blank-separated RRGGBB."""
+    return tuple((int(c[:2], 16), int(c[2:4], 16), int(c[4:], 16)) for c in hexadecimal.split())
+
+
 FAMILIES: dict[str, Family] = {
     "wood": Family(
-        ((222, 190, 145), (196, 150, 98), (164, 112, 66), (128, 82, 48), (92, 58, 38), (62, 43, 34), (214, 202, 184), (176, 92, 58)),
-        12, {"wood": 1.0}, 0.7, (0.35, 0.7),
+        _palette("debe91 c49662 a47042 805230 6a4630 4a342a d6cab8 b05c3a"),
+        spread=12, patterns={"wood": 1}, textured=0.7, tile_m=(0.35, 0.7),
     ),
     "paint": Family(
-        ((240, 238, 232), (58, 58, 62), (196, 206, 204), (112, 138, 150), (222, 214, 196), (142, 166, 138), (186, 72, 62), (226, 178, 74)),
-        10, {"melange": 1.0}, 0.1,
+        _palette("f0eee8 3a3a3e c4cecc 708a96 ded6c4 8ea68a ba483e e2b24a"),
+        spread=10, patterns={"melange": 1}, textured=0.1,
     ),
     "fabric": Family(
-        ((186, 180, 170), (120, 124, 130), (72, 84, 104), (142, 60, 58), (92, 118, 96), (206, 190, 160), (64, 64, 68), (196, 132, 70),
-         (88, 136, 160), (170, 124, 150), (226, 222, 214), (206, 172, 62)),
-        14, {"weave": 4, "checks": 2, "stripes": 2, "melange": 3, "dots": 1}, 0.6, (0.18, 0.4),
+        _palette("bab4aa 787c82 485468 8e3c3a 5c7660 cebea0 404044 c48446 5888a0 aa7c96 e2ded6 ceac3e"),
+        spread=14, patterns={"weave": 4, "checks": 2, "stripes": 2, "melange": 3, "dots": 1},
+        textured=0.6, tile_m=(0.18, 0.4),
     ),
-    "leather": Family(((74, 48, 36), (40, 38, 38), (150, 92, 56), (222, 212, 196), (110, 34, 34)), 8, {"melange": 1.0}, 0.4, (0.2, 0.4)),
-    "metal": Family(((176, 178, 182), (120, 122, 126), (48, 48, 52), (198, 196, 190), (168, 140, 92)), 8, {"melange": 1.0}, 0.0),
+    "leather": Family(
+        _palette("4a3024 282626 965c38 ded4c4 6e2222"),
+        spread=8, patterns={"melange": 1}, textured=0.4, tile_m=(0.2, 0.4)
+    ),
+    "metal": Family(_palette("b0b2b6 787a7e 303034 c6c4be a88c5c"), spread=8, patterns={"melange": 1}, textured=0.0),
     "plastic": Family(
-        ((236, 236, 234), (40, 42, 46), (204, 62, 54), (66, 112, 168), (96, 158, 98), (236, 186, 62), (224, 126, 66), (150, 152, 156)),
-        12, {"dots": 1.0}, 0.0,
+        _palette("ececea 282a2e cc3e36 4270a8 609e62 ecba3e e07e42 96989c"),
+        spread=12, patterns={"dots": 1}, textured=0.0
     ),
-    "stone": Family(((226, 222, 216), (186, 184, 180), (92, 96, 98)), 8, {"marble": 2, "melange": 1}, 0.7, (0.5, 0.9)),
-    "linen": Family(((236, 232, 224), (222, 228, 234), (240, 226, 214), (214, 216, 210)), 8,
-                    {"stripes": 2, "checks": 1, "weave": 2, "dots": 1}, 0.4, (0.25, 0.5)),
+    "stone": Family(
+        _palette("e2ded8 bab8b4 5c6062"),
+        spread=8, patterns={"marble": 2, "melange": 1}, textured=0.7, tile_m=(0.5, 0.9),
+    ),
+    "linen": Family(
+        _palette("ece8e0 dee4ea f0e2d6 d6d8d2"),
+        spread=8, patterns={"stripes": 2, "checks": 1, "weave": 2, "dots": 1}, textured=0.4, tile_m=(0.25, 0.5),
+    ),
 }  # fmt: skip
 
 

@@ -17,7 +17,7 @@ from PIL import Image
 
 from pipeline import seeds
 from pipeline.atomic import atomic_path
-from pipeline.progress import progress
+from pipeline.progress import Log, progress, say
 from pipeline.sources.procedural import surfaces
 from pipeline.sources.procedural.surfaces import Floats, Paint
 
@@ -65,19 +65,20 @@ def room_picture(seed: int, index: int, size_px: int) -> Picture:
     return _picture(seeds.generator(seed, "room", index), size_px, size_px)
 
 
-def write_rooms(seed: int, count: int, folder: Path, size_px: int = 160) -> None:
+def write_rooms(seed: int, count: int, folder: Path, size_px: int = 160, log: Log | None = None) -> None:
     """Write `count` pictures ``room_00000.jpg`` ... into `folder`, each whole or absent, the same bytes every time.
 
     As in real collections, not all are alike: of every 16 one is wide and one tall, one of the first
     two dozen is greyscale, and beside them lies one file that no reader can open (``room_broken.jpg``).
     """
-    for index in progress(range(count), "rooms", unit="picture"):
+    for index in progress(range(count), "rooms", unit="picture", log=log):
         height, width = _size(index, size_px)
         picture = Image.fromarray(_picture(seeds.generator(seed, "room", index), height, width))
         out = io.BytesIO()
         (picture.convert("L") if index == GREY else picture).save(out, format="JPEG", quality=88)
         _write(Path(folder) / f"room_{index:05d}.jpg", out.getvalue())
     _write(Path(folder) / BROKEN, b"\xff\xd8\xff\xe0 this picture was cut off while it was copied")
+    say(f"rooms: {count} pictures, {size_px} px, and one that cannot be read")
 
 
 GREY, BROKEN = 11, "room_broken.jpg"
@@ -114,21 +115,23 @@ def _picture(rng: np.random.Generator, height: int, width: int) -> Picture:
 
 def _colour(rng: np.random.Generator, low: float, high: float, chroma: float) -> Floats:
     """A colour of a lightness in [low, high] and at most this far from grey."""
-    return np.clip(rng.uniform(low, high) + rng.uniform(-chroma, chroma, 3), 5, 250).astype(np.float32)
+    colour: Floats = np.clip(rng.uniform(low, high) + rng.uniform(-chroma, chroma, 3), 5, 250)
+    return colour
 
 
 def _wood(rng: np.random.Generator) -> Floats:
     tone = np.array([[200, 155, 105], [150, 100, 60], [95, 62, 42], [215, 190, 150], [170, 160, 150]])[rng.integers(5)]
-    return (tone * rng.uniform(0.75, 1.15) + rng.uniform(-10, 10, 3)).clip(5, 250).astype(np.float32)
+    colour: Floats = np.clip(tone * rng.uniform(0.75, 1.15) + rng.uniform(-10, 10, 3), 5, 250)
+    return colour
 
 
 def _draw_room(rng: np.random.Generator) -> _Room:
     half, height, depth = rng.uniform(1.4, 3.2), rng.uniform(2.3, 3.2), rng.uniform(2.6, 6.0)
     floor = surfaces.FLOORS[rng.integers(len(surfaces.FLOORS))]
-    wall = surfaces.WALLS[rng.integers(len(surfaces.WALLS))](rng, _colour(rng, 90, 230, 35))
-    accent = surfaces.WALLS[rng.integers(len(surfaces.WALLS))](rng, _colour(rng, 60, 225, 50))
+    wall = surfaces.WALLS[rng.integers(len(surfaces.WALLS))](rng, _colour(rng, 130, 240, 18))
+    accent = surfaces.WALLS[rng.integers(len(surfaces.WALLS))](rng, _colour(rng, 90, 235, 34))
     ceiling = surfaces.plaster(rng, _colour(rng, 190, 245, 8))
-    base = _wood(rng) if floor is surfaces.boards else _colour(rng, 60, 220, 30)
+    base = _wood(rng) if floor is surfaces.boards else _colour(rng, 80, 225, 20)
     back = accent if rng.random() < 0.45 else wall
     lights = np.stack(
         [rng.uniform(-half, half, 2), rng.uniform(0.7, 1, 2) * height, rng.uniform(0.2, 0.95, 2) * depth,
@@ -146,8 +149,8 @@ def _draw_room(rng: np.random.Generator) -> _Room:
         panels=tuple(_draw_panels(rng, half, height, depth)),
         skirting=(float(rng.uniform(0.05, 0.16)), _wood(rng) if rng.random() < 0.4 else _colour(rng, 170, 245, 10)),
         lights=lights,
-        ambient=float(rng.uniform(0.45, 0.8)),
-        tint=np.clip(1 + rng.normal(0, 0.05, 3), 0.85, 1.15).astype(np.float32),
+        ambient=float(rng.uniform(0.55, 0.95)),
+        tint=np.clip(1 + rng.normal(0, 0.03, 3) + rng.uniform(-0.5, 1) * np.array([0.08, 0.0, -0.1]), 0.8, 1.2),
     )
 
 
@@ -155,7 +158,9 @@ def _draw_panels(rng: np.random.Generator, half: float, height: float, depth: fl
     """Rugs first, then a few things on each wall, the larger ones behind."""
     panels = [_rug(rng, half, depth) for _ in range(rng.integers(0, 3))]
     for surface, span in ((BACK, (-half, half)), (LEFT, (0.4, depth)), (RIGHT, (0.4, depth))):
-        for kind in rng.permutation(["window", "door", "cupboard", "shelf", "picture", "picture"])[: rng.integers(1, 5)]:
+        for kind in rng.permutation(["window", "door", "cupboard", "shelf", "picture", "picture"])[
+            : rng.integers(1, 5)
+        ]:
             panels.append(_wall_panel(rng, str(kind), surface, span, height))
     return panels
 
@@ -187,8 +192,9 @@ def _wall_panel(rng: np.random.Generator, kind: str, surface: int, span: tuple[f
         "picture": lambda: _art(rng),
     }[kind]()
     frame = dark * 0.8 if kind in ("door", "cupboard") else dark
-    return _Panel(surface, (at, at + wide), (low, min(high, height - 0.1)), rng.uniform(0.02, 0.07), frame.astype(np.float32), paint,
-                  glow=float(rng.uniform(1.1, 1.7)) if kind == "window" else 1.0)  # fmt: skip
+    glow = float(rng.uniform(1.1, 1.7)) if kind == "window" else 1.0
+    upright = (low, min(high, height - 0.1))
+    return _Panel(surface, (at, at + wide), upright, rng.uniform(0.02, 0.07), frame, paint, glow)
 
 
 def _panes(rng: np.random.Generator) -> Paint:
@@ -244,7 +250,9 @@ def _art(rng: np.random.Generator) -> Paint:
     scale, salt = rng.uniform(2, 9, 2), int(rng.integers(1 << 20))
 
     def paint(u: Floats, v: Floats) -> Floats:
-        field = surfaces.smooth_noise(u * scale[0], v * scale[1], salt) + 0.3 * surfaces.smooth_noise(u * 25, v * 25, salt)
+        field = surfaces.smooth_noise(u * scale[0], v * scale[1], salt) + 0.3 * surfaces.smooth_noise(
+            u * 25, v * 25, salt
+        )
         return colours[np.clip(field * 3.2, 0, 3).astype(np.int64)]
 
     return paint
@@ -256,7 +264,9 @@ def _art(rng: np.random.Generator) -> Paint:
 def _rays(room: _Room, rows: int, columns: int) -> Floats:
     """(N, 3) directions, row 0 on top; x right, y up, z into the room."""
     scale = 2 / (min(rows, columns) * room.zoom)
-    y, x = np.meshgrid((rows / 2 - 0.5 - np.arange(rows)) * scale, (np.arange(columns) + 0.5 - columns / 2) * scale, indexing="ij")
+    y, x = np.meshgrid(
+        (rows / 2 - 0.5 - np.arange(rows)) * scale, (np.arange(columns) + 0.5 - columns / 2) * scale, indexing="ij"
+    )
     yaw, pitch = np.radians([room.yaw_deg, room.pitch_deg])
     up = y * np.cos(pitch) + np.sin(pitch)
     ahead = np.cos(pitch) - y * np.sin(pitch)
@@ -336,6 +346,8 @@ def _develop(rng: np.random.Generator, picture: Floats) -> Picture:
     row, column = np.ogrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
     picture = picture * (1 - rng.uniform(0, 0.25) * (row**2 + column**2))[..., None].astype(np.float32)
     if rng.random() < 0.4:
-        picture = (picture + np.roll(picture, 1, axis=0) + np.roll(picture, 1, axis=1) + np.roll(picture, (1, 1), (0, 1))) / 4
+        picture = (
+            picture + np.roll(picture, 1, axis=0) + np.roll(picture, 1, axis=1) + np.roll(picture, (1, 1), (0, 1))
+        ) / 4
     picture = picture + rng.uniform(1.5, 7) * rng.standard_normal((height, width, 1), dtype=np.float32)
     return np.clip(picture + 0.5 * rng.standard_normal(picture.shape, dtype=np.float32), 0, 255).astype(np.uint8)

@@ -196,7 +196,7 @@ def _feet(s: Sofa) -> list[Part]:
         return [box("foot", (-x, x), (0.0, 0.05), (ends[0] - 0.04, ends[1] + 0.04))]
     if s.feet == "runners":
         r = 0.4 * s.foot
-        bars = [
+        return [
             tube(
                 "foot",
                 [
@@ -210,7 +210,6 @@ def _feet(s: Sofa) -> list[Part]:
             )
             for sx in (-0.9, 0.9)
         ]
-        return bars
     half, low = 0.5 * s.foot, 0.5 if s.feet == "tapered" else 0.97
     sides = 10 if s.feet == "tapered" else 4
     return [

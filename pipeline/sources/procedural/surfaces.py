@@ -1,16 +1,17 @@
 """Patterns of a room's floor, walls and ceiling: functions of metres on the surface to colours.
 
-Every function takes u, v (N,) in metres and returns (N, 3) linear-ish colours in 0..255.
+Every paint takes u, v (N,) in metres and returns (N, 3) sRGB values in 0..255.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-Floats = npt.NDArray[np.float32]
+Floats = npt.NDArray[np.floating[Any]]
 Paint = Callable[[Floats, Floats], Floats]
 
 

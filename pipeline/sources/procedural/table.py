@@ -35,13 +35,13 @@ class Table:
 
 def draw_parameters(draw: Draw) -> Table:
     """One table: dining, coffee or side table."""
-    kind = draw.choose({"dining": 3, "coffee": 2, "side": 1.5})
+    kind = draw.choose({"dining": 3.5, "coffee": 2, "side": 1})
     top = draw.choose({"rectangle": 4, "rounded": 2, "round": 2, "oval": 1.5})
-    length = draw.between(*{"dining": (1.1, 1.9), "coffee": (0.8, 1.3), "side": (0.42, 0.7)}[kind])
-    height = draw.between(*{"dining": (0.68, 0.78), "coffee": (0.36, 0.5), "side": (0.46, 0.68)}[kind])
+    length = draw.between(*{"dining": (1.15, 1.6), "coffee": (0.85, 1.1), "side": (0.5, 0.7)}[kind])
+    height = draw.between(*{"dining": (0.7, 0.78), "coffee": (0.4, 0.5), "side": (0.5, 0.62)}[kind])
     if top == "round":
-        length = min(length, 1.35)
-    depth = length if top == "round" else length * draw.between(0.48, 0.95)
+        length = min(length, 1.3)
+    depth = length if top == "round" else length * draw.between(0.52, 0.8)
     bases = {
         "legs": 4,
         "round_legs": 2,
@@ -52,7 +52,7 @@ def draw_parameters(draw: Draw) -> Table:
     }
     if top in ("round", "oval"):
         bases["panels"] = bases["trestle"] = 0.25
-    if length > 1.3 and top != "round":
+    if length > 1.2 and top != "round":
         bases["twin"] = 1.0
     base = draw.choose(bases)
     longest = max(length, height)
@@ -64,9 +64,9 @@ def draw_parameters(draw: Draw) -> Table:
         length=length,
         depth=depth,
         height=height,
-        thickness=draw.stout(longest, 1.0, 2.0),
-        leg=draw.stout(longest, 1.2, 2.2),
-        taper=draw.between(0.5, 1.0),
+        thickness=draw.stout(longest, 1.5, 2.5),
+        leg=draw.stout(longest, 1.5, 2.5),
+        taper=draw.between(0.6, 1.0),
         splay=draw.between(0.02, 0.1) if draw.chance(0.4) else 0.0,
         inset=draw.between(0.015, 0.09),
         apron_height=draw.between(0.06, 0.12),
@@ -86,29 +86,35 @@ def draw_looks(draw: Draw, table: Table) -> dict[str, Look]:
 
 def build(table: Table) -> list[Part]:
     """The parts of one table."""
-    parts = [extrude("top", _outline(table, 0.0), "y", (table.height - table.thickness, table.height), 0.008)]
+    parts = [extrude("top", _outline(table), "y", (table.height - table.thickness, table.height), 0.008)]
     parts += {
-        "legs": _legs, "round_legs": _legs, "pedestal": _pedestal, "twin": _twin, "trestle": _trestle, "panels": _panels, "cross": _cross,
+        "legs": _legs, "round_legs": _legs, "pedestal": _pedestal, "twin": _twin,
+        "trestle": _trestle, "panels": _panels, "cross": _cross,
     }[table.base](table)  # fmt: skip
     if table.shelf:
-        level = table.shelf_height * table.height
-        parts.append(
-            extrude(
-                "top",
-                _outline(table, table.inset + 0.3 * table.leg),
-                "y",
-                (level - 0.8 * table.thickness, level),
-                0.006,
-            )
-        )
+        parts.append(_shelf(table))
     return parts
 
 
-def _outline(t: Table, inset: float) -> Floats:
-    x, z = (-t.length / 2 + inset, t.length / 2 - inset), (-t.depth / 2 + inset, t.depth / 2 - inset)
+def _outline(t: Table) -> Floats:
+    x, z = (-t.length / 2, t.length / 2), (-t.depth / 2, t.depth / 2)
     if t.top in ("round", "oval"):
         return ellipse(x, z, 32)
     return rectangle(x, z, t.corner if t.top == "rounded" else 0.0, 4)
+
+
+def _shelf(t: Table) -> Part:
+    """A board that reaches the middle of the legs or panels at its height."""
+    level = t.shelf_height * t.height
+    (x, z), out = _corner(t), t.splay * (1 - level / _under(t))
+    if t.base == "panels":
+        x, z, out = _panel(t)[0] - 0.5 * t.leg, 0.9 * _panel(t)[1], 0.0
+    span = (level - 0.8 * t.thickness, level)
+    if t.top in ("round", "oval") and t.base != "panels":
+        # The legs stand on the diagonals of the ellipse.
+        x, z = 1.43 * (x + out), 1.43 * (z + out)
+        return extrude("top", ellipse((-x, x), (-z, z), 32), "y", span, 0.006)
+    return extrude("top", rectangle((-x - out, x + out), (-z - out, z + out)), "y", span, 0.006)
 
 
 def _corner(t: Table) -> tuple[float, float]:
@@ -193,10 +199,15 @@ def _trestle(t: Table) -> list[Part]:
     return [*parts, box("base", (-x, x), (middle - 0.7 * half, middle + 0.7 * half), (-0.7 * half, 0.7 * half))]
 
 
+def _panel(t: Table) -> tuple[float, float]:
+    """Outer x of the upright boards and half their width."""
+    share = 0.62 if t.top in ("round", "oval") else 1.0
+    return share * (t.length / 2 - t.inset), share * (t.depth / 2 - t.inset)
+
+
 def _panels(t: Table) -> list[Part]:
     """Two upright boards."""
-    share = 0.62 if t.top in ("round", "oval") else 1.0
-    x, z = share * (t.length / 2 - t.inset), share * (t.depth / 2 - t.inset)
+    x, z = _panel(t)
     ends = [(-x, -x + t.leg), (x - t.leg, x)]
     return [box("base", end, (0.0, _under(t)), (-z, z), 0.006) for end in ends]
 
@@ -214,7 +225,7 @@ def _cross(t: Table) -> list[Part]:
         return bars
     x, z = 0.36 * t.length, 0.38 * t.depth
     return [
-        frustum("base", (sx * x, 0.0, sz * z), (sx * (x + 0.004 * sz), high, -sz * z), half, half * 0.97)
+        frustum("base", (sx * x, 0.0, sz * z), (sx * x + 0.25 * sz * half, high, -sz * z), half, half * 0.97)
         for sx in (-1, 1)
         for sz in (-1, 1)
     ]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -29,7 +30,7 @@ def _wave(rng: np.random.Generator, at: Floats, periods: int) -> Floats:
     return np.sin(2 * np.pi * (periods * at + rng.random()))
 
 
-def _paint(base: Colour, other: Colour, share: Floats, noise: Floats | float = 0.0) -> Picture:
+def _paint(base: Colour, other: Colour, share: npt.NDArray[np.floating[Any]], noise: Floats | float = 0.0) -> Picture:
     """Blend two colours by `share` in [0, 1] and add `noise` in sRGB steps."""
     share = np.clip(np.broadcast_to(share, (SIZE_PX, SIZE_PX)), 0, 1)[..., None]
     rgb = (
@@ -49,7 +50,7 @@ def _grit(rng: np.random.Generator, strength: float) -> Floats:
 def wood(rng: np.random.Generator, base: Colour, other: Colour) -> Picture:
     """Grain along u: year rings bent slowly, fine streaks over them."""
     u, v = _uv()
-    bend = 0.03 * _wave(rng, u, 1) + 0.015 * _wave(rng, u, 2)
+    bend = 0.02 * _wave(rng, u, 1) + 0.008 * _wave(rng, u, 2)
     rings = _wave(rng, v + bend, int(rng.integers(3, 7))) + 0.6 * _wave(rng, v + bend, int(rng.integers(9, 16)))
     streaks = np.repeat(rng.standard_normal((SIZE_PX, 4)), SIZE_PX // 4, axis=1)
     for _ in range(2):
