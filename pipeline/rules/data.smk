@@ -5,9 +5,6 @@
 rule generate:
     output:
         directory(f"{OUT}/mirror/{{dataset}}"),
-    params:
-        settings=lambda w: PLAN.generate(w.dataset),
-        code=PLAN.code("generate"),
     log:
         f"{OUT}/logs/generate/{{dataset}}.jsonl",
     benchmark:
@@ -16,19 +13,24 @@ rule generate:
     resources:
         mem_mb=2000,
         runtime=60,
+    params:
+        seed=SEED,
+        settings=lambda w: PLAN.generate(w.dataset),
+        code=PLAN.code("generate"),
     shell:
-        "python -m pipeline generate --dataset {wildcards.dataset} --seed {SEED} "
+        "python -m pipeline generate --dataset {wildcards.dataset} --seed {params.seed} "
         "--settings {params.settings:q} -o {output:q} --log {log:q}"
 
 
 rule fetch:
     input:
-        mirror=lambda w: f"{OUT}/mirror/{w.dataset}" if w.dataset in PLAN.datasets_from("generated") else [],
+        mirror=lambda w: (
+            f"{OUT}/mirror/{w.dataset}"
+            if w.dataset in PLAN.datasets_from("generated")
+            else []
+        ),
     output:
         f"{OUT}/archives/{{dataset}}.json",
-    params:
-        settings=lambda w: PLAN.fetch(w.dataset),
-        mirror=lambda w, input: f"--mirror {input.mirror}" if input.get("mirror") else "",
     log:
         f"{OUT}/logs/fetch/{{dataset}}.jsonl",
     benchmark:
@@ -37,6 +39,11 @@ rule fetch:
     resources:
         mem_mb=1000,
         runtime=2880,
+    params:
+        settings=lambda w: PLAN.fetch(w.dataset),
+        mirror=lambda w, input: (
+            f"--mirror {input.mirror}" if input.get("mirror") else ""
+        ),
     shell:
         "python -m pipeline fetch --dataset {wildcards.dataset} --settings {params.settings:q} "
         "{params.mirror} -o {output:q} --log {log:q}"
@@ -53,11 +60,6 @@ for _name in ARCHIVED:
         output:
             lists=PLAN.per_shard("index", _name, ".tsv"),
             rejects=f"{OUT}/index/{_name}/rejects.jsonl",
-        params:
-            name=_name,
-            settings=PLAN.index(_name),
-            folder=f"{OUT}/index/{_name}",
-            code=PLAN.code("index"),
         log:
             f"{OUT}/logs/index/{_name}.jsonl",
         benchmark:
@@ -66,8 +68,14 @@ for _name in ARCHIVED:
         resources:
             mem_mb=2000,
             runtime=60,
+        params:
+            seed=SEED,
+            name=_name,
+            settings=PLAN.index(_name),
+            folder=f"{OUT}/index/{_name}",
+            code=PLAN.code("index"),
         shell:
-            "python -m pipeline index --dataset {params.name} --seed {SEED} --settings {params.settings:q} "
+            "python -m pipeline index --dataset {params.name} --seed {params.seed} --settings {params.settings:q} "
             "--archives {input:q} -o {params.folder:q} --log {log:q}"
 
 
@@ -78,9 +86,6 @@ rule prepare:
         archives=ancient(f"{OUT}/archives/{{dataset}}.json"),
     output:
         f"{OUT}/prepared/{{dataset}}/{{shard}}.zip",
-    params:
-        settings=lambda w: PLAN.prepare(w.dataset),
-        code=PLAN.code("prepare"),
     log:
         f"{OUT}/logs/prepare/{{dataset}}-{{shard}}.jsonl",
     benchmark:
@@ -89,6 +94,9 @@ rule prepare:
     resources:
         mem_mb=lambda w, attempt: 3000 * attempt,
         runtime=lambda w, attempt: 120 * attempt,
+    params:
+        settings=lambda w: PLAN.prepare(w.dataset),
+        code=PLAN.code("prepare"),
     shell:
         "python -m pipeline prepare --settings {params.settings:q} "
         "--archives {input.archives:q} --shard {input.shapes:q} -o {output:q} --log {log:q}"
@@ -99,9 +107,6 @@ rule voxelize:
         f"{OUT}/prepared/{{dataset}}/{{shard}}.zip",
     output:
         f"{OUT}/voxels/{{dataset}}/{{shard}}.zip",
-    params:
-        settings=PLAN.section("voxels"),
-        code=PLAN.code("voxelize"),
     log:
         f"{OUT}/logs/voxelize/{{dataset}}-{{shard}}.jsonl",
     benchmark:
@@ -110,6 +115,9 @@ rule voxelize:
     resources:
         mem_mb=lambda w, attempt: 2000 * attempt,
         runtime=lambda w, attempt: 60 * attempt,
+    params:
+        settings=PLAN.section("voxels"),
+        code=PLAN.code("voxelize"),
     shell:
         "python -m voxelize shard --settings {params.settings:q} --prepared {input:q} -o {output:q} --log {log:q}"
 
@@ -119,9 +127,6 @@ rule render:
         f"{OUT}/prepared/{{dataset}}/{{shard}}.zip",
     output:
         f"{OUT}/renders/{{dataset}}/{{shard}}.h5",
-    params:
-        settings=PLAN.section("render"),
-        code=PLAN.code("render"),
     log:
         f"{OUT}/logs/render/{{dataset}}-{{shard}}.jsonl",
     benchmark:
@@ -130,8 +135,12 @@ rule render:
     resources:
         mem_mb=lambda w, attempt: 3000 * attempt,
         runtime=lambda w, attempt: 240 * attempt,
+    params:
+        seed=SEED,
+        settings=PLAN.section("render"),
+        code=PLAN.code("render"),
     shell:
-        "python -m render shard --seed {SEED} --settings {params.settings:q} --prepared {input:q} "
+        "python -m render shard --seed {params.seed} --settings {params.settings:q} --prepared {input:q} "
         "-o {output:q} --log {log:q}"
 
 
@@ -139,9 +148,6 @@ rule render:
 rule rooms:
     output:
         directory(f"{OUT}/mirror/backgrounds"),
-    params:
-        pictures=BACKGROUNDS.count,
-        code=PLAN.code("rooms"),
     log:
         f"{OUT}/logs/rooms.jsonl",
     benchmark:
@@ -150,15 +156,17 @@ rule rooms:
     resources:
         mem_mb=2000,
         runtime=60,
+    params:
+        seed=SEED,
+        pictures=BACKGROUNDS.count,
+        code=PLAN.code("rooms"),
     shell:
-        "python -m pipeline rooms --seed {SEED} --count {params.pictures} -o {output:q} --log {log:q}"
+        "python -m pipeline rooms --seed {params.seed} --count {params.pictures} -o {output:q} --log {log:q}"
 
 
 rule fetch_backgrounds:
     output:
         f"{OUT}/archives/backgrounds.json",
-    params:
-        settings=PLAN.section("backgrounds"),
     log:
         f"{OUT}/logs/fetch/backgrounds.jsonl",
     benchmark:
@@ -167,6 +175,8 @@ rule fetch_backgrounds:
     resources:
         mem_mb=1000,
         runtime=2880,
+    params:
+        settings=PLAN.section("backgrounds"),
     shell:
         "python -m pipeline fetch --backgrounds --settings {params.settings:q} -o {output:q} --log {log:q}"
 
@@ -176,12 +186,6 @@ rule backgrounds:
         PLAN.background_input(),
     output:
         f"{OUT}/backgrounds/bank.npz",
-    params:
-        settings=PLAN.section("backgrounds"),
-        contents=PLAN.background_contents(),
-        source=lambda w, input: PLAN.background_source(input),
-        render_px=PLAN.config.render.size_px,
-        code=PLAN.code("backgrounds"),
     log:
         f"{OUT}/logs/backgrounds.jsonl",
     benchmark:
@@ -190,8 +194,15 @@ rule backgrounds:
     resources:
         mem_mb=4000,
         runtime=600,
+    params:
+        seed=SEED,
+        settings=PLAN.section("backgrounds"),
+        contents=PLAN.background_contents(),
+        source=lambda w, input: PLAN.background_source(input),
+        render_px=PLAN.config.render.size_px,
+        code=PLAN.code("backgrounds"),
     shell:
-        "python -m render backgrounds --seed {SEED} --settings {params.settings:q} "
+        "python -m render backgrounds --seed {params.seed} --settings {params.settings:q} "
         "--render-px {params.render_px} --source {params.source:q} -o {output:q} --log {log:q}"
 
 
@@ -202,9 +213,6 @@ rule pack:
         bank=f"{OUT}/backgrounds/bank.npz",
     output:
         f"{OUT}/shards/{{dataset}}/{{shard}}.h5",
-    params:
-        settings=PLAN.section("shards"),
-        code=PLAN.code("pack"),
     log:
         f"{OUT}/logs/pack/{{dataset}}-{{shard}}.jsonl",
     benchmark:
@@ -213,8 +221,12 @@ rule pack:
     resources:
         mem_mb=lambda w, attempt: 3000 * attempt,
         runtime=lambda w, attempt: 60 * attempt,
+    params:
+        seed=SEED,
+        settings=PLAN.section("shards"),
+        code=PLAN.code("pack"),
     shell:
-        "python -m render pack --seed {SEED} --settings {params.settings:q} --renders {input.renders:q} "
+        "python -m render pack --seed {params.seed} --settings {params.settings:q} --renders {input.renders:q} "
         "--voxels {input.voxels:q} --bank {input.bank:q} -o {output:q} --log {log:q}"
 
 
@@ -228,9 +240,6 @@ rule ledger:
         renders=lambda w: PLAN.per_shard("renders", w.dataset, ".h5"),
     output:
         f"{OUT}/ledger/{{dataset}}.tsv",
-    params:
-        settings=lambda w: PLAN.ledger(w.dataset),
-        folder=lambda w: f"{OUT}/index/{w.dataset}",
     log:
         f"{OUT}/logs/ledger/{{dataset}}.jsonl",
     benchmark:
@@ -239,6 +248,9 @@ rule ledger:
     resources:
         mem_mb=2000,
         runtime=30,
+    params:
+        settings=lambda w: PLAN.ledger(w.dataset),
+        folder=lambda w: f"{OUT}/index/{w.dataset}",
     shell:
         "python -m pipeline ledger --dataset {wildcards.dataset} --settings {params.settings:q} "
         "--index {params.folder:q} --packs {input.prepared:q} {input.voxels:q} {input.renders:q} "

@@ -12,10 +12,6 @@ rule sheet:
             category="Contact sheets",
             labels={"data set": "{dataset}"},
         ),
-    params:
-        folder=lambda w: f"{OUT}/samples/{w.dataset}",
-        shapes=PLAN.config.report.shapes,
-        code=PLAN.code("sheet"),
     log:
         f"{OUT}/logs/sheet/{{dataset}}.jsonl",
     benchmark:
@@ -24,6 +20,10 @@ rule sheet:
     resources:
         mem_mb=2000,
         runtime=30,
+    params:
+        folder=lambda w: f"{OUT}/samples/{w.dataset}",
+        shapes=PLAN.config.report.shapes,
+        code=PLAN.code("sheet"),
     shell:
         "python -m render sheet --shards-index {input.index:q} --shapes {params.shapes} "
         "--bank {input.bank:q} -o {params.folder:q} --log {log:q}"
@@ -34,13 +34,15 @@ rule report:
         sheets=expand(f"{OUT}/samples/{{dataset}}/sheet.png", dataset=PLAN.datasets),
         indexes=expand(f"{OUT}/shards/{{dataset}}/index.json", dataset=PLAN.datasets),
         ledgers=expand(f"{OUT}/ledger/{{dataset}}.tsv", dataset=PLAN.datasets),
-        results=expand(f"{OUT}/runs/{{experiment}}/results.json", experiment=PLAN.experiments),
+        results=expand(
+            f"{OUT}/runs/{{experiment}}/results.json", experiment=PLAN.experiments
+        ),
     output:
-        report(f"{OUT}/report.html", caption="../../report/captions/page.rst", category="Results"),
-    params:
-        settings=PLAN.section("report"),
-        out=OUT,
-        code=PLAN.code("report"),
+        report(
+            f"{OUT}/report.html",
+            caption="../../report/captions/page.rst",
+            category="Results",
+        ),
     log:
         f"{OUT}/logs/report.jsonl",
     benchmark:
@@ -49,5 +51,9 @@ rule report:
     resources:
         mem_mb=4000,
         runtime=30,
+    params:
+        settings=PLAN.section("report"),
+        out=OUT,
+        code=PLAN.code("report"),
     shell:
         "python -m report page --settings {params.settings:q} --output-dir {params.out:q} -o {output:q} --log {log:q}"

@@ -6,10 +6,6 @@ rule train:
         lambda w: PLAN.shard_indexes(w.experiment),
     output:
         f"{OUT}/runs/{{experiment}}/train.json",
-    params:
-        settings=lambda w: PLAN.experiment(w.experiment),
-        run=lambda w: f"{OUT}/runs/{w.experiment}",
-        code=PLAN.code("train"),
     log:
         f"{OUT}/logs/train/{{experiment}}.jsonl",
     benchmark:
@@ -18,8 +14,13 @@ rule train:
     resources:
         mem_mb=lambda w, attempt: 16000 * attempt,
         runtime=720,
+    params:
+        seed=SEED,
+        settings=lambda w: PLAN.experiment(w.experiment),
+        run=lambda w: f"{OUT}/runs/{w.experiment}",
+        code=PLAN.code("train"),
     shell:
-        "python -m training train --name {wildcards.experiment} --seed {SEED} --settings {params.settings:q} "
+        "python -m training train --name {wildcards.experiment} --seed {params.seed} --settings {params.settings:q} "
         "--shards {input:q} --run {params.run:q} --log {log:q}"
 
 
@@ -31,9 +32,6 @@ rule evaluate:
         f"{OUT}/runs/{{experiment}}/results.json",
         f"{OUT}/runs/{{experiment}}/predictions.npz",
         f"{OUT}/runs/{{experiment}}/samples.npz",
-    params:
-        run=lambda w: f"{OUT}/runs/{w.experiment}",
-        code=PLAN.code("evaluate"),
     log:
         f"{OUT}/logs/evaluate/{{experiment}}.jsonl",
     benchmark:
@@ -42,5 +40,8 @@ rule evaluate:
     resources:
         mem_mb=lambda w, attempt: 16000 * attempt,
         runtime=240,
+    params:
+        run=lambda w: f"{OUT}/runs/{w.experiment}",
+        code=PLAN.code("evaluate"),
     shell:
         "python -m training evaluate --run {params.run:q} --shards {input.shards:q} -o {output[0]:q} --log {log:q}"
