@@ -57,12 +57,14 @@ def listen() -> None:
 
 
 _SAID_HERE = {"job_started", "job_finished", "progress", "resources_info"}
+# A stage has already said in words why it stopped; a page of quoted command would bury that.
+_SAID_ELSEWHERE = ("Select jobs to execute", "RuleException:\nCalledProcessError")
 
 
 def _is_not_ours(record: logging.LogRecord) -> bool:
     """Keep from Snakemake's own handlers what this module says in fewer lines."""
     event = getattr(getattr(record, "event", None), "value", None)
-    return event not in _SAID_HERE and not str(record.msg).startswith("Select jobs to execute")
+    return event not in _SAID_HERE and not str(record.msg).startswith(_SAID_ELSEWHERE)
 
 
 def clock(seconds: float) -> str:
