@@ -1,4 +1,4 @@
-"""``python -m render shard | backgrounds | pack | sheet``: the stages; ``python -m render MESH...``: look at once."""
+"""``python -m render shard | backgrounds | pack | sheet | audit``, or ``python -m render MESH...`` to look."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pipeline.progress import Log
 from pipeline.settings.datasets import Backgrounds
 from pipeline.settings.stages import Render, Shards
 
-COMMANDS = ("shard", "backgrounds", "pack", "sheet")
+COMMANDS = ("shard", "backgrounds", "pack", "sheet", "audit")
 Command = Callable[[argparse.Namespace, Log], None]
 
 
@@ -48,9 +48,17 @@ def sheet(arguments: argparse.Namespace, log: Log) -> None:
     )
 
 
+def audit(arguments: argparse.Namespace, log: Log) -> None:
+    from render.audit import audit_index
+
+    audit_index(arguments.shards_index, arguments.output, log=log)
+
+
 def parser() -> argparse.ArgumentParser:
     """The sub-commands of the DAG."""
-    top = argparse.ArgumentParser(prog="python -m render", description=__doc__, usage="%(prog)s COMMAND ... | MESH... -o sheet.png")
+    top = argparse.ArgumentParser(
+        prog="python -m render", description=__doc__, usage="%(prog)s COMMAND ... | MESH... -o sheet.png"
+    )
     commands = top.add_subparsers(dest="command", required=True)
 
     def add(name: str, run: Command, help_text: str) -> argparse.ArgumentParser:
@@ -85,6 +93,10 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--shapes", type=int, default=24, help="shapes on each sheet")
     one.add_argument("--bank", type=Path, help="needed for shards in layers")
     one.add_argument("-o", "--output", type=Path, required=True, help="folder")
+
+    one = add("audit", audit, "check that voxels and views agree: axes, silhouettes, empty or black views")
+    one.add_argument("--shards-index", type=Path, required=True)
+    one.add_argument("-o", "--output", type=Path, required=True, help="audit.json")
     return top
 
 

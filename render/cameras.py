@@ -19,7 +19,7 @@ from pipeline.seeds import generator
 
 # 35 mm lens on a 32 mm wide sensor, the camera of 3D-R2N2's renderings.
 FOV_DEG = float(2 * np.degrees(np.arctan(16 / 35)))
-FREE_BORDER = 0.02  # share of the picture's half side that stays free on each side
+FREE_BORDER = 0.04  # share of the picture's half side that stays free on each side
 NEAREST = 0.05  # the camera keeps this distance from the shape, in unit-box sides
 PAPER_AZIMUTHS, PAPER_ELEVATIONS = 24, (5.0, 20.0, 35.0)
 

@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.bank import Bank, background, composite, open_bank
-from pipeline.conventions import MARGIN, UP_AXIS_TO_WORLD, Image
+from pipeline.conventions import UP_AXIS_TO_WORLD, Image
 from pipeline.errors import Reject, UserError
 from pipeline.load import load_mesh
-from pipeline.mesh import Mesh
+from pipeline.prepare import normalise
 from pipeline.progress import Log, progress, say
 from pipeline.settings.datasets import Backgrounds
 from pipeline.settings.stages import Render
@@ -48,7 +48,7 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--backend", choices=("auto", "raster", "pyrender"), default="raster")
     one.add_argument("--supersampling", type=int, choices=(1, 2, 3, 4), default=2)
     one.add_argument("--up-axis", choices=sorted(UP_AXIS_TO_WORLD), default=None,
-                     help="which axis of the files points up; default: z for OFF (ModelNet), y for the rest")  # fmt: skip
+                     help="which axis of the files points up; default: z for OFF, y for the rest")  # fmt: skip
     one.add_argument("--seed", type=int, default=1)
     return one
 
@@ -95,7 +95,8 @@ def _pictures(
 ) -> list[Image]:
     """The views of one file."""
     up_axis = arguments.up_axis or ("z" if path.suffix.lower() == ".off" else "y")
-    scene = prepare_scene(into_unit_box(load_mesh(path), up_axis))
+    mesh, _, _ = normalise(load_mesh(path), UP_AXIS_TO_WORLD[up_axis], max_faces=settings.max_faces)
+    scene = prepare_scene(mesh)
     backend.load(scene)
     used = scene.vertices[np.unique(scene.faces)]
     cameras = make_cameras(settings.cameras, seed=arguments.seed, shape_id=path.stem, views=settings.views,
@@ -109,19 +110,6 @@ def _pictures(
             rgba = composite(rgba, background(bank, number, crop, settings.size_px), arguments.compositing)
         pictures.append(rgba)
     return pictures
-
-
-def into_unit_box(mesh: Mesh, up_axis: str) -> Mesh:
-    """Turn the mesh upright, centre it, and scale its longest side as the pipeline does."""
-    corners = mesh.vertices[np.unique(mesh.faces)] if len(mesh.faces) else mesh.vertices[:0]
-    corners = corners[np.isfinite(corners).all(axis=1)] @ UP_AXIS_TO_WORLD[up_axis].T
-    if len(corners) == 0 or np.ptp(corners, axis=0).max() == 0:
-        raise Reject("no_faces", "the mesh has no faces with an extent")
-    low, high = corners.min(axis=0), corners.max(axis=0)
-    mesh.vertices = (mesh.vertices @ UP_AXIS_TO_WORLD[up_axis].T - (low + high) / 2) * (
-        (1 - 2 * MARGIN) / (high - low).max()
-    )
-    return mesh
 
 
 def _bank(arguments: argparse.Namespace) -> Bank | None:
