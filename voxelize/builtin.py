@@ -104,8 +104,8 @@ def _solid(
     points: npt.NDArray[np.float64], faces: npt.NDArray[np.int64], options: Options
 ) -> tuple[bits.Words, tuple[float, float, float]]:
     size = options.resolution
-    toggles, first, last, odd = cross_lines(points, faces, size, size / frame.LATTICE)
-    hit = (last >= 0).sum(axis=1)
+    toggles, first, last, odd = cross_lines(points, faces, size, size / frame.LATTICE, options.wireframe)
+    hit = ((first < size) | (last > 0)).sum(axis=1)
     odd_x, odd_y, odd_z = (odd.sum(axis=1) / np.maximum(hit, 1)).tolist()
     if options.wireframe:
         draw_wires(points, faces, size, first, last)

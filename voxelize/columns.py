@@ -58,18 +58,35 @@ def _crossing(points, a, b, u, w, t, row):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def cross_lines(points, faces, resolution, step):  # type: ignore[no-untyped-def]
+def _centres_below(depth, push, middle):  # type: ignore[no-untyped-def]
+    """Number of voxel centres below a crossing; a centre at the very depth counts as farther out."""
+    return int(np.floor(depth - 0.5 - (push if depth > middle else -push))) + 1
+
+
+@njit(cache=True, nogil=True)
+def _steepness(points, i0, i1, i2, t, u, w):  # type: ignore[no-untyped-def]
+    """Change of depth along t with one voxel along u or w, whichever is more."""
+    eu, ew, et = points[i1, u] - points[i0, u], points[i1, w] - points[i0, w], points[i1, t] - points[i0, t]
+    fu, fw, ft = points[i2, u] - points[i0, u], points[i2, w] - points[i0, w], points[i2, t] - points[i0, t]
+    area = abs(eu * fw - ew * fu)
+    return max(abs(ew * ft - et * fw), abs(et * fu - eu * ft)) / area if area > 0.0 else 0.0
+
+
+@njit(cache=True, nogil=True)
+def cross_lines(points, faces, resolution, step, pushed_back):  # type: ignore[no-untyped-def]
     """Scan-convert every triangle along the three axes.
 
     points (V, 3) in voxel units, faces (F, 3), step the lattice step in voxel units ->
     toggles (3, R*R, W) uint64, first (3, R*R), last (3, R*R) int32, odd (3, R*R) uint8.
     Line number ``i * R + j`` along axis a passes through voxels i of axis a+1, j of axis a+2.
-    Crossings outside [0, R] are cut off, as the original's near and far planes do.
+    A line without crossings has first = R and last = 0.  Crossings outside [0, R] are cut off, as the original's near and far planes do.
+    pushed_back: triangles lie deeper by their slope, seen from either side, so that wires
+    (``-aw``) stay in front of them: glPolygonOffset with factor 1.
     """
     lines = resolution * resolution
     toggles = np.zeros((3, lines, (resolution + 63) // 64), dtype=np.uint64)
-    first = np.full((3, lines), resolution + 1, dtype=np.int32)
-    last = np.full((3, lines), -1, dtype=np.int32)
+    first = np.full((3, lines), resolution, dtype=np.int32)
+    last = np.zeros((3, lines), dtype=np.int32)
     odd = np.zeros((3, lines), dtype=np.uint8)
     columns = _samples(resolution, _PUSH_COLUMN * step)
     rows = _samples(resolution, _PUSH_ROW * step)
@@ -87,6 +104,7 @@ def cross_lines(points, faces, resolution, step):  # type: ignore[no-untyped-def
             u, w = (axis + 1) % 3, (axis + 2) % 3
             if not (reached[u] and reached[w]):
                 continue
+            back = _steepness(points, i0, i1, i2, axis, u, w) if pushed_back else 0.0
             w0, w1, w2 = points[i0, w], points[i1, w], points[i2, w]
             top = max(w0, w1, w2)
             row = _first_sample(min(w0, w1, w2), rows)
@@ -110,10 +128,14 @@ def cross_lines(points, faces, resolution, step):  # type: ignore[no-untyped-def
                     while column < resolution and columns[column] < right:
                         depth = left_t + (columns[column] - left) * slope
                         if -step <= depth <= end:
-                            k = int(np.floor(depth - 0.5 - (push if depth > middle else -push))) + 1
+                            k = _centres_below(depth, push, middle)
                             line = column * resolution + row
-                            first[axis, line] = min(first[axis, line], k)
-                            last[axis, line] = max(last[axis, line], k)
+                            near, far = k, k
+                            if pushed_back:
+                                near = _centres_below(min(depth + back, middle * 2), push, middle)
+                                far = _centres_below(max(depth - back, 0.0), push, middle)
+                            first[axis, line] = min(first[axis, line], near)
+                            last[axis, line] = max(last[axis, line], far)
                             odd[axis, line] ^= 1
                             if k < resolution:
                                 toggles[axis, line, k >> 6] ^= ONE << np.uint64(k & 63)
