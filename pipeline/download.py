@@ -84,7 +84,7 @@ def download(
     wanted = file.sha256 or _recorded(target)
     if target.exists():
         return _already_there(target, wanted)
-    answers = []
+    answers: list[str] = []
     # A transfer that was damaged on its way gets a second chance at the same address.
     for url in [url for url in addresses for _ in range(2)]:
         if any(answer.startswith(f"{url}: ") for answer in answers) and not answers[-1].startswith(f"{url}: damaged"):
@@ -290,8 +290,9 @@ def _load_state(path: Path) -> dict[str, Any]:
 
 def _validator(headers: Any) -> str | None:
     """A strong ETag, or the date; a weak ETag cannot guard a range (RFC 9110, 13.1.5)."""
-    tag = headers.get("ETag")
-    return tag if tag and not tag.startswith("W/") else headers.get("Last-Modified")
+    tag: str | None = headers.get("ETag")
+    date: str | None = headers.get("Last-Modified")
+    return tag if tag and not tag.startswith("W/") else date
 
 
 def _start(content_range: str) -> int | None:

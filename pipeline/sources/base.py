@@ -9,11 +9,12 @@ from __future__ import annotations
 import abc
 import dataclasses
 import json
-from collections.abc import Iterator
+import zlib
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from pipeline.archives import Archive, open_archive
+from pipeline.archives import Archive, Entry, open_archive
 from pipeline.conventions import UP_AXIS_TO_WORLD, Matrix
 from pipeline.errors import Reject, UserError
 from pipeline.load import Files
@@ -132,6 +133,12 @@ def split_member(shape: Shape) -> tuple[str, str]:
     if not mark:
         raise Reject("bad_member", f"{shape.member!r} names no archive")
     return archive, path
+
+
+def checksum_of(entries: Iterable[Entry]) -> str:
+    """Identity of a model of many files: a changed picture or material counts as much as a changed mesh."""
+    lines = sorted(f"{entry.name} {entry.size} {entry.checksum}\n" for entry in entries)
+    return f"{zlib.crc32(''.join(lines).encode()):08x}"
 
 
 def is_clutter(name: str) -> bool:

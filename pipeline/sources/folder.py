@@ -14,14 +14,16 @@ import io
 import posixpath
 from collections.abc import Iterator
 
+from pipeline.archives import Entry
 from pipeline.conventions import SPLITS
 from pipeline.errors import UserError
 from pipeline.load import SUFFIXES, Files
 from pipeline.manifest import Shape
 from pipeline.settings.datasets import Dataset
-from pipeline.sources.base import Archives, Found, RemoteFile, Source, split_member
+from pipeline.sources.base import Archives, Found, RemoteFile, Source, checksum_of, split_member
 
 SPLIT_FILE = "splits.csv"
+_WITH_COMPANIONS = (".obj", ".gltf", ".ply")
 
 
 class Folder(Source):
@@ -42,6 +44,7 @@ class Folder(Source):
             splits = _splits(opened.files(f"{archive}/").open_bytes(SPLIT_FILE))
             entries = list(opened.entries())
             yield from _orphans(archive, [entry.name for entry in entries])
+            companions = _companions(entries)
             for entry in entries:
                 parts = entry.name.split("/")[1:]
                 stem, suffix = posixpath.splitext("/".join(parts))
@@ -52,13 +55,15 @@ class Folder(Source):
                 if not rest:
                     category, rest, reason = "none", stem, "no_category"
                 name = rest.replace("/", "-")
+                beside = [companions.get(group, "") for group in _groups(entry.name)]
+                own = entry._replace(checksum="-".join([entry.checksum, *beside]))
                 yield Found(
                     category,
                     name,
                     splits.get(f"{category}/{name}"),
                     f"{archive}!{entry.name}",
                     entry.size,
-                    entry.checksum,
+                    checksum_of([own] if suffix.lower() in _WITH_COMPANIONS else [entry]),
                     reason,
                     entry.name,
                 )
@@ -83,6 +88,21 @@ def _splits(data: bytes | None) -> dict[str, str]:
             do="correct the line",
         )
     return {row["shape"]: row["split"] for row in rows}
+
+
+def _companions(entries: list[Entry]) -> dict[str, str]:
+    """Identity of the materials and pictures of each group: one that changes counts for the meshes that may use it."""
+    groups: dict[str, list[Entry]] = {}
+    for entry in entries:
+        if posixpath.splitext(entry.name)[1].lower() not in SUFFIXES:
+            groups.setdefault(_groups(entry.name)[-1], []).append(entry)
+    return {group: checksum_of(members) for group, members in groups.items()}
+
+
+def _groups(name: str) -> list[str]:
+    """The category of a file and, below it, the model's own folder where it has one."""
+    parts = name.split("/")
+    return ["/".join(parts[:2]), "/".join(parts[:3])] if len(parts) > 3 else ["/".join(parts[:2])]
 
 
 def _orphans(archive: str, names: list[str]) -> Iterator[Found]:

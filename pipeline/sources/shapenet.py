@@ -23,7 +23,7 @@ from pipeline.errors import UserError
 from pipeline.load import Files
 from pipeline.manifest import Shape
 from pipeline.settings.datasets import Dataset
-from pipeline.sources.base import Archives, Found, RemoteFile, Source, is_clutter, split_member
+from pipeline.sources.base import Archives, Found, RemoteFile, Source, checksum_of, is_clutter, split_member
 
 TAXONOMY, SPLITS_CSV = "taxonomy.json", "all.csv"
 _SHREC = "http://shapenet.cs.stanford.edu/shapenet/obj-zip/SHREC16/all.csv"
@@ -95,28 +95,22 @@ class ShapeNet(Source):
     def _models(
         self, archive: str, archives: Archives, names: dict[str, str], official: dict[tuple[str, str], str]
     ) -> Iterator[Found]:
-        models: dict[tuple[str, str], Entry | None] = {}
+        models: dict[tuple[str, str], list[Entry]] = {}
         for entry in archives.get(archive).entries():
             parts = entry.name.split("/")
-            if len(parts) < 3 or is_clutter(entry.name):
-                continue
-            key = (parts[0], parts[1])
-            if "/".join(parts[2:]) == self._mesh:
-                models[key] = entry
-            else:
-                models.setdefault(key, None)
-        for (synset, name), mesh in models.items():
+            if len(parts) >= 3 and not is_clutter(entry.name):
+                models.setdefault((parts[0], parts[1]), []).append(entry)
+        for (synset, name), entries in models.items():
             category, split = names.get(synset, synset), official.get((synset, name))
+            path = f"{synset}/{name}/{self._mesh}"
+            mesh = next((entry for entry in entries if entry.name == path), None)
             if mesh is None:
-                path = f"{synset}/{name}/{self._mesh}"
                 yield Found(
                     category, name, split, f"{archive}!{path}", reason="missing_mesh", detail=f"{archive} has no {path}"
                 )
             else:
                 reason = mesh.problem or ("" if mesh.size else "empty")
-                yield Found(
-                    category, name, split, f"{archive}!{mesh.name}", mesh.size, mesh.checksum, reason, mesh.name
-                )
+                yield Found(category, name, split, f"{archive}!{path}", mesh.size, checksum_of(entries), reason, path)
 
     def model(self, archives: Archives, shape: Shape) -> tuple[str, Files]:
         """The root is the model's own folder, so v2's ``../images`` is inside it."""
