@@ -157,7 +157,9 @@ def test_real_shapenet_models_of_both_layouts(shared_data: Path) -> None:
     )  # fmt: skip
     assert np.allclose(corners(chair.mesh), corners(theirs), atol=1e-4)
 
-    lost = load_member("models/model_normalized.obj", Files.of_folder(shared_data / "nasty/shapenet_v2_missing_textures"))
+    lost = load_member(
+        "models/model_normalized.obj", Files.of_folder(shared_data / "nasty/shapenet_v2_missing_textures")
+    )
     assert len(lost.missing_textures) == 5
     assert min(max(m.colour[:3]) for m in lost.mesh.materials if m.name.startswith("material_1_")) > 0
 
