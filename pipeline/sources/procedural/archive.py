@@ -1,7 +1,7 @@
 """Furniture as REAL archives: the layouts of ModelNet and ShapeNetCore v1, so one adapter reads both kinds.
 
 layout modelnet   ``ModelNetDemo.zip`` with ``ModelNetDemo/<category>/{train,test}/<category>_0001.off``:
-                  +Z up, inches, no colours; about a fifth in ``test``, chosen by hash.
+                  +Z up, -Y front, inches, no colours; about a fifth in ``test``, chosen by hash.
 layout shapenet   ``<synset>.zip`` with ``<synset>/<id>/{model.obj, model.mtl, images/*}``: +Y up, +X front,
                   and beside them ``taxonomy.json`` and ``all.csv`` (the SHREC16 split file's columns).
 
@@ -67,7 +67,7 @@ def generate(dataset: str, settings: Procedural, output: Path, *, seed: int, log
 
     Raises UserError when the folder cannot be written.
     """
-    stream = seeds.stable_hash("furniture set", seed, dataset, settings.layout) >> 1
+    stream = stream_of(dataset, seed, settings.layout)
     count = settings.shapes_per_category
     todo = {
         category: progress(_order(stream, category, settings), f"{dataset}: {category}", log=log)
@@ -83,11 +83,16 @@ def generate(dataset: str, settings: Procedural, output: Path, *, seed: int, log
     say(f"generate {dataset}: {count} shapes of each of {len(CATEGORIES)} categories, {settings.layout} layout")
 
 
+def stream_of(dataset: str, seed: int, layout: str) -> int:
+    """The seed of this data set's shapes: sets of other names, seeds or layouts share none."""
+    return seeds.stable_hash("furniture set", seed, dataset, layout)
+
+
 def _order(stream: int, category: str, settings: Procedural) -> list[int]:
     """The order of a category's shapes in its archive: by split and number, or by model id."""
     indices = range(settings.shapes_per_category)
     if settings.layout == "modelnet":
-        return sorted(indices, key=lambda index: (not _is_test(stream, category, index), index))
+        return sorted(indices, key=lambda index: (not is_test(stream, category, index), index))
     return sorted(indices, key=lambda index: model_id(stream, category, index))
 
 
@@ -112,12 +117,13 @@ def _modelnet(stream: int, todo: Mapping[str, Iterable[int]], nasty: bool) -> It
         folder = f"ModelNetDemo/{ARCHIVE_NAMES.get(category, category)}"
         yield from ((f"{folder}/{end}", b"") for end in ("", "test/", "train/"))
         for index in indices:
-            split = "test" if _is_test(stream, category, index) else "train"
+            split = "test" if is_test(stream, category, index) else "train"
             name = f"{ARCHIVE_NAMES.get(category, category)}_{index + 1:04d}.off"
             yield f"{folder}/{split}/{name}", _off(stream, category, index, nasty)
 
 
-def _is_test(stream: int, category: str, index: int) -> bool:
+def is_test(stream: int, category: str, index: int) -> bool:
+    """Whether the archive puts this shape into its official test part."""
     return seeds.uniform(stream, "official split", category, index) < TEST_SHARE
 
 

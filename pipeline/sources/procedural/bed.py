@@ -290,7 +290,7 @@ def _bunk(b: Bed) -> list[Part]:
         parts.append(
             box("frame", (sx * (half - r) - 0.35 * r, sx * (half - r) + 0.35 * r), (guard, guard + 0.09), (z[0], stop))
         )
-    parts += _ladder(half + 0.3 * r, z[1] - 0.38, upper + b.rail + 0.12, 0.42 * r)
+    parts += _ladder(half - 0.015, z[1] - 0.38, upper + 0.8 * b.rail, 0.42 * r)
     return parts
 
 

@@ -149,7 +149,7 @@ def _draw_room(rng: np.random.Generator) -> _Room:
         panels=tuple(_draw_panels(rng, half, height, depth)),
         skirting=(float(rng.uniform(0.05, 0.16)), _wood(rng) if rng.random() < 0.4 else _colour(rng, 170, 245, 10)),
         lights=lights,
-        ambient=float(rng.uniform(0.55, 0.95)),
+        ambient=float(rng.uniform(0.65, 1.0)),
         tint=np.clip(1 + rng.normal(0, 0.03, 3) + rng.uniform(-0.5, 1) * np.array([0.08, 0.0, -0.1]), 0.8, 1.2),
     )
 

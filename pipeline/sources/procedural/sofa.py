@@ -94,6 +94,11 @@ def _depth(s: Sofa) -> tuple[float, float]:
     return -total / 2, total / 2
 
 
+def _back_rise(s: Sofa) -> float:
+    """How far the back stands above the seat."""
+    return s.back_height * (0.6 if s.back == "low" else 1.0)
+
+
 def _body(s: Sofa) -> list[Part]:
     front, rear = _depth(s)
     low = s.foot_height if s.feet != "plinth" else 0.03
@@ -131,7 +136,7 @@ def _seats(s: Sofa) -> list[Part]:
 
 def _backrest(s: Sofa) -> list[Part]:
     _, rear = _depth(s)
-    high = s.seat_height + s.back_height * (0.6 if s.back == "low" else 1.0)
+    high = s.seat_height + _back_rise(s)
     half, thick = _half(s), s.back_thickness
     low = s.seat_height - s.cushion_height - 0.04
     if s.back != "cushions":
@@ -158,7 +163,7 @@ def _arms(s: Sofa) -> list[Part]:
     front, rear = _depth(s)
     x = (_half(s) - 0.008, _half(s) + s.arm_width)
     low = s.foot_height + 0.01 if s.feet != "plinth" else 0.02
-    top = s.seat_height + s.arm_height
+    top = s.seat_height + min(s.arm_height, 0.85 * _back_rise(s))
     if s.arms == "box":
         side = [cushion("body", x, (low, top), (front - 0.01, rear - 0.006), 0.03)]
     elif s.arms == "sloped":
@@ -239,7 +244,7 @@ def _extension(s: Sofa) -> list[Part]:
                 0.02,
             )
         )
-        high = s.seat_height + s.back_height * (0.57 if s.back == "low" else 0.96)
+        high = s.seat_height + 0.96 * _back_rise(s)
         parts.append(
             cushion(
                 "body",
