@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from pipeline.atomic import disk_error
+from pipeline.contents import ContentSums
 from pipeline.errors import UserError
 from pipeline.load import Files
 
@@ -32,7 +33,7 @@ class Entry(NamedTuple):
 
     name: str  # POSIX path
     size: int  # bytes, unpacked
-    checksum: str  # CRC-32 in a zip; size and time in a folder
+    checksum: str  # CRC-32 of the content
     problem: str = ""  # why it cannot be used: a reason code, or nothing
 
 
@@ -46,11 +47,11 @@ class Archive(Protocol):
     def close(self) -> None: ...
 
 
-def open_archive(path: str | Path) -> Archive:
-    """Open a zip, or a folder as if it were one."""
+def open_archive(path: str | Path, sums: ContentSums | None = None) -> Archive:
+    """Open a zip, or a folder as if it were one; `sums` remembers checksums of a folder's files."""
     path = Path(path)
     if path.is_dir():
-        return FolderArchive(path)
+        return FolderArchive(path, sums)
     return ZipArchive(path)
 
 
@@ -104,17 +105,18 @@ class ZipArchive:
 class FolderArchive:
     """An unpacked tree; names begin with the folder's own name."""
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path, sums: ContentSums | None = None):
         self.path = path.resolve()
+        self._sums = sums or ContentSums()
 
     def entries(self) -> Iterator[Entry]:
         """Every file, sorted; links that lead outside are a problem, hidden files are skipped."""
         found = sorted(p for p in self.path.rglob("*") if p.is_file() and not _hidden(p.relative_to(self.path)))
         for path in found:
             outside = not path.resolve().is_relative_to(self.path)
-            info = path.stat()
             name = posixpath.join(self.path.name, path.relative_to(self.path).as_posix())
-            yield Entry(name, info.st_size, f"{info.st_size:x}-{info.st_mtime_ns:x}", "outside" if outside else "")
+            checksum = "" if outside else self._sums.of(path)
+            yield Entry(name, path.stat().st_size, checksum, "outside" if outside else "")
 
     def files(self, prefix: str = "") -> Files:
         """The files below `prefix`, which begins with the folder's own name."""

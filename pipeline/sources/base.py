@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.archives import Archive, Entry, open_archive
+from pipeline.contents import ContentSums
 from pipeline.conventions import UP_AXIS_TO_WORLD, Matrix
 from pipeline.errors import Reject, UserError
 from pipeline.load import Files
@@ -81,6 +82,7 @@ class Archives:
         self._paths = {entry["name"]: Path(entry["path"]) for entry in entries}
         self._where = where
         self._open: dict[str, Archive] = {}
+        self._sums = ContentSums(Path(where).with_suffix(".contents"))
 
     @classmethod
     def load(cls, path: Path) -> Archives:
@@ -111,7 +113,7 @@ class Archives:
                 do="delete the index and run the same command again",
             )
         if name not in self._open:
-            self._open[name] = open_archive(self._paths[name])
+            self._open[name] = open_archive(self._paths[name], self._sums)
         return self._open[name]
 
     def text(self, name: str) -> str | None:
@@ -123,6 +125,7 @@ class Archives:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._sums.save()
         for archive in self._open.values():
             archive.close()
 
