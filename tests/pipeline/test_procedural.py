@@ -182,7 +182,8 @@ def test_mirrored_and_turned_parts_stay_wound_outwards() -> None:
 
 def upper_part(mesh: Mesh, share: float) -> Floats:
     """Points above this share of the height."""
-    return mesh.vertices[mesh.vertices[:, 1] > share * mesh.vertices[:, 1].max()]
+    height = mesh.vertices[:, 1]
+    return np.compress(height > share * height.max(), mesh.vertices, axis=0)
 
 
 @pytest.mark.parametrize(("category", "index_count"), [("chair", 30), ("sofa", 30)])

@@ -1,7 +1,7 @@
 """Furniture as REAL archives: the layouts of ModelNet and ShapeNetCore v1, so one adapter reads both kinds.
 
 layout modelnet   ``ModelNetDemo.zip`` with ``ModelNetDemo/<category>/{train,test}/<category>_0001.off``:
-                  +Z up, -Y front, inches, no colours; about a fifth in ``test``, chosen by hash.
+                  +Z up, -Y front, inches, no colours; one in five in ``test``, drawn by hash.
 layout shapenet   ``<synset>.zip`` with ``<synset>/<id>/{model.obj, model.mtl, images/*}``: +Y up, +X front,
                   and beside them ``taxonomy.json`` and ``all.csv`` (the SHREC16 split file's columns).
 
@@ -56,7 +56,6 @@ SYNONYMS = {"sofa": "sofa,couch,lounge"}
 DOUBLED, FLIPPED, NO_TEXTURE = ("table", 1), ("sofa", 1), ("chair", 1)
 EMPTY, TRUNCATED, NO_OBJ = ("bed", 7), ("bookcase", 9), ("desk", 11)
 GLUED_EVERY = 7
-TEST_SHARE, VAL_SHARE = 0.2, 0.1
 INCHES = 39.3701
 
 Member = tuple[str, bytes]
@@ -123,8 +122,15 @@ def _modelnet(stream: int, todo: Mapping[str, Iterable[int]], nasty: bool) -> It
 
 
 def is_test(stream: int, category: str, index: int) -> bool:
-    """Whether the archive puts this shape into its official test part."""
-    return seeds.uniform(stream, "official split", category, index) < TEST_SHARE
+    """Whether this shape is in the official test part: one of every five consecutive ones, drawn by hash."""
+    return seeds.stable_hash(stream, "official test", category, index // 5) % 5 == index % 5
+
+
+def is_val(stream: int, category: str, index: int) -> bool:
+    """Whether this shape is in the official validation part: one of every ten, never a test shape."""
+    start = index // 10 * 10
+    free = [other for other in range(start, start + 10) if not is_test(stream, category, other)]
+    return free[seeds.stable_hash(stream, "official val", category, start) % len(free)] == index
 
 
 def _off(stream: int, category: str, index: int, nasty: bool) -> bytes:
@@ -180,8 +186,8 @@ def _model(stream: int, category: str, index: int, nasty: bool) -> Iterator[Memb
     yield "model.mtl", text.mtl_text(mesh.materials, names, pictures).encode()
     if where != NO_OBJ:
         payload = text.obj_text(_spoil_mesh(mesh, where), names).encode()
-        # Cut inside the vertices: the last line is half a vertex and no face follows.
-        yield "model.obj", payload[: payload.index(b"vt ") // 2] if where == TRUNCATED else payload
+        # Cut inside the vertices: the last line lacks a coordinate and no face follows.
+        yield "model.obj", payload[: payload.index(b"vt ") // 2].rpartition(b" ")[0] if where == TRUNCATED else payload
 
 
 def _spoil_mesh(mesh: Mesh, where: tuple[str, int]) -> Mesh:
@@ -214,8 +220,9 @@ def _split_file(stream: int, count: int) -> str:
     number = 0
     for category, synset in SYNSETS.items():
         for index in range(count):
-            place = seeds.uniform(stream, "official split", category, index)
-            split = "test" if place < TEST_SHARE else "val" if place < TEST_SHARE + VAL_SHARE else "train"
+            split = (
+                "test" if is_test(stream, category, index) else "val" if is_val(stream, category, index) else "train"
+            )
             number += 1
             out.write(f"{number:06d},{synset},{synset},{model_id(stream, category, index)},{split}\n")
     return out.getvalue()
