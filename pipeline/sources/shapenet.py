@@ -12,13 +12,14 @@ sets without it, are split by hash.
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 import json
 from collections.abc import Iterator
 
 from pipeline.archives import Entry
 from pipeline.config import did_you_mean
-from pipeline.conventions import SHAPENET_V1_TO_WORLD, UP_AXIS_TO_WORLD, Matrix
+from pipeline.conventions import SHAPENET_V1_TO_WORLD, SPLITS, UP_AXIS_TO_WORLD, Matrix
 from pipeline.errors import UserError
 from pipeline.load import Files
 from pipeline.manifest import Shape
@@ -45,6 +46,9 @@ NAMES = {
     "04330267": "stove", "04379243": "table", "04401088": "telephone", "04460130": "tower",
     "04468005": "train", "04530566": "watercraft", "04554684": "washer",
 }
+# Categories that papers use and ShapeNetCore keeps inside another: sub-synset -> (name, synset of the zip).
+# Which models they are is said by all.csv.
+_INSIDE = {"03179701": ("desk", "04379243")}
 # Size and SHA-256 of the v1 zips that public loaders have recorded (shape-tfds, url_checksums/shapenet_core.txt).
 _V1_KNOWN = {
     "02691156": (2335836661, "66695db2439a34ccd2a27c721bb19749b55d6a5ab01f7923bf69fc8053a1c37a"),
@@ -76,7 +80,9 @@ class ShapeNet(Source):
         """One zip (or unpacked folder) for each wanted category, the taxonomy and the split where they exist."""
         loose = [RemoteFile(TAXONOMY, optional=True), RemoteFile(SPLITS_CSV, (_SHREC,), optional=True)]
         if dataset.categories is not None:
-            synsets = [_synset(name) for name in dataset.categories]
+            named = [_synset(name) for name in dataset.categories]
+            own_zip = {name.removesuffix(".zip") for name in offered or ()}
+            synsets = sorted({s if s not in _INSIDE or s in own_zip else _INSIDE[s][1] for s in named})
         elif offered is not None:
             synsets = sorted({name.removesuffix(".zip") for name in offered if name.removesuffix(".zip").isdigit()})
         else:
@@ -87,30 +93,34 @@ class ShapeNet(Source):
     def shapes(self, archives: Archives, dataset: Dataset) -> Iterator[Found]:
         """Every model folder; one without its OBJ, as the real sets have some, is refused by name."""
         names = _names(archives.text(TAXONOMY))
-        official = _official_splits(archives.text(SPLITS_CSV))
+        official = _official(archives.text(SPLITS_CSV))
+        wanted = {_synset(name) for name in dataset.categories or ()}
         for archive in archives.names:
             if archive not in (TAXONOMY, SPLITS_CSV):
-                yield from self._models(archive, archives, names, official)
+                for found, synset, model in self._models(archive, archives):
+                    split, below = official.get((synset, model), (None, ""))
+                    category = _INSIDE[below][0] if below in wanted & set(_INSIDE) else names.get(synset, synset)
+                    yield dataclasses.replace(found, category=category, split=split)
 
-    def _models(
-        self, archive: str, archives: Archives, names: dict[str, str], official: dict[tuple[str, str], str]
-    ) -> Iterator[Found]:
+    def _models(self, archive: str, archives: Archives) -> Iterator[tuple[Found, str, str]]:
+        """What one zip holds, with the synset and the name of each model; category and split come later."""
         models: dict[tuple[str, str], list[Entry]] = {}
         for entry in archives.get(archive).entries():
             parts = entry.name.split("/")
             if len(parts) >= 3 and not is_clutter(entry.name):
                 models.setdefault((parts[0], parts[1]), []).append(entry)
         for (synset, name), entries in models.items():
-            category, split = names.get(synset, synset), official.get((synset, name))
             path = f"{synset}/{name}/{self._mesh}"
             mesh = next((entry for entry in entries if entry.name == path), None)
             if mesh is None:
-                yield Found(
-                    category, name, split, f"{archive}!{path}", reason="missing_mesh", detail=f"{archive} has no {path}"
+                lost = Found(
+                    synset, name, None, f"{archive}!{path}", reason="missing_mesh", detail=f"{archive} has no {path}"
                 )
+                yield lost, synset, name
             else:
                 reason = mesh.problem or ("" if mesh.size else "empty")
-                yield Found(category, name, split, f"{archive}!{path}", mesh.size, checksum_of(entries), reason, path)
+                member, checksum = f"{archive}!{path}", checksum_of(entries)
+                yield Found(synset, name, None, member, mesh.size, checksum, reason, path), synset, name
 
     def model(self, archives: Archives, shape: Shape) -> tuple[str, Files]:
         """The root is the model's own folder, so v2's ``../images`` is inside it."""
@@ -121,7 +131,7 @@ class ShapeNet(Source):
 
 def _synset(category: str) -> str:
     """Synset of a category given by name or by number."""
-    by_name = {name: synset for synset, name in NAMES.items()}
+    by_name = {name: synset for synset, name in NAMES.items()} | {name: s for s, (name, _) in _INSIDE.items()}
     wanted = category.lower().replace(" ", "_")
     if wanted in by_name:
         return by_name[wanted]
@@ -147,11 +157,12 @@ def _names(taxonomy: str | None) -> dict[str, str]:
             wanted="a list of synsetId and name",
             do="delete the file from the mirror, or replace it",
         ) from error
-    return {s: name.split(",")[0].strip().lower().replace(" ", "_") for s, name in listed.items()} | NAMES
+    first = {synset: name.split(",")[0].strip().lower().replace(" ", "_") for synset, name in listed.items()}
+    return first | NAMES
 
 
-def _official_splits(text: str | None) -> dict[tuple[str, str], str]:
-    """(synset, model) -> split; columns id, synsetId, subSynsetId, modelId, split."""
+def _official(text: str | None) -> dict[tuple[str, str], tuple[str | None, str]]:
+    """(synset, model) -> split and sub-synset; columns id, synsetId, subSynsetId, modelId, split."""
     if text is None:
         return {}
     rows = csv.DictReader(io.StringIO(text))
@@ -163,9 +174,11 @@ def _official_splits(text: str | None) -> dict[tuple[str, str], str]:
             do="delete the file from the mirror, or replace it",
         )
     return {
-        (row["synsetId"].zfill(8), row["modelId"]): row["split"]
+        (row["synsetId"].zfill(8), row["modelId"]): (
+            row["split"] if row["split"] in SPLITS else None,
+            (row.get("subSynsetId") or "").zfill(8),
+        )
         for row in rows
-        if row["split"] in ("train", "val", "test")
     }
 
 

@@ -29,6 +29,11 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def log_message(self, *_: object) -> None:
         pass
 
+    def do_HEAD(self) -> None:
+        kind, _, value = self.plan.faults[0].partition(":")
+        self.send_response(int(value) if kind == "status" else 200)
+        self.end_headers()
+
     def do_GET(self) -> None:
         plan = self.plan
         fault = plan.faults[min(len(plan.requests), len(plan.faults) - 1)]

@@ -127,7 +127,7 @@ def test_shapenet_zips_and_unpacked_folders_give_the_same_shapes(tmp_path: Path,
         else:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_bytes(data)
-    rows = "id,synsetId,subSynsetId,modelId,split\n000000,03001627,03001627,{:032x},val\n".format(3)
+    rows = f"id,synsetId,subSynsetId,modelId,split\n000000,03001627,03001627,{3:032x},val\n"
     (folder / "all.csv").write_text(rows)
     shapes = run(tmp_path, Dataset(source="shapenet_v2", mirrors=(str(folder),), categories=("chair",)))
     assert {s.name: s.split for s in shapes}[f"{3:032x}"] == "val"
@@ -205,3 +205,21 @@ def test_the_real_samples(shared_data: Path, tmp_path: Path) -> None:
     v2 = Dataset(source="shapenet_v2", mirrors=(str(shared_data / "shapenet/ShapeNetCore.v2"),))
     assert {s.category for s in run(tmp_path, v2, name="v2")} == {"airplane", "car"}
     assert [r.reason for r in read_rejects(tmp_path / "index/v2")] == ["missing_mesh"]
+
+
+@pytest.mark.parametrize(("wanted", "expected"), [(["desk"], {"desk"}), (["table", "desk"], {"desk", "table"}),
+                                                  (["table"], {"table"}), (None, {"table"})])  # fmt: skip
+def test_desks_are_found_inside_the_tables_by_the_split_file(
+    tmp_path: Path, wanted: list[str] | None, expected: set[str]
+) -> None:
+    folder = tmp_path / "s"
+    folder.mkdir()
+    with zipfile.ZipFile(folder / "04379243.zip", "w") as archive:
+        for name in ("a", "b"):
+            archive.writestr(f"04379243/{name}/model.obj", OBJ)
+    header = "id,synsetId,subSynsetId,modelId,split\n"
+    (folder / "all.csv").write_text(f"{header}0,04379243,03179701,a,train\n1,04379243,04379243,b,test\n")
+    settings = {"source": "shapenet_v1", "mirrors": [str(folder)], "categories": wanted}
+    shapes = run(tmp_path, Dataset.model_validate(settings))
+    assert {s.category for s in shapes} == expected
+    assert {(s.name, s.split) for s in shapes} <= {("a", "train"), ("b", "test")}

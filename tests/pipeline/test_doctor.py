@@ -1,0 +1,82 @@
+"""The doctor tells the truth about what is there, and what to do next."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from pipeline.doctor import examine
+from pipeline.fetch import fetch_dataset
+from pipeline.progress import Log
+from pipeline.settings.datasets import Dataset
+from tests.pipeline.faulty_server import Plan, serving
+
+
+def doctor(folder: Path, text: str, capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
+    path = folder / "config.yaml"
+    path.write_text(f"output: {folder}/results\n{text}")
+    code = examine(path)
+    return code, capsys.readouterr().out
+
+
+def test_a_generated_set_needs_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out = doctor(tmp_path, "datasets: {demo: {source: procedural}}", capsys)
+    assert code == 0
+    assert "nothing to fetch" in out
+    assert "384 shapes" in out
+    assert "next:\n  snakemake --cores" in out
+
+
+def test_a_missing_folder_is_named_with_the_key_to_correct(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out = doctor(tmp_path, "datasets: {mine: {source: folder, path: /nowhere/at/all}}", capsys)
+    assert code == 1
+    assert "MISSING data mine" in out
+    assert "correct datasets.mine.path" in out
+
+
+def test_a_local_mirror_is_looked_into(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    mirror = tmp_path / "mirror"
+    mirror.mkdir()
+    text = f"datasets: {{m: {{source: modelnet10, mirrors: ['{mirror}']}}}}"
+    code, out = doctor(tmp_path, text, capsys)
+    assert code == 1
+    assert "ModelNet10.zip is not in" in out
+    with zipfile.ZipFile(mirror / "ModelNet10.zip", "w") as archive:
+        archive.writestr("ModelNet10/chair/train/chair_0001.off", b"OFF")
+    code, out = doctor(tmp_path, text, capsys)
+    assert code == 0
+    assert "used in place" in out
+    fetch_dataset("m", Dataset(source="modelnet10", mirrors=(str(mirror),)), tmp_path / "results/archives/m.json",
+                  log=Log(None))  # fmt: skip
+    assert "fetched: 1 files" in doctor(tmp_path, text, capsys)[1]
+    (mirror / "ModelNet10.zip").unlink()
+    code, out = doctor(tmp_path, text, capsys)
+    assert code == 1
+    assert "is gone" in out
+
+
+@pytest.mark.parametrize(
+    ("fault", "told", "code"),
+    [("ok", "will be fetched", 0), ("status:403", "ask for access", 1), ("status:404", "HTTP status 404", 1)],
+)
+def test_mirrors_are_asked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], fault: str, told: str, code: int
+) -> None:
+    with serving(Plan(b"content", [fault])) as url:
+        text = f"datasets: {{m: {{source: modelnet10, mirrors: ['{url.rpartition('/')[0]}']}}}}"
+        found, out = doctor(tmp_path, text, capsys)
+    assert told in out
+    assert found == code
+
+
+def test_a_full_disk_and_a_missing_program_are_seen(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.doctor.shutil.disk_usage", lambda _: type("Usage", (), {"free": 1000})())
+    monkeypatch.setattr("pipeline.doctor.shutil.which", lambda _: None)
+    code, out = doctor(tmp_path, "datasets: {demo: {source: procedural}}\nvoxels: {engine: binvox}", capsys)
+    assert code == 1
+    assert "free some space" in out
+    assert "binvox is not installed" in out
