@@ -96,7 +96,7 @@ def _funnel(ledger: list[dict[str, str]]) -> list[tuple[str, int]]:
     """How many shapes passed each stage."""
     lost = Counter(row["stage"] for row in ledger if row.get("status") == "rejected")
     left, rows = len(ledger), [("listed", len(ledger))]
-    for stage in ("index", "prepare", "voxelize", "render", "pack"):
+    for stage in ("index", "prepare", "voxelize", "render"):
         left -= lost[stage]
         rows.append((stage, left))
     return rows

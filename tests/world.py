@@ -44,7 +44,8 @@ class World:
 
     def planned(self, *targets: str) -> dict[str, int]:
         """Rules that would run and how many jobs each has; targets without commands are left out."""
-        text = self.run("-n", *targets).stdout + self.run("-n", *targets).stderr
+        done = self.run("-n", *targets)
+        text = done.stdout + done.stderr
         table = re.search(r"^job\s+count\n[-\s]+\n(.*?)^total\s", text, re.MULTILINE | re.DOTALL)
         rows = re.findall(r"^(\w+)\s+(\d+)$", table.group(1), re.MULTILINE) if table else []
         plain = {"all", "samples"}
