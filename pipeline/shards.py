@@ -18,8 +18,19 @@ from pipeline.shards_schema import KINDS, Field, Sizes
 from pipeline.shards_verify import LEVELS, Level
 from pipeline.shards_write import ShardWriter, create
 
-__all__ = ["KINDS", "LEVELS", "Field", "Level", "Rows", "Shard", "ShardWriter", "Sizes", "create", "open_shard",
-           "verify"]
+__all__ = [
+    "KINDS",
+    "LEVELS",
+    "Field",
+    "Level",
+    "Rows",
+    "Shard",
+    "ShardWriter",
+    "Sizes",
+    "create",
+    "open_shard",
+    "verify",
+]
 
 
 def open_shard(path: str | Path) -> Shard:

@@ -49,8 +49,9 @@ def inflate(rows: Rows, row: int, view: int) -> Array:
     return np.frombuffer(data, rows.dtype).reshape(rows.shape[2:])
 
 
-def load_composites(shard: Shard, bank: Bank | None, wanted: Array, out: Array, places: Array, *,
-                    threads: int = 2) -> None:
+def load_composites(
+    shard: Shard, bank: Bank | None, wanted: Array, out: Array, places: Array, *, threads: int = 2
+) -> None:
     """Decode shapes of a `layers` shard and put them before the backgrounds of record, into ``out[places]``."""
     rgba, ids, crops = shard.array("rgba"), shard.array("background_id"), shard.array("background_crop")
 

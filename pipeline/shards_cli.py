@@ -1,13 +1,31 @@
-"""``python -m pipeline shards index|info|verify|export|sheet``: look into shards and list them."""
+"""Look into shards, check them, take them apart, list them.
+
+index    list the shards of one data set in index.json
+info     what a shard holds, and what every dataset takes
+verify   compare with the checksums; an index.json stands for all its shards
+export   pictures, .binvox and JSON in folders, or WebDataset tars
+sheet    a picture of views beside voxels
+"""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+import sys
+import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
-from pipeline.progress import Log, say
-from pipeline.shards_index import write_index
+import numpy as np
+
+from pipeline.bank import Bank, open_bank
+from pipeline.errors import UserError
+from pipeline.progress import Log, progress, say
+from pipeline.shards_export import EXPORTS
+from pipeline.shards_index import file_sha256, open_indexed, read_index, write_index
+from pipeline.shards_look import describe, draw_sheet, write_sheet
+from pipeline.shards_read import Shard
+from pipeline.shards_verify import LEVELS
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -18,14 +36,51 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m pipeline shards", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m pipeline shards", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    index = commands.add_parser("index", help="list the shards of one data set in index.json")
-    index.add_argument("files", nargs="+", type=Path, metavar="FILE.h5")
+
+    def command(name: str, run: Any, text: str) -> argparse.ArgumentParser:
+        one = commands.add_parser(name, help=text)
+        one.add_argument("files", nargs="+", type=Path, metavar="FILE", help="shards (.h5), or an index.json for all")
+        one.add_argument("--log", type=Path, help="JSON lines of what was done")
+        one.set_defaults(run=run)
+        return one
+
+    index = command("index", _index, "list the shards of one data set in index.json")
     index.add_argument("-o", "--output", type=Path, required=True, metavar="index.json")
-    index.add_argument("--log", type=Path, help="JSON lines of what was done")
-    index.set_defaults(run=_index)
+    command("info", _info, "what a shard holds")
+    verify = command("verify", _verify, "compare with the checksums")
+    verify.add_argument(
+        "--level",
+        choices=LEVELS,
+        default="full",
+        help="quick: headers and records; full: every checksum; deep: also whether it makes sense",
+    )
+    export = command("export", _export, "folders of pictures and .binvox, or WebDataset tars")
+    export.add_argument("-o", "--output", type=Path, required=True, metavar="FOLDER")
+    export.add_argument("--format", choices=sorted(EXPORTS), default="folders")
+    export.add_argument("--jpeg", type=int, metavar="QUALITY", help="JPEG of this quality (1-100) instead of PNG")
+    export.add_argument("--bank", type=Path, help="the background bank, for shards in layers")
+    sheet = command("sheet", _sheet, "a picture of views beside voxels")
+    sheet.add_argument("-o", "--output", type=Path, required=True, metavar="sheet.png")
+    sheet.add_argument("--shapes", type=int, default=8, help="lines")
+    sheet.add_argument("--views", type=int, default=6, help="views a line")
+    sheet.add_argument("--bank", type=Path, help="the background bank, for shards in layers")
     return parser
+
+
+def _shards(files: Sequence[Path]) -> Iterator[Shard]:
+    """Open every shard that the files name, one after the other."""
+    for path in files:
+        if path.suffix == ".json":
+            for entry in read_index(path)["shards"]:
+                with open_indexed(path, entry) as shard:
+                    yield shard
+        else:
+            with Shard(path) as shard:
+                yield shard
 
 
 def _index(arguments: argparse.Namespace) -> int:
@@ -33,6 +88,92 @@ def _index(arguments: argparse.Namespace) -> int:
     total = sum(index["counts"].values())
     with Log(arguments.log) as log:
         log.write("index", shards=len(index["shards"]), shapes=total, digest=index["digest"])
-    say(f"index: {index['dataset']}: {total} shapes in {len(index['shards'])} shards "
-        f"({', '.join(f'{split} {count}' for split, count in index['counts'].items())})")
+    say(
+        f"index: {index['dataset']}: {total} shapes in {len(index['shards'])} shards "
+        f"({', '.join(f'{split} {count}' for split, count in index['counts'].items())})"
+    )
     return 0
+
+
+def _info(arguments: argparse.Namespace) -> int:
+    for shard in _shards(arguments.files):
+        print(describe(shard))
+    return 0
+
+
+def _verify(arguments: argparse.Namespace) -> int:
+    """Check every file and go on after a damaged one; 1 if any was."""
+    targets = [(path, entry) for path in arguments.files for entry in _entries(path)]
+    bad = checked = 0
+    start = time.perf_counter()
+    with Log(arguments.log) as log:
+        for path, entry in progress(targets, f"verify {arguments.level}", unit="shard", log=log):
+            try:
+                checked += _verify_one(path, entry, arguments.level)
+            except UserError as error:
+                bad += 1
+                print(f"error: {error}", file=sys.stderr)
+                log.write("damaged", file=str(path), error=str(error))
+    seconds = time.perf_counter() - start
+    say(
+        f"verify {arguments.level}: {len(targets) - bad} of {len(targets)} shards are whole, "
+        f"{checked / 1e6:,.0f} MB compared in {seconds:.1f} s"
+    )
+    return 1 if bad else 0
+
+
+def _entries(path: Path) -> list[dict[str, Any] | None]:
+    return list(read_index(path)["shards"]) if path.suffix == ".json" else [None]
+
+
+def _verify_one(path: Path, entry: dict[str, Any] | None, level: Any) -> int:
+    if entry is None:
+        with Shard(path) as shard:
+            return shard.verify(level)
+    with open_indexed(path, entry) as shard:
+        if level != "quick" and file_sha256(shard.path) != entry["sha256"]:
+            shard.verify(level)  # names the place, where it lies in the content
+            raise UserError(
+                "a shard is not the file that was indexed",
+                where=str(shard.path),
+                got="another SHA-256",
+                wanted=f"{entry['sha256']} as in {path}",
+                do="run the command that makes it again",
+            )
+        return shard.verify(level)
+
+
+def _export(arguments: argparse.Namespace) -> int:
+    if arguments.jpeg is not None and not 1 <= arguments.jpeg <= 100:
+        raise UserError("not a JPEG quality", where="--jpeg", got=str(arguments.jpeg), wanted="1 to 100")
+    bank = _bank(arguments)
+    shapes = files = 0
+    for shard in progress(_shards(arguments.files), "export", unit="shard"):
+        files += EXPORTS[arguments.format](shard, arguments.output, bank, arguments.jpeg)
+        shapes += len(shard)
+    say(
+        f"export: {shapes} shapes as {files} {'files' if arguments.format == 'folders' else 'members'} "
+        f"in {arguments.output}"
+    )
+    return 0
+
+
+def _sheet(arguments: argparse.Namespace) -> int:
+    bank, lines, left = _bank(arguments), [], arguments.shapes
+    for shard in _shards(arguments.files):
+        rows = list(range(min(left, len(shard))))
+        if rows:
+            lines.append(draw_sheet(shard, rows, arguments.views, bank))
+        left -= len(rows)
+    if not lines:
+        raise UserError("there are no shapes to draw", where=", ".join(map(str, arguments.files)))
+    widths = {line.shape[1] for line in lines}
+    if len(widths) > 1:
+        raise UserError("shards of different sizes do not fit on one sheet", do="draw them one by one")
+    write_sheet(arguments.output, np.concatenate(lines))
+    say(f"sheet: {arguments.shapes - left} shapes in {arguments.output}")
+    return 0
+
+
+def _bank(arguments: argparse.Namespace) -> Bank | None:
+    return None if arguments.bank is None else open_bank(arguments.bank)

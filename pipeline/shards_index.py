@@ -41,10 +41,15 @@ def make_index(paths: Sequence[Path], folder: Path) -> dict[str, Any]:
             heads.append({name: getattr(shard, name) for name in _SHARED} | {"attributes": shard.attributes})
             categories |= {record.category for record in shard.records}
             datasets |= {record.shape_id.split("/")[0] for record in shard.records}
-            counts = {"count": len(shard), "counts": by_split(shard.records), "rejects": len(shard.rejects),
-                      "fingerprint": shard.fingerprint()}
-        entries.append({"file": _relative(path, folder), **counts, "bytes": path.stat().st_size,
-                        "sha256": file_sha256(path)})
+            counts = {
+                "count": len(shard),
+                "counts": by_split(shard.records),
+                "rejects": len(shard.rejects),
+                "fingerprint": shard.fingerprint(),
+            }
+        entries.append(
+            {"file": _relative(path, folder), **counts, "bytes": path.stat().st_size, "sha256": file_sha256(path)}
+        )
         if not counts["count"]:  # a shard of rejections only does not know how many voxels the others have
             empty = heads.pop()
         else:
@@ -75,15 +80,26 @@ def read_index(path: str | Path) -> dict[str, Any]:
     try:
         index = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise UserError("there is no such index of shards", where=str(path), do="run the pipeline up to its shards") \
-            from error
+        raise UserError(
+            "there is no such index of shards", where=str(path), do="run the pipeline up to its shards"
+        ) from error
     except (OSError, ValueError) as error:
-        raise UserError("cannot read an index of shards", where=str(path), got=str(error), wanted="JSON",
-                        do="delete the file and run the same command again") from error
+        raise UserError(
+            "cannot read an index of shards",
+            where=str(path),
+            got=str(error),
+            wanted="JSON",
+            do="delete the file and run the same command again",
+        ) from error
     if not isinstance(index, dict) or index.get("format") != INDEX_FORMAT:
         found = index.get("format") if isinstance(index, dict) else type(index).__name__
-        raise UserError("not an index of shards", where=str(path), got=str(found), wanted=INDEX_FORMAT,
-                        do="give a shards/<data set>/index.json")
+        raise UserError(
+            "not an index of shards",
+            where=str(path),
+            got=str(found),
+            wanted=INDEX_FORMAT,
+            do="give a shards/<data set>/index.json",
+        )
     return index
 
 
@@ -93,9 +109,13 @@ def open_indexed(index_path: Path, entry: dict[str, Any]) -> Shard:
     found = shard.fingerprint()
     if found != entry["fingerprint"]:
         shard.close()
-        raise UserError("a shard is not the one that was indexed", where=str(shard.path),
-                        got=f"fingerprint {found}", wanted=f"{entry['fingerprint']} as in {index_path}",
-                        do="delete the index and run the same command again")
+        raise UserError(
+            "a shard is not the one that was indexed",
+            where=str(shard.path),
+            got=f"fingerprint {found}",
+            wanted=f"{entry['fingerprint']} as in {index_path}",
+            do="delete the index and run the same command again",
+        )
     return shard
 
 
@@ -109,17 +129,24 @@ def _relative(path: Path, folder: Path) -> str:
     try:
         return path.resolve().relative_to(folder.resolve()).as_posix()
     except ValueError as error:
-        raise UserError("a shard does not lie beside its index", where=str(path), wanted=f"a file below {folder}",
-                        do="write the index into the folder of the shards") from error
+        raise UserError(
+            "a shard does not lie beside its index",
+            where=str(path),
+            wanted=f"a file below {folder}",
+            do="write the index into the folder of the shards",
+        ) from error
 
 
 def _require_same(first: dict[str, Any], other: dict[str, Any], path: Path) -> None:
     different = [name for name in _SHARED if first[name] != other[name]]
     if different:
-        raise UserError("shards of one data set do not fit together", where=str(path),
-                        got=", ".join(f"{name} = {other[name]}" for name in different),
-                        wanted=", ".join(f"{name} = {first[name]}" for name in different),
-                        do="delete the shards of older settings and run the same command again")
+        raise UserError(
+            "shards of one data set do not fit together",
+            where=str(path),
+            got=", ".join(f"{name} = {other[name]}" for name in different),
+            wanted=", ".join(f"{name} = {first[name]}" for name in different),
+            do="delete the shards of older settings and run the same command again",
+        )
 
 
 def _common(attributes: list[dict[str, Any]]) -> dict[str, Any]:

@@ -90,6 +90,11 @@ class Rows:
             return None
         return np.memmap(self._shard.path, self.dtype, "r", offset, self.shape)
 
+    @property
+    def stored_bytes(self) -> int:
+        """What the dataset takes in the file."""
+        return int(self._data.id.get_storage_size())
+
     def chunk(self, row: int, view: int) -> bytes:
         """One picture of a compressed dataset as it is stored: a zlib stream, with a checksum of its own."""
         try:
@@ -151,11 +156,21 @@ class Shard:
         except H5_ERRORS as error:
             raise damaged(str(self.path), str(error)) from error
         if head.get("format") != FORMAT:
-            raise UserError("not a shard of this pipeline", where=str(self.path), got=str(head.get("format")),
-                            wanted=FORMAT, do="give a shards/<data set>/<number>.h5 file")
+            raise UserError(
+                "not a shard of this pipeline",
+                where=str(self.path),
+                got=str(head.get("format")),
+                wanted=FORMAT,
+                do="give a shards/<data set>/<number>.h5 file",
+            )
         if head.get("schema_major") != MAJOR:
-            raise UserError("a shard of another version", where=str(self.path), got=str(head.get("schema_major")),
-                            wanted=f"schema major version {MAJOR}", do="make the shards again with this version")
+            raise UserError(
+                "a shard of another version",
+                where=str(self.path),
+                got=str(head.get("schema_major")),
+                wanted=f"schema major version {MAJOR}",
+                do="make the shards again with this version",
+            )
         if head.get("complete") != 1:
             raise UserError("a shard is not complete", where=str(self.path), wanted="complete = 1", do=REMEDY)
         if header_crc(head) != head.get("header_crc32") or head["kind"] not in KINDS:
@@ -235,10 +250,12 @@ class Shard:
             return self.array("images")[row]
         rgba, space = self.array("rgba")[row], self.compositing
         ids, crops = self.array("background_id")[row], self.array("background_crop")[row]
-        return np.stack([
-            composite(view, background(bank, int(number), crop, self.size_px), space)
-            for view, number, crop in zip(rgba, ids, crops, strict=True)
-        ])
+        return np.stack(
+            [
+                composite(view, background(bank, int(number), crop, self.size_px), space)
+                for view, number, crop in zip(rgba, ids, crops, strict=True)
+            ]
+        )
 
     @property
     def compositing(self) -> str:
@@ -255,15 +272,17 @@ class Shard:
     def __enter__(self) -> Shard:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
-                 trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
 
 def header_crc(head: dict[str, Any]) -> int:
     """CRC-32 of all root attributes but itself and `complete`."""
-    text = json.dumps({key: value for key, value in head.items() if key not in ("header_crc32", "complete")},
-                      sort_keys=True)
+    text = json.dumps(
+        {key: value for key, value in head.items() if key not in ("header_crc32", "complete")}, sort_keys=True
+    )
     return zlib.crc32(text.encode())
 
 
@@ -279,5 +298,10 @@ def _open_h5(path: Path) -> h5py.File:
     except FileNotFoundError as error:
         raise UserError("there is no such shard", where=str(path), do="run the pipeline that makes it") from error
     except H5_ERRORS as error:
-        raise UserError("cannot open a shard", where=str(path), got=str(error),
-                        wanted="a whole HDF5 file made by this pipeline", do=REMEDY) from error
+        raise UserError(
+            "cannot open a shard",
+            where=str(path),
+            got=str(error),
+            wanted="a whole HDF5 file made by this pipeline",
+            do=REMEDY,
+        ) from error

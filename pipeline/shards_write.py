@@ -187,8 +187,9 @@ class ShardWriter:
     def _write_field(self, h5: h5py.File, name: str, field: Field, file: _PatientFile) -> None:
         shape = (len(self.records), *self.sizes.row_shape(field))
         crc_shape = shape[:2] if field.per_view else shape[:1]
-        _dataset(h5, f"{CRC_GROUP}/{name}", crc_shape, "<u4")[...] = np.array(
-            self._crc.get(name, []), "<u4").reshape(crc_shape)
+        _dataset(h5, f"{CRC_GROUP}/{name}", crc_shape, "<u4")[...] = np.array(self._crc.get(name, []), "<u4").reshape(
+            crc_shape
+        )
         chunks = (1, 1, *shape[2:]) if field.gzip and self.records else None
         data = _dataset(h5, name, shape, field.dtype, chunks)
         for row in range(len(self.records)):
@@ -209,8 +210,9 @@ def _stored_parts(field: Field, row: Array) -> list[bytes]:
     return [row.tobytes()]
 
 
-def _dataset(h5: h5py.File, name: str, shape: tuple[int, ...], dtype: str,
-             chunks: tuple[int, ...] | None = None) -> h5py.Dataset:
+def _dataset(
+    h5: h5py.File, name: str, shape: tuple[int, ...], dtype: str, chunks: tuple[int, ...] | None = None
+) -> h5py.Dataset:
     packed = {"chunks": chunks, "compression": "gzip", "compression_opts": GZIP_LEVEL} if chunks else {}
     return h5.create_dataset(name, shape=shape, dtype=dtype, track_times=False, **packed)
 

@@ -47,6 +47,16 @@ class _File:
     seen: npt.NDArray[np.bool_]  # (N * V,)
 
 
+@dataclass(frozen=True)
+class _How:
+    """How pictures are loaded; see `ShapeData.open`."""
+
+    tier: str
+    bank: Bank | None
+    random_background: bool
+    threads: int
+
+
 class ShapeData:
     """Pictures, voxels, labels and cameras of the shapes of one split."""
 
@@ -73,7 +83,7 @@ class ShapeData:
         *,
         categories: Sequence[str] | None = None,  # keep these; None keeps all
         tier: str = "auto",  # "ram", "map", or "auto": RAM if half of what is free is enough
-        bank: Path | str | None = None,  # the background bank, for `layers`
+        bank: Path | str | None = None,  # the background bank, for `layers`; None: the run's own, where it lies
         random_background: bool = False,  # `layers` only: hand out foregrounds, to be composited on the device
         threads: int = 2,  # for reading at the start
     ) -> ShapeData:
@@ -81,26 +91,30 @@ class ShapeData:
         indices = [(Path(path), read_index(path)) for path in index_paths]
         head = _common_head(indices)
         names = _kept_categories(indices, categories)
+        if bank is None and head["kind"] == "layers" and not random_background:
+            bank = _bank_beside(indices[0][0])
+        how = _How(tier, None if bank is None else open_bank(bank), random_background, threads)
         shards = [open_indexed(path, entry) for path, index in indices for entry in index["shards"] if entry["count"]]
         try:
-            return cls._fill(shards, split, head, names, tier, bank, random_background, threads)
+            return cls._fill(shards, split, head, names, how)
         finally:
             for shard in shards:
                 shard.close()
 
     @classmethod
-    def _fill(cls, shards: list[Shard], split: str, head: dict[str, Any], names: list[str], tier: str,
-              bank: Path | str | None, random_background: bool, threads: int) -> ShapeData:
+    def _fill(cls, shards: list[Shard], split: str, head: dict[str, Any], names: list[str], how: _How) -> ShapeData:
         found = sorted(
-            ((record.shape_id, number, row) for number, shard in enumerate(shards)
-             for row, record in enumerate(shard.records) if record.split == split and record.category in names),
+            (record.shape_id, number, row)
+            for number, shard in enumerate(shards)
+            for row, record in enumerate(shard.records)
+            if record.split == split and record.category in names
         )
         _require_unique([shape_id for shape_id, _, _ in found])
         records = [shards[number].records[row] for _, number, row in found]
         data = cls(records, names, head["views"], head["size_px"], head["resolution"])
         data._place = np.array([place[1:] for place in found], np.int64).reshape(-1, 2)
-        data._load_small(shards, threads)
-        data._load_pictures(shards, head["kind"], tier, bank, random_background, threads)
+        data._load_small(shards, how.threads)
+        data._load_pictures(shards, head["kind"], how)
         return data
 
     def _load_small(self, shards: list[Shard], threads: int) -> None:
@@ -113,27 +127,28 @@ class ShapeData:
                 out = self.cameras.setdefault(name, np.zeros((len(self), *array.shape[1:]), array.dtype))
                 load_rows(array, rows, out, places, threads=1)
 
-    def _load_pictures(self, shards: list[Shard], kind: str, tier: str, bank: Path | str | None,
-                       random_background: bool, threads: int) -> None:
-        if random_background and kind != "layers":
-            raise UserError("random backgrounds need foregrounds that are stored by themselves",
-                            got=f"shards of kind {kind}", do="set `shards.storage: layers` in config.yaml")
-        self.bank = None if bank is None else open_bank(bank)
+    def _load_pictures(self, shards: list[Shard], kind: str, how: _How) -> None:
+        if how.random_background and kind != "layers":
+            raise UserError(
+                "random backgrounds need foregrounds that are stored by themselves",
+                got=f"shards of kind {kind}",
+                do="set `shards.storage: layers` in config.yaml",
+            )
+        self.bank = how.bank
         self.compositing = shards[0].compositing if shards else "srgb"
-        self.channels = 4 if random_background else 3
-        size = len(self) * self.views * self.size_px**2 * self.channels
-        self.tier = _chosen_tier(tier, kind, size)
+        self.channels = 4 if how.random_background else 3
+        self.tier = _chosen_tier(how.tier, kind, self.nbytes)
         if self.tier == "map":
             self._files = [_map(shard) for shard in shards]
             return
         pictures = np.empty((len(self), self.views, self.size_px, self.size_px, self.channels), np.uint8)
+        name = "rgba" if how.random_background else "images"
         for number, shard in enumerate(shards):
             places, rows = self._of_file(number)
-            if kind == "composite" or random_background:
-                load_rows(shard.array("rgba" if random_background else "images"), rows, pictures, places,
-                          threads=threads)
+            if name in shard:
+                load_rows(shard.array(name), rows, pictures, places, threads=how.threads)
             else:
-                load_composites(shard, self.bank, rows, pictures, places, threads=threads)
+                load_composites(shard, how.bank, rows, pictures, places, threads=how.threads)
         self._pictures = pictures.reshape(len(self) * self.views, -1)
 
     def _of_file(self, number: int) -> tuple[Integers, Integers]:
@@ -175,9 +190,17 @@ class ShapeData:
             out[place] = file.pictures[picture]
             if not file.seen[picture]:
                 if zlib.crc32(out[place].data) != file.crc[picture]:
-                    raise damaged(f"{file.path}: images: {self.records[objects[place]].shape_id}: view {views[place]}",
-                                  "a CRC-32 that does not match")
+                    raise damaged(
+                        f"{file.path}: images: {self.records[objects[place]].shape_id}: view {views[place]}",
+                        "a CRC-32 that does not match",
+                    )
                 file.seen[picture] = True
+
+
+def _bank_beside(index_path: Path) -> Path | None:
+    """The bank of the run whose shards these are: <output>/backgrounds/bank.npz of <output>/shards/<D>/index.json."""
+    beside = index_path.resolve().parent.parent.parent / "backgrounds" / "bank.npz"
+    return beside if beside.is_file() else None
 
 
 def _map(shard: Shard) -> _File:
@@ -194,9 +217,11 @@ def _chosen_tier(tier: str, kind: str, size: int) -> str:
         raise ValueError(f"unknown tier {tier!r}; known: {', '.join(TIERS)}")
     if kind == "layers":
         if tier == "map" or (tier == "auto" and not fits_in_ram(size)):
-            raise UserError("the pictures do not fit in memory, and `layers` cannot be read from the file",
-                            got=f"{size / 2**30:.1f} GiB of pictures",
-                            do="set `shards.storage: composite`, or train on fewer categories")
+            raise UserError(
+                "the pictures do not fit in memory, and `layers` cannot be read from the file",
+                got=f"{size / 2**30:.1f} GiB of pictures",
+                do="set `shards.storage: composite`, or train on fewer categories",
+            )
         return "ram"
     if tier == "auto":
         return "ram" if fits_in_ram(size) else "map"
@@ -210,12 +235,21 @@ def _common_head(indices: list[tuple[Path, dict[str, Any]]]) -> dict[str, Any]:
     for path, index in indices[1:]:
         for name in ("kind", "views", "size_px", "resolution"):
             if index[name] != first[name]:
-                raise UserError("data sets that are trained on together must agree", where=str(path),
-                                got=f"{name} = {index[name]}", wanted=f"{name} = {first[name]} as in {first_path}",
-                                do="make both with the same `render` and `voxels` settings")
+                raise UserError(
+                    "data sets that are trained on together must agree",
+                    where=str(path),
+                    got=f"{name} = {index[name]}",
+                    wanted=f"{name} = {first[name]} as in {first_path}",
+                    do="make both with the same `render` and `voxels` settings",
+                )
     if first["kind"] not in ("composite", "layers"):
-        raise UserError("these shards cannot be trained on", where=str(first_path), got=f"kind {first['kind']}",
-                        wanted="composite or layers", do="give the index of shards/, not of renders/")
+        raise UserError(
+            "these shards cannot be trained on",
+            where=str(first_path),
+            got=f"kind {first['kind']}",
+            wanted="composite or layers",
+            do="give the index of shards/, not of renders/",
+        )
     return first
 
 
@@ -223,8 +257,12 @@ def _kept_categories(indices: list[tuple[Path, dict[str, Any]]], categories: Seq
     known = sorted({name for _, index in indices for name in index["categories"]})
     for name in categories or ():
         if name not in known:
-            raise UserError(f"unknown category {name!r}{did_you_mean(name, known)}", got=name,
-                            wanted=", ".join(known), do="correct `categories` of the experiment")
+            raise UserError(
+                f"unknown category {name!r}{did_you_mean(name, known)}",
+                got=name,
+                wanted=", ".join(known),
+                do="correct `categories` of the experiment",
+            )
     return sorted(set(categories)) if categories is not None else known
 
 

@@ -58,8 +58,10 @@ class Loader:
         if self.resident:
             if pictures is None:
                 raise ValueError("resident pictures need data in RAM: open it with tier='ram'")
-            self._on_device = {"pictures": torch.from_numpy(pictures).to(self.device),
-                               "voxel_bits": torch.from_numpy(data.voxels_bits).to(self.device)}
+            self._on_device = {
+                "pictures": torch.from_numpy(pictures).to(self.device),
+                "voxel_bits": torch.from_numpy(data.voxels_bits).to(self.device),
+            }
 
     def batch(self, step: int, buffer: Tensor | None = None) -> Batch:
         """The batch of one step where it is gathered: in host memory (pictures in `buffer`), or on the device."""
@@ -95,8 +97,9 @@ class Loader:
         _, objects, views, draws = self._block
         return objects[within], views[within], draws[within]
 
-    def _labelled(self, objects: npt.NDArray[np.int64], views: npt.NDArray[np.int64],
-                  draws: npt.NDArray[np.float32]) -> Batch:
+    def _labelled(
+        self, objects: npt.NDArray[np.int64], views: npt.NDArray[np.int64], draws: npt.NDArray[np.float32]
+    ) -> Batch:
         """Everything small."""
         batch: dict[str, Any] = {
             "labels": torch.from_numpy(self.data.labels[objects]),

@@ -23,8 +23,10 @@ def fits_on_device(size: int, device: torch.device) -> bool:
 def free_ram(root: Path = Path("/")) -> int:
     """Bytes that can be taken: MemAvailable, or what the control group (version 2 or 1) leaves."""
     free = [_available(root / "proc/meminfo")]
-    for limit, used in (("memory.max", "memory.current"),
-                        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes")):
+    for limit, used in (
+        ("memory.max", "memory.current"),
+        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
+    ):
         folder = root / "sys/fs/cgroup"
         if (folder / limit).is_file() and (text := (folder / limit).read_text().strip()).isdigit():
             free.append(int(text) - int((folder / used).read_text()))

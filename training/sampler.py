@@ -38,11 +38,17 @@ class Sampler:
 
     def __post_init__(self) -> None:
         if self.count < 1:
-            raise UserError("there is nothing to sample: the split holds no shapes",
-                            do="choose other categories, or a data set with shapes in this split")
+            raise UserError(
+                "there is nothing to sample: the split holds no shapes",
+                do="choose other categories, or a data set with shapes in this split",
+            )
         if self.batch % self.world or not 0 <= self.rank < self.world:
-            raise UserError("a batch cannot be shared evenly", got=f"batch {self.batch}, rank {self.rank}",
-                            wanted=f"a multiple of {self.world} processes", do="change the batch")
+            raise UserError(
+                "a batch cannot be shared evenly",
+                got=f"batch {self.batch}, rank {self.rank}",
+                wanted=f"a multiple of {self.world} processes",
+                do="change the batch",
+            )
 
     @property
     def share(self) -> int:
@@ -64,13 +70,18 @@ class Sampler:
     def views(self, step: int, available: int, wanted: int, steps: int = 1) -> Integers:
         """(steps * b, wanted) different views of each shape; all of them, in order, where all are wanted."""
         if not 1 <= wanted <= available:
-            raise UserError("more views are wanted than the shards hold", got=str(wanted), wanted=f"1 to {available}",
-                            do="lower `views_per_shape`, or raise `render.views`")
+            raise UserError(
+                "more views are wanted than the shards hold",
+                got=str(wanted),
+                wanted=f"1 to {available}",
+                do="lower `views_per_shape`, or raise `render.views`",
+            )
         if wanted == available:
             return np.tile(np.arange(available), (steps * self.share, 1))
         if wanted == 1:
-            return ((self._words(step, "view", 1, steps) >> np.uint64(32)) * np.uint64(available)
-                    >> np.uint64(32)).astype(np.int64)
+            return (
+                (self._words(step, "view", 1, steps) >> np.uint64(32)) * np.uint64(available) >> np.uint64(32)
+            ).astype(np.int64)
         keys = self._words(step, "views", available, steps)
         return np.argsort(keys, axis=1)[:, :wanted]
 

@@ -112,9 +112,10 @@ def test_a_stranger_reads_it_with_plain_h5py(tmp_path: Path) -> None:
 )
 def test_arrays_that_do_not_fit_are_refused(tmp_path: Path, change: dict[str, object], message: str) -> None:
     row = {name: value for name, value in {**arrays("composite", 1), **change}.items() if value is not None}
-    with pytest.raises(ValueError, match=message), create(
-        tmp_path / "000.h5", "composite", count=2, views=3, size_px=16, resolution=16, attributes={}
-    ) as shard:
+    with (
+        pytest.raises(ValueError, match=message),
+        create(tmp_path / "000.h5", "composite", count=2, views=3, size_px=16, resolution=16, attributes={}) as shard,
+    ):
         shard.append(record(0), **arrays("composite", 0))
         shard.append(record(1), **row)
     assert list(tmp_path.iterdir()) == []
@@ -149,8 +150,19 @@ def test_layers_composite_bit_for_bit(tmp_path: Path) -> None:
 def test_index_lists_shards_and_recognises_them(tmp_path: Path) -> None:
     paths = [write_shard(tmp_path / f"{n:03d}.h5", numbers=range(n * 8, n * 8 + 8)) for n in range(2)]
     paths.append(write_shard(tmp_path / "002.h5", numbers=range(0), resolution=32))
-    assert main(["index", *map(str, reversed(paths)), "-o", str(tmp_path / "index.json"), "--log",
-                 str(tmp_path / "log" / "x.jsonl")]) == 0
+    assert (
+        main(
+            [
+                "index",
+                *map(str, reversed(paths)),
+                "-o",
+                str(tmp_path / "index.json"),
+                "--log",
+                str(tmp_path / "log" / "x.jsonl"),
+            ]
+        )
+        == 0
+    )
     index = read_index(tmp_path / "index.json")
     assert index == make_index(paths, tmp_path)
     assert [entry["file"] for entry in index["shards"]] == ["000.h5", "001.h5", "002.h5"]

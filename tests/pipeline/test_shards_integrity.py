@@ -199,8 +199,9 @@ def kill_writers(folder: Path, storage: str, times: int) -> tuple[int, int]:
     for number in range(times):
         place = folder / f"{storage}{number}"
         place.mkdir()
-        writer = subprocess.Popen([sys.executable, "-c", _WRITE_FOR_EVER, str(place), storage], cwd=ROOT,
-                                  stdout=subprocess.PIPE, text=True)
+        writer = subprocess.Popen(
+            [sys.executable, "-c", _WRITE_FOR_EVER, str(place), storage], cwd=ROOT, stdout=subprocess.PIPE, text=True
+        )
         assert writer.stdout is not None and writer.stdout.readline() == "ready\n"
         time.sleep(rng.uniform(0, 0.15))
         writer.send_signal(signal.SIGKILL)

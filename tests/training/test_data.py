@@ -23,11 +23,14 @@ from training.data_memory import free_ram
 from training.sampler import Sampler
 
 
-def write_set(folder: Path, storage: str = "composite", cuts: tuple[int, ...] = (0, 10, 20, 24),
-              dataset: str = "demo") -> Path:
+def write_set(
+    folder: Path, storage: str = "composite", cuts: tuple[int, ...] = (0, 10, 20, 24), dataset: str = "demo"
+) -> Path:
     """24 shapes over three shards; half of them are for training."""
-    paths = [write_shard(folder / f"{n:03d}.h5", storage, range(a, b), dataset=dataset)
-             for n, (a, b) in enumerate(zip(cuts, cuts[1:]))]
+    paths = [
+        write_shard(folder / f"{n:03d}.h5", storage, range(a, b), dataset=dataset)
+        for n, (a, b) in enumerate(zip(cuts, cuts[1:]))
+    ]
     write_index(paths, folder / "index.json")
     return folder / "index.json"
 
@@ -48,8 +51,7 @@ def test_gathers_what_was_stored(tmp_path: Path, tier: str) -> None:
         np.testing.assert_array_equal(data.voxels_bits[place], stored["voxels"])
         assert data.categories[data.labels[place]] == data.records[place].category
         for name in CAMERAS:
-            np.testing.assert_array_equal(data.cameras[name][place],
-                                          np.asarray(stored[name], data.cameras[name].dtype))
+            np.testing.assert_array_equal(data.cameras[name][place], np.asarray(stored[name], data.cameras[name].dtype))
     many = data.gather([3, 1, 3], [[0, 2], [1, 1], [2, 0]])
     np.testing.assert_array_equal(many[2, 1], data.gather([3], [0])[0])
     out = np.zeros_like(many)
@@ -222,8 +224,9 @@ def test_mirroring_moves_picture_voxels_and_camera_together() -> None:
         wanted = np.stack([12 - seen[:, 0] if flipped[row] else seen[:, 0], seen[:, 1]], 1)
         np.testing.assert_allclose(seen_varied, wanted, atol=1e-3)
         np.testing.assert_allclose(depth_varied, depth, atol=1e-5)
-        pose = look_at_origin(*(float(varied[name][row, 1]) for name in
-                                ("azimuth_deg", "elevation_deg", "distance", "roll_deg")))
+        pose = look_at_origin(
+            *(float(varied[name][row, 1]) for name in ("azimuth_deg", "elevation_deg", "distance", "roll_deg"))
+        )
         np.testing.assert_allclose(camera[1], pose, atol=1e-5)
 
 
@@ -266,7 +269,7 @@ def test_backgrounds_drawn_on_the_device() -> None:
     images = (to_device(batch, backgrounds=bank)["images"] + 1) / 2
     rgba = batch["images"].permute(0, 1, 4, 2, 3).float() / 255
     behind = (images - rgba[:, :, :3] * rgba[:, :, 3:]) / (1 - rgba[:, :, 3:])
-    clear = (batch["images"][0, 0, :, :, 3] < 128)  # where the background can be told exactly
+    clear = batch["images"][0, 0, :, :, 3] < 128  # where the background can be told exactly
     crops = [bank[n, r : r + 12, c : c + 12] for n in range(5) for r in range(3) for c in range(3)]
     crops += [crop.flip(1) for crop in crops]
     errors = [((behind[0, 0].permute(1, 2, 0) * 255 - crop)[clear]).abs().max() for crop in crops]

@@ -35,8 +35,9 @@ def test_the_global_batch_does_not_depend_on_the_number_of_processes(world: int,
     alone = Sampler(100, 24, 5)
     ranks = [Sampler(100, 24, 5, rank, world) for rank in range(world)]
     np.testing.assert_array_equal(np.concatenate([r.objects(step) for r in ranks]), alone.objects(step))
-    np.testing.assert_array_equal(np.concatenate([r.views(step, 5, wanted) for r in ranks]),
-                                  alone.views(step, 5, wanted))
+    np.testing.assert_array_equal(
+        np.concatenate([r.views(step, 5, wanted) for r in ranks]), alone.views(step, 5, wanted)
+    )
     np.testing.assert_array_equal(np.concatenate([r.uniform(step, "x", 3) for r in ranks]), alone.uniform(step, "x", 3))
 
 
