@@ -29,6 +29,7 @@ from pipeline.errors import UserError
 
 PLAIN = -1  # background id of a plain colour
 Bytes = npt.NDArray[np.uint8]
+Indices = npt.NDArray[np.int64]
 Floats32 = npt.NDArray[np.float32]
 
 
@@ -125,20 +126,20 @@ def resize(picture: Bytes, size_px: int) -> Bytes:
         picture = ((total + box * box // 2) // (box * box)).astype(np.uint8)
     if picture.shape[:2] == (size_px, size_px):
         return picture
-    rows, row_part = _taps(picture.shape[0], size_px)
-    columns, column_part = _taps(picture.shape[1], size_px)
+    rows, next_rows, row_part = _taps(picture.shape[0], size_px)
+    columns, next_columns, column_part = _taps(picture.shape[1], size_px)
     lines = picture.astype(np.float32)
-    lines = lines[rows] + (lines[rows + 1] - lines[rows]) * row_part[:, None, None]
+    lines = lines[rows] + (lines[next_rows] - lines[rows]) * row_part[:, None, None]
     left = lines[:, columns]
-    smooth = left + (lines[:, columns + 1] - left) * column_part[None, :, None]
+    smooth = left + (lines[:, next_columns] - left) * column_part[None, :, None]
     return (smooth + np.float32(0.5)).astype(np.uint8)
 
 
-def _taps(length: int, size: int) -> tuple[npt.NDArray[np.int64], Floats32]:
-    """First of the two source pixels of every output pixel, and the weight of the second."""
+def _taps(length: int, size: int) -> tuple[Indices, Indices, Floats32]:
+    """The two source pixels of every output pixel, and the weight of the second."""
     place = np.clip((np.arange(size) + 0.5) * length / size - 0.5, 0, length - 1)
-    first = np.minimum(place.astype(np.int64), max(length - 2, 0))
-    return first, (place - first).astype(np.float32)
+    first = place.astype(np.int64)
+    return first, np.minimum(first + 1, length - 1), (place - first).astype(np.float32)
 
 
 def composite(rgba: Bytes, behind: Bytes, space: str = "srgb") -> Bytes:

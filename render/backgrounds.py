@@ -133,8 +133,11 @@ def decode_picture(data: bytes, name: str, tally: Tally, least_px: int = 1) -> I
             if picture.mode.startswith(("I", "F")):
                 picture = picture.point(lambda value: value / 256).convert("L")
             pixels = np.asarray(picture.convert("RGB"))
+    except Pillow.DecompressionBombError:
+        tally.refuse("too_large", name)
+        return None
     except (OSError, ValueError, SyntaxError, TypeError, IndexError, KeyError, AttributeError, EOFError,
-            MemoryError, OverflowError, Pillow.DecompressionBombError) as error:  # fmt: skip
+            MemoryError, OverflowError) as error:  # fmt: skip
         # The many ways in which Pillow's decoders say that a file is broken.
         tally.refuse("unreadable", f"{name} ({type(error).__name__})")
         return None
@@ -212,14 +215,17 @@ def _from_tar(path: Path) -> Iterator[Picture]:
         with tarfile.open(path, "r|*") as archive:
             for member in archive:
                 if member.isreg() and _is_picture(member.name):
-                    yield member.name, functools.partial(_read_member, archive, member)
+                    yield member.name, functools.partial(_read_member, archive, member, path)
     except (tarfile.TarError, zlib.error, EOFError) as error:
         raise _damaged(path, error) from error
 
 
-def _read_member(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes | None:
+def _read_member(archive: tarfile.TarFile, member: tarfile.TarInfo, path: Path) -> bytes | None:
     file = archive.extractfile(member)
-    return file.read() if file is not None and member.size <= MOST_BYTES else None
+    try:
+        return file.read() if file is not None and member.size <= MOST_BYTES else None
+    except (tarfile.TarError, zlib.error, EOFError) as error:
+        raise _damaged(path, error) from error
 
 
 def _is_picture(name: str) -> bool:

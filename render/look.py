@@ -95,7 +95,10 @@ def _pictures(
 ) -> list[Image]:
     """The views of one file."""
     up_axis = arguments.up_axis or ("z" if path.suffix.lower() == ".off" else "y")
-    mesh, _, _ = normalise(load_mesh(path), UP_AXIS_TO_WORLD[up_axis], max_faces=settings.max_faces)
+    # ShapeNet v2 keeps its pictures beside the folder of the OBJ.
+    root = path.parent.parent if path.parent.name == "models" else path.parent
+    mesh = load_mesh(path, root=root, texture_px=settings.texture_px)
+    mesh, _, _ = normalise(mesh, UP_AXIS_TO_WORLD[up_axis], max_faces=settings.max_faces)
     scene = prepare_scene(mesh)
     backend.load(scene)
     used = scene.vertices[np.unique(scene.faces)]

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image as Pillow
 
 from pipeline.camera import project
 from pipeline.conventions import Image
@@ -102,6 +103,11 @@ def soft_iou(a: Image, b: Image) -> float:
     """Of two (S, S, 4) pictures' alpha."""
     x, y = a[..., 3] / 255.0, b[..., 3] / 255.0
     return float(np.minimum(x, y).sum() / np.maximum(x, y).sum())
+
+
+def read_png(path: Path) -> Image:
+    with Pillow.open(path) as picture:
+        return np.asarray(picture)
 
 
 def prepared_pack(path: Path, meshes: dict[str, Mesh | bytes], dataset: str = "demo") -> Path:

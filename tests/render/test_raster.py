@@ -69,7 +69,7 @@ def test_alpha_is_embrees_bit_for_bit(name: str) -> None:
 @pytest.mark.parametrize("supersampling", [1, 2, 3, 4])
 def test_an_unlit_white_object_on_white_is_all_white(supersampling: int) -> None:
     rgba = draw(calibration(WHITE), camera(mesh=calibration()), unlit(), supersampling).rgba
-    assert 0 < (rgba[..., 3] == 255).sum()
+    assert (rgba[..., 3] == 255).sum() > 0
     white = np.full((64, 64, 3), 255, np.uint8)
     for space in ("srgb", "linear"):
         assert (composite(rgba, white, space) == 255).all()

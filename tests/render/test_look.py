@@ -1,0 +1,81 @@
+"""``python -m render MESH...``: what a person tries first."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pipeline.conventions import UP_AXIS_TO_WORLD
+from pipeline.errors import UserError
+from render.__main__ import main
+from tests.render.helpers import calibration, read_png
+from tests.render.test_backgrounds import PICTURES, folder
+
+
+def obj(path: Path) -> Path:
+    mesh = calibration()
+    lines = [f"v {x} {y} {z}" for x, y, z in mesh.vertices * 40 + 7]
+    lines += [f"f {a} {b} {c}" for a, b, c in mesh.faces + 1]
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def off(path: Path) -> Path:
+    mesh = calibration()
+    vertices = mesh.vertices @ UP_AXIS_TO_WORLD["z"]  # back from Y up to Z up
+    lines = ["OFF", f"{len(vertices)} {len(mesh.faces)} 0", *(f"{x} {y} {z}" for x, y, z in vertices)]
+    path.write_text("\n".join([*lines, *(f"3 {a} {b} {c}" for a, b, c in mesh.faces)]) + "\n")
+    return path
+
+
+def test_one_sheet_of_several_meshes_on_photographs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "bad.off").write_text("OFF\n8 6 0\n0 0")
+    photographs = folder(tmp_path / "photos", PICTURES)
+    meshes = [str(p) for p in (obj(tmp_path / "a.obj"), off(tmp_path / "b.off"), tmp_path / "bad.off")]
+    out = tmp_path / "sheet.png"
+    assert main([*meshes, "--views", "3", "--size", "64", "--backgrounds", str(photographs), "-o", str(out)]) == 0
+    assert read_png(out).shape[1] > 3 * 64
+    said = capsys.readouterr().err
+    assert "bad.off: " in said
+    assert "2 meshes x 3 views" in said
+
+
+def test_a_folder_of_views_and_both_formats_stand_upright_alike(tmp_path: Path) -> None:
+    out = tmp_path / "views"
+    arguments = ["--views", "2", "--size", "64", "--compositing", "none", "-o", str(out)]
+    assert main([str(obj(tmp_path / "a.obj")), *arguments]) == 0
+    assert main([str(off(tmp_path / "b.off")), *arguments]) == 0
+    for view in range(2):
+        a, b = (read_png(out / f"{stem}-{view:02d}.png") for stem in "ab")
+        assert a.shape == (64, 64, 4)
+        assert (a[..., 3] != b[..., 3]).mean() < 0.002
+
+
+@pytest.mark.parametrize("arguments,message", [
+    (["--size", "33"], "cannot be drawn like this"),
+    (["--views", "0"], "cannot be drawn like this"),
+    (["--compositing", "none"], "a sheet has no transparency"),
+    (["--backgrounds", "nowhere"], "no such folder or archive"),
+])  # fmt: skip
+def test_wrong_wishes_are_explained(tmp_path: Path, arguments: list[str], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        main([str(obj(tmp_path / "a.obj")), "-o", str(tmp_path / "s.png"), *arguments])
+
+
+def test_no_mesh_at_all_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="none of the meshes can be drawn"):
+        main([str(tmp_path / "none.obj"), "-o", str(tmp_path / "s.png")])
+
+
+def test_a_real_chair_keeps_its_textures(tmp_path: Path, shared_data: Path) -> None:
+    import zipfile
+
+    with zipfile.ZipFile(shared_data / "shapenet" / "ShapeNetCore.v1" / "03001627.zip") as archive:
+        archive.extractall(tmp_path)
+    model = next(tmp_path.rglob("model.obj"))
+    out = tmp_path / "views"
+    assert main([str(model), "--views", "2", "--size", "96", "--compositing", "none", "-o", str(out)]) == 0
+    rgba = read_png(out / "model-00.png").astype(int)
+    wood = (rgba[..., 3] == 255) & (rgba[..., 0] - rgba[..., 2] > 25)
+    assert wood.sum() > 50, "the wood of the arms is brown"

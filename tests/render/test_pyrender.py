@@ -1,0 +1,93 @@
+"""OpenGL draws the same pictures; these tests need an EGL or OSMesa library and skip without one."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pipeline.bank import composite
+from pipeline.errors import UserError
+from pipeline.mesh import Material, Mesh
+from pipeline.settings.stages import Render
+from render import backend_pyrender, backends
+from render.cameras import make_cameras
+from render.lights import make_lights, unlit
+from render.raster import Layers, RasterBackend
+from render.scene import prepare_scene
+from render.worker import IsolatedWorker
+from tests.render.helpers import WHITE, ball, calibration, checkers, cube, soft_iou
+
+MESHES = {
+    "cube": cube(),
+    "calibration": calibration(),
+    "ball": ball(),
+    "textured": ball(24, material=Material(texture=checkers())),
+}
+
+
+def _start(platform: str) -> Any:
+    """In a process of its own, as the stage does it: the context must not be inherited."""
+    backend = backend_pyrender.PyrenderBackend(2, platform=platform)
+
+    def render(mesh: Mesh, camera: Any, lights: Any) -> Layers:
+        backend.load(prepare_scene(mesh))
+        return backend.render(camera, lights)
+
+    return render
+
+
+@pytest.fixture(scope="module", params=backend_pyrender.PLATFORMS)
+def opengl(request: pytest.FixtureRequest) -> Iterator[IsolatedWorker[Layers]]:
+    name, why_not = backend_pyrender.probe(request.param)
+    if not name:
+        pytest.skip(f"no OpenGL context: {why_not}")
+    with IsolatedWorker(
+        functools.partial(_start, request.param), seconds=120, memory_bytes=None, start="spawn"
+    ) as worker:
+        yield worker
+
+
+@pytest.mark.parametrize("name", MESHES)
+def test_it_agrees_with_the_built_in_renderer(opengl: IsolatedWorker[Layers], name: str) -> None:
+    mesh = MESHES[name]
+    raster = RasterBackend(2)
+    raster.load(prepare_scene(mesh))
+    for view, camera in enumerate(
+        make_cameras("photo", seed=2, shape_id=name, views=3, size_px=96, vertices=mesh.vertices)
+    ):
+        lights = make_lights(2, name, view, camera)
+        ours, theirs = raster.render(camera, lights), opengl.call(mesh, camera, lights)
+        assert soft_iou(ours.rgba, theirs.rgba) >= 0.999
+        solid = (ours.rgba[..., 3] == 255) & (theirs.rgba[..., 3] == 255)
+        difference = np.abs(ours.rgba[solid][:, :3].astype(int) - theirs.rgba[solid][:, :3])
+        # OpenGL mixes the texels of a hard edge as bytes, not as light.
+        assert difference.mean() < (6.0 if name == "textured" else 1.0), "levels of 255"
+        assert np.quantile(np.abs(ours.depth[solid] - theirs.depth[solid]), 0.99) < 1e-4
+
+
+def test_white_on_white_is_white(opengl: IsolatedWorker[Layers]) -> None:
+    mesh = calibration(WHITE)
+    camera = make_cameras("ring", seed=1, shape_id="w", views=1, size_px=64, vertices=mesh.vertices)[0]
+    rgba = opengl.call(mesh, camera, unlit()).rgba
+    assert 0 < (rgba[..., 3] > 0).mean() < 1
+    for space in ("srgb", "linear"):
+        assert (composite(rgba, np.full((64, 64, 3), 255, np.uint8), space) == 255).all()
+
+
+def test_auto_takes_the_built_in_renderer_where_no_gpu_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backend_pyrender, "probe", lambda platform: ("llvmpipe (LLVM 15)", ""))
+    assert not backend_pyrender.gpu_answers()
+    assert backends.make_backend(Render(backend="auto")).name == "raster"
+    monkeypatch.setattr(backend_pyrender, "probe", lambda platform: ("NVIDIA H100", ""))
+    assert backend_pyrender.gpu_answers()
+
+
+def test_asking_for_opengl_where_there_is_none_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backend_pyrender, "probe", lambda platform: ("", f"{platform}: no library"))
+    with pytest.raises(UserError, match="libegl1") as caught:
+        backends.make_backend(Render(backend="pyrender"))
+    assert "egl: no library; osmesa: no library" in str(caught.value)

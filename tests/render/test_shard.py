@@ -1,0 +1,155 @@
+"""The render stage: packs in, shards of renders out; broken shapes cost themselves only."""
+
+from __future__ import annotations
+
+import faulthandler
+import functools
+import hashlib
+import os
+import signal
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline.camera import project
+from pipeline.errors import Reject, UserError
+from pipeline.mesh import Material
+from pipeline.progress import Log
+from pipeline.settings.stages import Render
+from pipeline.shards import open_shard
+from render.__main__ import main
+from render.shard import render_shard
+from render.worker import IsolatedWorker
+from tests.render.helpers import ball, calibration, checkers, cube, prepared_pack
+
+SETTINGS = Render(size_px=32, views=3, seconds_per_shape=20)
+MESHES = {
+    "box/cube": cube(),
+    "odd/calibration": calibration(),
+    "round/ball": ball(10, material=Material(texture=checkers())),
+}
+
+
+def run(pack: Path, out: Path, settings: Render = SETTINGS, seed: int = 1) -> Path:
+    render_shard(pack, out, seed=seed, settings=settings, log=Log(None))
+    return out
+
+
+def digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_every_view_comes_with_its_camera_lights_and_facts(tmp_path: Path) -> None:
+    with open_shard(run(prepared_pack(tmp_path / "in.zip", MESHES), tmp_path / "out.h5")) as shard:
+        assert [r.key for r in shard.records] == sorted(MESHES)
+        assert shard.array("rgba").shape == (3, 3, 32, 32, 4)
+        facts = shard.records[2].facts["render"]
+        assert facts["backend"] == "raster"
+        assert facts["textured_faces"] == facts["faces"] > 0
+        coverage, lights = shard.array("coverage")[0], shard.array("lights")[0]
+        assert (coverage > 0.05).all()
+        assert (lights[:, 0, 7] > 0).all()
+        for view in range(3):
+            pixels, _ = project(
+                MESHES["box/cube"].vertices, shard.array("K")[0][view], shard.array("camera_to_world")[0][view]
+            )
+            rows, columns = np.nonzero(shard.array("rgba")[0][view][..., 3])
+            assert np.abs(pixels.min(axis=0) - (columns.min(), rows.min())).max() < 1.5
+            assert np.abs(pixels.max(axis=0) - (columns.max() + 1, rows.max() + 1)).max() < 1.5
+
+
+def test_the_same_bytes_alone_in_company_and_in_parallel(tmp_path: Path) -> None:
+    pack = prepared_pack(tmp_path / "in.zip", MESHES)
+    with ThreadPoolExecutor(3) as pool:  # three stages at once, each with a worker process of its own
+        digests = list(pool.map(lambda i: digest(run(pack, tmp_path / f"{i}.h5")), range(3)))
+    assert len(set(digests)) == 1
+    alone = run(prepared_pack(tmp_path / "one.zip", {"round/ball": MESHES["round/ball"]}), tmp_path / "one.h5")
+    with open_shard(alone) as one, open_shard(tmp_path / "0.h5") as all_of_them:
+        assert np.array_equal(one.array("rgba")[0], all_of_them.array("rgba")[2])
+    assert digest(run(pack, tmp_path / "other.h5", seed=2)) != digests[0]
+
+
+def test_broken_shapes_are_recorded_and_the_others_drawn(tmp_path: Path) -> None:
+    flat = cube()
+    flat.vertices[:] = 0.1
+    pack = prepared_pack(
+        tmp_path / "in.zip", {**MESHES, "bad/flat": flat, "bad/noise": b"glTF" + bytes(40), "bad/big": ball(40)}
+    )
+    with open_shard(run(pack, tmp_path / "out.h5", SETTINGS.model_copy(update={"max_faces": 3000}))) as shard:
+        assert [r.key for r in shard.records] == sorted(MESHES)
+        assert [(r.shape_id, r.stage, r.reason) for r in shard.rejects] == [
+            ("demo/bad/big", "render", "too_large"),
+            ("demo/bad/flat", "render", "zero_area"),
+            ("demo/bad/noise", "render", "bad_glb"),
+        ]
+
+
+def test_an_empty_pack_gives_an_empty_shard(tmp_path: Path) -> None:
+    with open_shard(run(prepared_pack(tmp_path / "in.zip", {}), tmp_path / "out.h5")) as shard:
+        assert len(shard) == 0
+
+
+def _job_of_a_troubled_library() -> Callable[[str], str]:
+    return _do
+
+
+def _do(what: str) -> str:
+    if what == "crash":
+        faulthandler.disable()  # pytest's; it would print the stack of this wanted crash
+        os.kill(os.getpid(), signal.SIGSEGV)
+    elif what == "hang":
+        time.sleep(1000)
+    elif what == "eat":
+        return str(len(bytearray(8 << 30)))
+    elif what == "reject":
+        raise Reject("odd", "a detail")
+    elif what == "user":
+        raise UserError("a setting is wrong", do="change it")
+    elif what == "exit":
+        os._exit(3)
+    return f"{what} done"
+
+
+def worker(seconds: float = 10) -> IsolatedWorker[str]:
+    return IsolatedWorker(functools.partial(_job_of_a_troubled_library), seconds=seconds, memory_bytes=1 << 30)
+
+
+@pytest.mark.parametrize("what,reason,detail", [
+    ("crash", "crash", "SIGSEGV"), ("exit", "crash", "exit code 3"), ("eat", "memory", "1,073,741,824"),
+    ("reject", "odd", "a detail"),
+])  # fmt: skip
+def test_trouble_costs_one_shape(what: str, reason: str, detail: str) -> None:
+    with worker() as isolated:
+        assert isolated.call("one") == "one done"
+        with pytest.raises(Reject, match=detail) as caught:
+            isolated.call(what)
+        assert caught.value.reason == reason
+        assert isolated.call("two") == "two done"
+
+
+def test_a_hanging_shape_is_ended() -> None:
+    with worker(0.5) as isolated:
+        with pytest.raises(Reject, match="took longer than 0.5 s"):
+            isolated.call("hang")
+        assert isolated.call("next") == "next done"
+
+
+def test_a_wrong_setting_is_no_rejection() -> None:
+    with worker() as isolated, pytest.raises(UserError, match="a setting is wrong"):
+        isolated.call("user")
+
+
+def test_the_command_line_names_what_is_wrong(tmp_path: Path) -> None:
+    pack = prepared_pack(tmp_path / "in.zip", MESHES)
+    arguments = ["shard", "--seed", "1", "--prepared", str(pack), "-o", str(tmp_path / "o.h5"), "--settings"]
+    with pytest.raises(UserError, match="did you mean 'size_px'"):
+        main([*arguments, '{"sizepx": 64}'])
+    with pytest.raises(UserError, match="cannot read a pack"):
+        main(["shard", "--seed", "1", "--prepared", str(tmp_path / "none.zip"), "-o", str(tmp_path / "o.h5")])
+    log = tmp_path / "log.jsonl"
+    assert main([*arguments, '{"size_px": 32, "views": 1, "cameras": "ring"}', "--log", str(log)]) == 0
+    assert '"title": "render"' in log.read_text()
