@@ -122,26 +122,17 @@ def _case(c: Bookcase) -> list[Part]:
     z = (-c.depth / 2, c.depth / 2)
     parts = [box("body", (x - half, x + half), (_bottom(c), c.height - 0.004), z) for x in (edges[0], edges[-1])]
     parts += [
-        box("body", (x - half, x + half), (levels[0] + 0.01, c.height - 0.01), (z[0] + 0.012, z[1] - 0.008))
+        box("body", (x - half, x + half), (levels[0] + 0.01, c.height - 0.01), (z[0] + 0.012, z[1] - 0.014))
         for x in edges[1:-1]
     ]
     for index, level in enumerate(levels):
         outer = index in (0, len(levels) - 1)
         front = z[0] - 0.004 if outer else z[0] + 0.006
-        parts.append(
-            box(
-                "body", (edges[0] - half * 0.9, edges[-1] + half * 0.9), (level, level + c.board), (front, z[1] - 0.006)
-            )
-        )
+        across = (edges[0] - 0.9 * half, edges[-1] + 0.9 * half)
+        parts.append(box("body", across, (level, level + c.board), (front, z[1] - 0.01)))
     if c.back:
-        parts.append(
-            box(
-                "back",
-                (edges[0], edges[-1]),
-                (levels[0] + 0.008, c.height - 0.02),
-                (z[1] - 0.7 * c.board - 0.01, z[1] - 0.012),
-            )
-        )
+        upright = (levels[0] + 0.008, c.height - 0.02)
+        parts.append(box("back", (edges[0], edges[-1]), upright, (z[1] - 0.7 * c.board - 0.006, z[1] - 0.004)))
     if c.crown:
         out = c.width / 2 + c.overhang
         parts.append(
@@ -210,15 +201,12 @@ def _stepped(c: Bookcase) -> list[Part]:
     for index, count in enumerate(tops):
         span = (edges[index] - 0.3 * half, edges[index + 1] + 0.3 * half)
         parts += [
-            box("body", span, (level, level + c.board), (z[0] + 0.006 + 0.002 * index, z[1] - 0.006))
+            box("body", span, (level, level + c.board), (z[0] + 0.006 + 0.002 * index, z[1] - 0.014))
             for level in levels[: count + 1]
         ]
         if c.back:
-            parts.append(
-                box(
-                    "back", span, (levels[0] + 0.01, levels[count] + 0.01), (z[1] - 0.7 * c.board - 0.012, z[1] - 0.012)
-                )
-            )
+            upright = (levels[0] + 0.01, levels[count] + 0.01)
+            parts.append(box("back", span, upright, (z[1] - 0.7 * c.board - 0.006, z[1] - 0.004 - 0.002 * index)))
     return parts + _base(c, c.width / 2)
 
 

@@ -50,12 +50,12 @@ FAMILIES: dict[str, Family] = {
         spread=10, patterns={"melange": 1}, textured=0.1,
     ),
     "fabric": Family(
-        _palette("bab4aa 787c82 485468 8e3c3a 5c7660 cebea0 404044 c48446 5888a0 aa7c96 e2ded6 ceac3e"),
+        _palette("bab4aa 787c82 485468 8e3c3a 5c7660 cebea0 505056 c48446 5888a0 aa7c96 e2ded6 ceac3e"),
         spread=14, patterns={"weave": 4, "checks": 2, "stripes": 2, "melange": 3, "dots": 1},
         textured=0.6, tile_m=(0.18, 0.4),
     ),
     "leather": Family(
-        _palette("4a3024 282626 965c38 ded4c4 6e2222"),
+        _palette("5a3c2c 3a3634 965c38 ded4c4 6e2222"),
         spread=8, patterns={"melange": 1}, textured=0.4, tile_m=(0.2, 0.4)
     ),
     "metal": Family(_palette("b0b2b6 787a7e 303034 c6c4be a88c5c"), spread=8, patterns={"melange": 1}, textured=0.0),

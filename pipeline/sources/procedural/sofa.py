@@ -40,7 +40,7 @@ def draw_parameters(draw: Draw) -> Sofa:
     form = draw.choose(
         {"straight": 6, "chaise_left": 1.2, "chaise_right": 1.2, "corner_left": 0.8, "corner_right": 0.8}
     )
-    seats = draw.whole(1, 3) if form == "straight" else draw.whole(2, 3)
+    seats = int(draw.choose({"1": 1, "2": 2, "3": 2})) if form == "straight" else draw.whole(2, 3)
     seat_width = draw.between(0.55, 0.78)
     longest = seats * seat_width + 0.3
     return Sofa(
@@ -56,7 +56,7 @@ def draw_parameters(draw: Draw) -> Sofa:
         cushion_height=draw.between(0.11, 0.19),
         back_height=draw.between(0.28, 0.52),
         back_thickness=draw.between(0.14, 0.27),
-        arm_width=draw.between(0.1, 0.28),
+        arm_width=draw.between(0.1, 0.26),
         arm_height=draw.between(0.12, 0.28),
         recline_deg=draw.between(2, 14),
         foot_height=draw.between(0.06, 0.19),

@@ -37,11 +37,11 @@ def draw_parameters(draw: Draw) -> Table:
     """One table: dining, coffee or side table."""
     kind = draw.choose({"dining": 3.5, "coffee": 2, "side": 1})
     top = draw.choose({"rectangle": 4, "rounded": 2, "round": 2, "oval": 1.5})
-    length = draw.between(*{"dining": (1.15, 1.6), "coffee": (0.85, 1.1), "side": (0.5, 0.7)}[kind])
-    height = draw.between(*{"dining": (0.7, 0.78), "coffee": (0.4, 0.5), "side": (0.5, 0.62)}[kind])
+    length = draw.between(*{"dining": (1.2, 1.6), "coffee": (0.8, 1.05), "side": (0.52, 0.72)}[kind])
+    height = draw.between(*{"dining": (0.7, 0.78), "coffee": (0.42, 0.52), "side": (0.48, 0.6)}[kind])
     if top == "round":
         length = min(length, 1.3)
-    depth = length if top == "round" else length * draw.between(0.52, 0.8)
+    depth = length if top == "round" else length * draw.between(0.56, 0.82)
     bases = {
         "legs": 4,
         "round_legs": 2,
