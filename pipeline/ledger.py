@@ -104,7 +104,7 @@ def enforce_limit(rows: Sequence[Row], max_rejected_percent: float, dataset: str
         got=f"{refused} of {len(rows)} ({100 * refused / len(rows):.1f} %): "
         + ", ".join(f"{reason} {count}" for reason, count in reasons(rows).items()),
         wanted=f"at most {max_rejected_percent:g} %",
-        do=f"look at the reasons; if they are expected, raise datasets.{dataset}.max_rejected_percent",
+        do=f"look at ledger/{dataset}.refused.tsv; if the reasons are expected, raise datasets.{dataset}.max_rejected_percent",
     )
 
 
@@ -126,8 +126,13 @@ def from_tsv(text: str) -> list[Row]:
 def write_ledger(
     dataset: str, settings: Dataset, index: Path, packs: Sequence[Path], output: Path, *, log: Log
 ) -> None:
-    """Write the ledger, then enforce the limit: the file is there to be looked at either way."""
+    """Write the ledger, then enforce the limit.
+
+    Snakemake removes the output of a job that failed, so what was refused is also in
+    ``D.refused.tsv``, to be looked at either way.
+    """
     rows = collect_files(index, packs)
+    write_text(output.with_suffix(".refused.tsv"), to_tsv(row for row in rows if row.status == "rejected"))
     write_text(output, to_tsv(rows))
     refused = sum(row.status == "rejected" for row in rows)
     log.write("ledger", dataset=dataset, shapes=len(rows), rejected=refused, funnel=funnel(rows), reasons=reasons(rows))

@@ -64,8 +64,9 @@ class Plan:
             for name in self.datasets_from("folder"):
                 record = Path(self.out) / "archives" / f"{name}.json"
                 fetch_dataset(name, self.dataset(name), record, log=log)
-                index_dataset(name, self.dataset(name), record, Path(self.out) / "index" / name,
-                              seed=self.config.seed, log=log)
+                index_dataset(
+                    name, self.dataset(name), record, Path(self.out) / "index" / name, seed=self.config.seed, log=log
+                )
 
     def forget_missing_archives(self) -> None:
         """Drop the record of an archive that somebody removed, so that a job that needs it fetches it again.
@@ -147,7 +148,9 @@ class Plan:
 
     def code(self, stage: str) -> str:
         """Digest of the code behind a stage."""
-        return code_digest(*[m for m in STAGE_MODULES[stage] if __import__("pipeline.provenance").provenance._path(m).exists()])
+        return code_digest(
+            *[m for m in STAGE_MODULES[stage] if __import__("pipeline.provenance").provenance._path(m).exists()]
+        )
 
 
 def _prepare_settings(dataset: Dataset, render: Render) -> PrepareSettings:

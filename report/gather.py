@@ -19,6 +19,7 @@ class DatasetFacts:
     name: str
     index: dict[str, Any]  # shards/<name>/index.json
     sheet: Path
+    audit: dict[str, Any]  # audits/<name>.json, empty if it was not asked for
     ledger: list[dict[str, str]]  # ledger/<name>.tsv, one row a shape
     funnel: list[tuple[str, int]] = field(default_factory=list)
     reasons: list[tuple[str, str, int, str]] = field(default_factory=list)  # stage, reason, count, an example
@@ -40,7 +41,9 @@ def datasets(output: Path) -> list[DatasetFacts]:
     for path in sorted(output.glob("shards/*/index.json")):
         name = path.parent.name
         ledger = read_tsv(output / "ledger" / f"{name}.tsv")
-        facts = DatasetFacts(name, read_json(path), output / "samples" / name / "sheet.png", ledger)
+        audit = output / "audits" / f"{name}.json"
+        sheet = output / "samples" / name / "sheet.png"
+        facts = DatasetFacts(name, read_json(path), sheet, read_json(audit) if audit.exists() else {}, ledger)
         facts.funnel, facts.reasons = _funnel(ledger), _reasons(ledger)
         found.append(facts)
     return found

@@ -29,6 +29,11 @@ _BASELINES = {
     "random_shape": ("a random training shape", "chance"),
     "class_mean_shape": ("mean shape of the true class", "is told the category, which the network is not"),
 }
+_LOSS_PLOTS = (
+    ("reconstruction and KL, sums a sample", ("reconstruction", "kl"), True),
+    ("game of generator and discriminator", ("d_loss", "g_loss"), False),
+    ("discriminator: accuracy, skipped steps", ("d_accuracy", "d_skipped"), False),
+)
 _PACKAGES = ("torch", "numpy", "numba", "h5py", "trimesh", "snakemake")
 
 
@@ -62,8 +67,24 @@ def _dataset(facts: DatasetFacts) -> dict[str, Any]:
         "funnel": facts.funnel,
         "reasons": facts.reasons,
         "repairs": _repairs(facts.ledger),
+        "audit": _audit(facts.audit),
         "sheet": figures.contact_sheet(facts.sheet) if facts.sheet.exists() else None,
     }
+
+
+def _audit(audit: dict[str, Any]) -> str:
+    """What the check of voxels against views found, in a sentence or two."""
+    if not audit:
+        return ""
+    others = {name: iou for name, iou in audit["axes"].items() if name != "+x +y +z"}
+    second = max(others, key=lambda name: others[name])
+    flagged = ", ".join(sorted(audit["flagged"])[:5]) or "none"
+    return (
+        f"Voxels and views agree: silhouettes of the voxels from the stored cameras overlap the views with IoU "
+        f"{audit['mean_iou']:.3f}; the next best of the 47 other axis orders ({second}) reaches {others[second]:.3f}. "
+        f"Shapes below {audit['flagged_below']}: {flagged}. Of {audit['views']} views {audit['empty_views']} are "
+        f"empty, {audit['black_views']} black, {audit['cut_off_views']} cut off."
+    )
 
 
 def _repairs(ledger: list[dict[str, str]]) -> str:
@@ -80,7 +101,10 @@ def _experiment(facts: ExperimentFacts) -> dict[str, Any]:
     reconstructs = "iou" in results
     return {
         "name": facts.name,
-        "verdict": {"text": _sentence(results["verdict"]["sentence"]), "good": results["verdict"]["passed"] is not False},
+        "verdict": {
+            "text": _sentence(results["verdict"]["sentence"]),
+            "good": results["verdict"]["passed"] is not False,
+        },
         "alarms": _alarms(results["figures"]["alarms"]),
         "table": _table(results) if reconstructs else [],
         "protocol": _protocol(results) if reconstructs else "",
@@ -135,7 +159,7 @@ def _reconstructions(path: Path) -> list[dict[str, Any]]:
         ("The best", range(count - 1, max(-1, count - 1 - SHOWN), -1)),
         ("The worst", range(min(count, SHOWN))),
     ]
-    return [{"title": title, "items": [_triple(table, row) for row in rows]} for title, rows in groups]
+    return [{"title": title, "shapes": [_triple(table, row) for row in rows]} for title, rows in groups]
 
 
 def _triple(table: dict[str, npt.NDArray[Any]], row: int) -> dict[str, str]:
@@ -182,16 +206,21 @@ def _plots(results: dict[str, Any]) -> list[dict[str, str]]:
     if seen:
         marks = [("mean shape (test)", results["baselines"]["mean_shape"]["iou"]["mean"])]
         curve = ("validation IoU", [line["samples"] for line in seen], [line["iou"] for line in seen])
-        plots.append({"picture": figures.curves([curve], "IoU", marks=marks), "alt": "Validation IoU over samples seen"})
-    names = sorted({name for line in losses for name in line} - {"samples"})
-    for title, wanted in (("loss", "loss"), ("discriminator", "d_")):
+        plots.append(
+            {"picture": figures.curves([curve], "IoU", marks=marks), "alt": "Validation IoU over samples seen"}
+        )
+    for title, wanted, log in _LOSS_PLOTS:
         lines = [
-            (name, [line["samples"] for line in losses if name in line], [line[name] for line in losses if name in line])
-            for name in names
-            if wanted in name
+            (
+                name,
+                [line["samples"] for line in losses if name in line],
+                [line[name] for line in losses if name in line],
+            )
+            for name in wanted
+            if any(name in line for line in losses)
         ]
         if lines:
-            plots.append({"picture": figures.curves(lines, title, log=True), "alt": f"{title} over samples seen"})
+            plots.append({"picture": figures.curves(lines, title, log=log), "alt": f"{title} over samples seen"})
     return plots
 
 

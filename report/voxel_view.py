@@ -39,7 +39,9 @@ def draw_voxels(
     return canvas.resize((size_px, size_px), Image.Resampling.LANCZOS)
 
 
-def _visible_faces(grid: Grid, pose: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+def _visible_faces(
+    grid: Grid, pose: npt.NDArray[np.float64]
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Corners (N, 4, 3) in the unit box and shades (N,) of the cube faces that look at the camera."""
     resolution = grid.shape[0]
     padded = np.pad(grid.astype(bool), 1)

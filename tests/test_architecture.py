@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ast
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from pipeline import provenance
 from pipeline.provenance import code_digest, imports_of
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -34,8 +36,9 @@ def dotted(path: Path) -> str:
 
 def libraries(path: Path) -> set[str]:
     tree = ast.parse(path.read_text(encoding="utf-8"))
-    found = {a.name.split(".")[0] for n in ast.walk(tree) if isinstance(n, ast.Import) for a in n.names}
-    return found | {(n.module or "").split(".")[0] for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) if not n.level}
+    plain = {a.name for n in ast.walk(tree) if isinstance(n, ast.Import) for a in n.names}
+    taken_from = {n.module or "" for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) and not n.level}
+    return {name.split(".")[0] for name in plain | taken_from}
 
 
 def test_the_top_level_is_what_the_user_fixed() -> None:
@@ -64,16 +67,12 @@ def test_files_stay_readable() -> None:
 
 def test_pipeline_starts_without_heavy_libraries() -> None:
     """Snakemake parses the plan in every cluster job, so it must load in a moment."""
-    import subprocess
-
     code = "import pipeline.workflow, sys; print(*sorted(sys.modules))"
-    loaded = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
-    assert {"torch", "h5py", "trimesh", "numba", "scipy", "PIL"} & set(loaded) == set()
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert {"torch", "h5py", "trimesh", "numba", "scipy", "PIL"} & set(done.stdout.split()) == set()
 
 
 def test_code_digest_sees_code_and_not_comments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from pipeline import provenance
-
     package = tmp_path / "pipeline"
     package.mkdir()
     (package / "__init__.py").write_text("")

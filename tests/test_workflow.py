@@ -69,7 +69,7 @@ def test_everything_is_there(built: World) -> None:
 
 
 def test_nothing_half_written_is_left(built: World) -> None:
-    assert [p for p in built.results.rglob(".*tmp*")] == []
+    assert list(built.results.rglob(".*tmp*")) == []
 
 
 def test_planted_damage_is_in_the_ledger(built: World) -> None:

@@ -29,10 +29,31 @@ rule sheet:
         "--bank {input.bank:q} -o {params.folder:q} --log {log:q}"
 
 
+# A planted or real axis fault must not reach training unseen: this fails with advice.
+rule audit:
+    input:
+        f"{OUT}/shards/{{dataset}}/index.json",
+    output:
+        f"{OUT}/audits/{{dataset}}.json",
+    log:
+        f"{OUT}/logs/audit/{{dataset}}.jsonl",
+    benchmark:
+        f"{OUT}/benchmarks/audit/{{dataset}}.tsv"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    params:
+        code=PLAN.code("audit"),
+    shell:
+        "python -m render audit --shards-index {input:q} -o {output:q} --log {log:q}"
+
+
 rule report:
     input:
         sheets=expand(f"{OUT}/samples/{{dataset}}/sheet.png", dataset=PLAN.datasets),
         indexes=expand(f"{OUT}/shards/{{dataset}}/index.json", dataset=PLAN.datasets),
+        audits=expand(f"{OUT}/audits/{{dataset}}.json", dataset=PLAN.datasets),
         ledgers=expand(f"{OUT}/ledger/{{dataset}}.tsv", dataset=PLAN.datasets),
         results=expand(
             f"{OUT}/runs/{{experiment}}/results.json", experiment=PLAN.experiments
