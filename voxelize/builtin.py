@@ -29,14 +29,34 @@ class Solid:
     """The grid, where it lies, and what the lines through it told about the mesh."""
 
     grid: Grid  # (X, Y, Z)
-    frame: Frame  # of the grid before -fit cuts it
+    frame: Frame
     odd_lines: tuple[float, float, float] | None = None
     """Share of the lines along x, y, z that hit the surface an odd number of times; None for `exact` and `flood`."""
+    size: int = 0
+    """Voxels along the side of `frame`; more than the grid has where -fit has cut it. 0: the grid is whole."""
+    corner: tuple[int, int, int] = (0, 0, 0)
+    """Index in the whole grid of the grid's first voxel."""
 
     @property
     def watertight(self) -> bool | None:
         """No line enters without leaving; None where lines were not cast."""
         return None if self.odd_lines is None else not any(self.odd_lines)
+
+    @property
+    def whole(self) -> Grid:
+        """(N, N, N): the grid before -fit has cut it."""
+        if not self.size or self.grid.shape == (self.size,) * 3:
+            return self.grid
+        whole = np.zeros((self.size,) * 3, dtype=bool)
+        whole[tuple(slice(start, start + n) for start, n in zip(self.corner, self.grid.shape))] = self.grid
+        return whole
+
+    @property
+    def placement(self) -> tuple[tuple[float, float, float], float]:
+        """The .binvox header's translate and scale."""
+        pitch = self.frame.side / (self.size or max(self.grid.shape))
+        x, y, z = (start + index * pitch for start, index in zip(self.frame.origin, self.corner))
+        return (x, y, z), pitch * max(self.grid.shape)
 
 
 def voxelize(vertices: npt.NDArray[np.float64], faces: npt.NDArray[np.int64], options: Options) -> Solid:
@@ -47,11 +67,10 @@ def voxelize(vertices: npt.NDArray[np.float64], faces: npt.NDArray[np.int64], op
     """
     options = options.expanded()
     _check_memory(options)
-    vertices, faces = _checked(vertices, faces)
+    vertices, faces = checked(vertices, faces)
 
     # Turn the mesh and lay the grid around it.
-    vertices = turned(vertices, options.turns_x, options.turns_z)
-    place = frame.boxed(options.box) if options.box else frame.fitted(vertices, centred=options.centred)
+    vertices, place = laid(vertices, options)
     points = np.empty_like(vertices)
     if not frame.snap(vertices, np.asarray(place.origin), place.side, options.resolution, points):
         raise Reject("not_finite", "a vertex is not finite, or too far away from the grid")
@@ -66,12 +85,24 @@ def voxelize(vertices: npt.NDArray[np.float64], faces: npt.NDArray[np.int64], op
         words, odd = _solid(points, faces, options)
         if options.mode == "robust":
             words = add_thin_parts(words, points, faces)
+    return finished(bits.to_grid(words), place, odd, options)
 
-    # The finishing steps work on the plain grid.
-    grid = postprocess.finish(bits.to_grid(words), options)
+
+def laid(vertices: npt.NDArray[np.float64], options: Options) -> tuple[npt.NDArray[np.float64], Frame]:
+    """The mesh turned as the options say, and the frame of its grid."""
+    vertices = turned(vertices, options.turns_x, options.turns_z)
+    return vertices, frame.boxed(options.box) if options.box else frame.fitted(vertices, centred=options.centred)
+
+
+def finished(grid: Grid, place: Frame, odd: tuple[float, float, float] | None, options: Options) -> Solid:
+    """-down, -ri and -fit on the plain grid; an empty result is a Reject, never a success."""
+    grid = postprocess.finish(grid, options)
     if not grid.any():
-        raise Reject("empty_grid", f"no voxel of {options.resolution}^3 is occupied in mode {options.mode}")
-    return Solid(grid, place, odd)
+        raise Reject("empty_grid", f"no voxel of {len(grid)}^3 is occupied in mode {options.mode}")
+    size, corner = len(grid), (0, 0, 0)
+    if options.fit:
+        grid, corner = postprocess.cut(grid)
+    return Solid(grid, place, odd, size, corner)
 
 
 def turned(vertices: npt.NDArray[np.float64], turns_x: int, turns_z: int) -> npt.NDArray[np.float64]:
@@ -114,9 +145,10 @@ def _solid(
     return words, (odd_x, odd_y, odd_z)
 
 
-def _checked(
+def checked(
     vertices: npt.NDArray[np.float64], faces: npt.NDArray[np.int64]
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
+    """The arrays as the kernels want them; Reject for faces that are absent or name no vertex."""
     vertices = np.ascontiguousarray(vertices, dtype=np.float64)
     faces = np.ascontiguousarray(faces, dtype=np.int64)
     if vertices.ndim != 2 or vertices.shape[1] != 3 or faces.ndim != 2 or faces.shape[1] != 3:

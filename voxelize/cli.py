@@ -1,24 +1,46 @@
 """Command line of the voxelizer.
 
-python -m voxelize shard --settings JSON --prepared P.zip -o V.zip [--log FILE]
+python -m voxelize MESH... [-d 32] [binvox's flags] [-o FILE|DIR]   meshes to voxels
+python -m voxelize info FILE.binvox...                              what is in a file
+python -m voxelize shard --settings JSON --prepared P.zip -o V.zip  one shard of the pipeline
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
+import json
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from pipeline.config import parse
+import numpy as np
+
+from pipeline.atomic import write_json
+from pipeline.binvox import read_binvox
+from pipeline.config import did_you_mean, parse
+from pipeline.errors import Reject, UserError
+from pipeline.load import SUFFIXES
+from pipeline.progress import say
 from pipeline.settings.stages import Voxels
-from voxelize import shard
+from voxelize import batch, shard
+from voxelize.options import MODES, PRESETS, Options
+
+_ENGINES = ("auto", "builtin", "binvox", "open3d")
+_TYPES = ("binvox", "raw", "npy", "vtk")
+# File types and flags of the original that are not offered here.
+_OTHER_TYPES = ("hips", "mira", "schematic", "msh", "nrrd")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Dispatch to the sub-commands; without one the arguments are binvox's own."""
     words = list(sys.argv[1:] if arguments is None else arguments)
-    return _shard(words[1:])
+    commands = {"shard": _shard, "info": _info}
+    if words and words[0] in commands:
+        return commands[words[0]](words[1:])
+    return _voxelize(words)
 
 
 def _shard(words: list[str]) -> int:
@@ -31,3 +53,175 @@ def _shard(words: list[str]) -> int:
     settings = parse(Voxels, given.settings, where="--settings")
     shard.run(settings, given.prepared, given.output, given.log)
     return 0
+
+
+def _info(words: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m voxelize info", description="What is in .binvox files.")
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE.binvox")
+    parser.add_argument("--json", action="store_true", help="one JSON object a line")
+    given = parser.parse_args(words)
+    for path in given.files:
+        facts = describe(path)
+        if given.json:
+            print(json.dumps(facts))
+        else:
+            print(f"{path}\n" + "\n".join(f"  {name:<10} {value}" for name, value in facts.items() if name != "file"))
+    return 0
+
+
+def describe(path: Path) -> dict[str, Any]:
+    """Plain facts about one .binvox file; UserError where it is none."""
+    try:
+        content = read_binvox(path.read_bytes(), cubic=False)
+    except OSError as error:
+        raise UserError("cannot read the file", where=str(path), got=error.strerror or str(error)) from error
+    except Reject as reject:
+        raise UserError("not a valid .binvox file", where=str(path), got=reject.detail) from reject
+    grid = content.grid
+    facts: dict[str, Any] = {
+        "file": str(path),
+        "size": list(grid.shape),
+        "translate": list(content.translate),
+        "scale": content.scale,
+        "pitch": content.pitch,
+        "occupied": int(grid.sum()),
+        "occupancy": round(float(grid.mean()), 6),
+    }
+    if grid.any():
+        places = np.argwhere(grid)
+        facts["filled"] = [[int(a), int(b)] for a, b in zip(places.min(axis=0), places.max(axis=0))]
+    if len(set(grid.shape)) == 1:
+        # Imported here: the rest of the command needs no compiler.
+        from voxelize import bits
+        from voxelize.components import count_parts
+
+        facts["parts"] = int(count_parts(bits.from_grid(grid), len(grid)))
+    return facts
+
+
+def parser() -> argparse.ArgumentParser:
+    """binvox's flags verbatim, then ours."""
+    made = argparse.ArgumentParser(
+        prog="python -m voxelize",
+        allow_abbrev=False,
+        description="Voxelize meshes (OFF, OBJ, PLY, STL, GLB) as binvox does, flag for flag.",
+        epilog="Also: `python -m voxelize info FILE.binvox`, `python -m voxelize shard`.",
+    )
+    made.add_argument("meshes", nargs="*", type=Path, metavar="MESH", help="mesh files, or folders of them")
+    same = made.add_argument_group("binvox's flags")
+    same.add_argument("-d", type=int, dest="resolution", metavar="N", help="grid size (default 256, at most 1024)")
+    same.add_argument("-t", dest="kind", default="binvox", metavar="TYPE", help=f"file type: {', '.join(_TYPES)}")
+    kinds = same.add_mutually_exclusive_group()
+    kinds.add_argument("-c", action="store_const", dest="mode", const="carve", help="carving only")
+    kinds.add_argument("-v", action="store_const", dest="mode", const="vote", help="parity voting only")
+    kinds.add_argument("-e", action="store_const", dest="mode", const="exact", help="every voxel the surface touches")
+    kinds.add_argument("--mode", choices=MODES, help="one of binvox's or ours (default binvox)")
+    same.add_argument("-dc", action="store_true", dest="dilated", help="stop carving one voxel early")
+    same.add_argument("-aw", action="store_true", dest="wireframe", help="draw the triangles' edges too")
+    same.add_argument("-bb", type=float, nargs=6, dest="box", metavar="X", help="minimum and maximum of the grid's box")
+    same.add_argument("-cb", action="store_true", dest="centred", help="centre the mesh in the grid")
+    same.add_argument("-fit", action="store_true", dest="fit", help="write only the voxels' bounding box")
+    same.add_argument("-down", action="count", dest="halvings", help="halve the grid; may be repeated")
+    same.add_argument("-dmin", type=int, dest="halving_minimum", metavar="N", help="of 8 voxels for -down (default 4)")
+    same.add_argument("-ri", action="store_true", dest="remove_internal", help="remove internal voxels")
+    same.add_argument("-rotx", action="count", dest="turns_x", help="quarter turn about x; may be repeated")
+    same.add_argument("-rotz", action="count", dest="turns_z", help="quarter turn about z; may be repeated")
+    same.add_argument("-pb", action="store_true", help="no effect: nothing is drawn on a screen")
+    ours = made.add_argument_group("ours")
+    ours.add_argument("-o", "--output", type=Path, metavar="PATH", help="file, or folder (default: beside each mesh)")
+    ours.add_argument("--preset", metavar="NAME", help=f"flags of {', '.join(PRESETS)}; others on top")
+    ours.add_argument("--engine", choices=_ENGINES, default="auto", help="who voxelizes (default: the built-in)")
+    ours.add_argument("--compat-header", action="store_true", help="with -cb: the original's wrong translate")
+    ours.add_argument("--report", type=Path, metavar="FILE", help="quality record of each mesh, as JSON")
+    ours.add_argument("--jobs", type=int, default=0, metavar="N", help="processes (default: one a core)")
+    ours.add_argument("--seconds", type=float, default=600.0, metavar="S", help="time limit a mesh (default 600)")
+    ours.add_argument("--force", action="store_true", help="make again what is done already")
+    return made
+
+
+def options_of(given: argparse.Namespace) -> Options:
+    """The preset, if any, with the flags on top."""
+    if given.preset is not None and given.preset not in PRESETS:
+        raise UserError(f"unknown preset {given.preset!r}{did_you_mean(given.preset, list(PRESETS))}", where="--preset")
+    base = PRESETS[given.preset] if given.preset else Options(resolution=256)
+    names = [field.name for field in dataclasses.fields(Options)]
+    changes = {name: getattr(given, name) for name in names if getattr(given, name) not in (None, False)}
+    if "box" in changes:
+        changes["box"] = tuple(changes["box"])
+    return dataclasses.replace(base, **changes)
+
+
+def _voxelize(words: list[str]) -> int:
+    made = parser()
+    given = made.parse_args(words)
+    if not given.meshes:
+        made.print_help()
+        return 2
+    if given.kind not in _TYPES:
+        known = given.kind in _OTHER_TYPES
+        raise UserError(
+            "this file type is not offered" if known else "unknown file type",
+            where="-t",
+            got=given.kind,
+            wanted=", ".join(_TYPES),
+        )
+    work = batch.Batch(
+        options_of(given),
+        given.engine,
+        given.kind,
+        given.compat_header,
+        given.report is not None,
+        given.jobs or os.cpu_count() or 1,
+        given.seconds,
+        given.force,
+    )
+    pairs = _pairs(given.meshes, given.output, given.kind)
+    records = batch.run(work, pairs)
+    if given.report is not None:
+        write_json(given.report, records)
+    failed = [record for record in records if "error" in record]
+    if failed and len(records) == 1:
+        raise UserError(
+            "the mesh cannot be voxelized",
+            where=failed[0]["mesh"],
+            got=failed[0]["error"],
+            do="look at the mesh, or try --mode robust, -e or a larger -d",
+        )
+    if failed:
+        raise UserError(
+            f"{len(failed)} of {len(records)} meshes could not be voxelized; the others are written",
+            do="the lines above name them; --report FILE keeps the list",
+        )
+    say(f"{len(records)} voxelized" if len(records) > 1 else f"{pairs[0][1]}")
+    return 0
+
+
+def _pairs(meshes: list[Path], output: Path | None, kind: str) -> list[tuple[Path, Path]]:
+    """(input, output) of every mesh; folders are searched, and two inputs never share an output."""
+    sources: list[tuple[Path, Path]] = []
+    for path in meshes:
+        if path.is_dir():
+            found = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
+            if not found:
+                raise UserError("no mesh in this folder", where=str(path), wanted=", ".join(SUFFIXES))
+            sources += [(file, file.relative_to(path)) for file in found]
+        elif path.is_file():
+            sources.append((path, Path(path.name)))
+        else:
+            raise UserError("no such file", where=str(path))
+    one_file = output is not None and len(sources) == 1 and not output.is_dir() and output.suffix == f".{kind}"
+    pairs = []
+    for source, name in sources:
+        target = source if output is None else output if one_file else output / name
+        pairs.append((source, target if one_file else target.with_suffix(f".{kind}")))
+    taken: dict[Path, Path] = {}
+    for source, target in pairs:
+        if target in taken:
+            raise UserError(
+                "two meshes would be written to one file",
+                where=str(target),
+                got=f"{taken[target]} and {source}",
+                do="voxelize them into different folders",
+            )
+        taken[target] = source
+    return pairs

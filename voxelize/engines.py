@@ -32,8 +32,22 @@ class Builtin:
         return builtin.voxelize(vertices, faces, options)
 
 
-def engine(name: str) -> Engine:
-    """The engine called `name`; UserError with what to install where it is missing."""
+NAMES = ("auto", "builtin", "binvox", "open3d")
+
+
+def engine(name: str, seconds: float = 600.0) -> Engine:
+    """The engine called `name`; UserError with what to install where it is missing.
+
+    seconds : after so long a program that an engine runs is ended.
+    """
     if name in ("auto", "builtin"):
         return Builtin()
-    raise UserError("unknown engine", got=name, wanted="auto, builtin, binvox or open3d")
+    if name == "binvox":
+        from voxelize.engine_binvox import BinvoxProgram
+
+        return BinvoxProgram(seconds)
+    if name == "open3d":
+        from voxelize.engine_open3d import Open3d
+
+        return Open3d()
+    raise UserError("unknown engine", got=name, wanted=", ".join(NAMES))

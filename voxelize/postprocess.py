@@ -9,12 +9,10 @@ from voxelize.options import Options
 
 
 def finish(grid: Grid, options: Options) -> Grid:
-    """Halve, hollow out and cut as the options say."""
+    """Halve and hollow out as the options say."""
     for _ in range(options.halvings):
         grid = halve(grid, options.halving_minimum)
-    if options.remove_internal:
-        grid = remove_internal(grid)
-    return cut(grid)[0] if options.fit and grid.any() else grid
+    return remove_internal(grid) if options.remove_internal else grid
 
 
 def halve(grid: Grid, minimum: int = 4) -> Grid:

@@ -16,7 +16,7 @@ from voxelize.components import count_parts
 def quality(
     solid: Solid, vertices: npt.NDArray[np.float64], faces: npt.NDArray[np.int64], surface: Grid | None = None
 ) -> dict[str, Any]:
-    """Plain JSON values about a cubic grid and the mesh it came from, in the same coordinates.
+    """Plain JSON values about a grid and the mesh it came from (turned as the options say).
 
     watertight      no line along an axis enters without leaving; null where none were cast
     odd_lines       share of such lines along x, y, z
@@ -26,14 +26,15 @@ def quality(
     thin_recall     share of the surface's voxels with an occupied voxel among themselves and
                     their 26 neighbours
     """
-    size = solid.grid.shape[0]
+    grid = solid.whole
+    size = len(grid)
     if surface is None:
         surface = surface_of(solid.frame, vertices, faces, size)
-    grid_words, surface_words = bits.from_grid(solid.grid), bits.from_grid(surface)
+    grid_words, surface_words = bits.from_grid(grid), bits.from_grid(surface)
     near = np.empty_like(grid_words)
     bits.spread(grid_words, near)
     on_surface = bits.count(surface_words)
-    occupied = int(np.count_nonzero(solid.grid))
+    occupied = int(np.count_nonzero(grid))
     return {
         "resolution": size,
         "watertight": solid.watertight,
