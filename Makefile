@@ -31,10 +31,10 @@ demo: $(VENV)/.run  ## the whole product on generated furniture: results/report.
 	@echo "look at results/report.html and results/samples/*/sheet.png"
 
 test: $(VENV)/.dev  ## every test but the slow ones
-	@PATH="$(CURDIR)/$(BIN):$$PATH" python -m pytest
+	@PATH="$(CURDIR)/$(BIN):$$PATH" python -m pytest -n auto --dist loadfile
 
 test-slow: $(VENV)/.dev  ## the slow tests too
-	@PATH="$(CURDIR)/$(BIN):$$PATH" python -m pytest -m "slow or not slow"
+	@PATH="$(CURDIR)/$(BIN):$$PATH" python -m pytest -n auto --dist loadfile -m "slow or not slow"
 
 check: $(VENV)/.dev  ## linters and types
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/snakefmt --check Snakefile pipeline/rules && $(BIN)/mypy

@@ -104,7 +104,8 @@ def enforce_limit(rows: Sequence[Row], max_rejected_percent: float, dataset: str
         got=f"{refused} of {len(rows)} ({100 * refused / len(rows):.1f} %): "
         + ", ".join(f"{reason} {count}" for reason, count in reasons(rows).items()),
         wanted=f"at most {max_rejected_percent:g} %",
-        do=f"look at ledger/{dataset}.refused.tsv; if the reasons are expected, raise datasets.{dataset}.max_rejected_percent",
+        do=f"look at ledger/{dataset}.refused.tsv; if these reasons are expected, "
+        f"raise datasets.{dataset}.max_rejected_percent",
     )
 
 

@@ -148,9 +148,7 @@ class Plan:
 
     def code(self, stage: str) -> str:
         """Digest of the code behind a stage."""
-        return code_digest(
-            *[m for m in STAGE_MODULES[stage] if __import__("pipeline.provenance").provenance._path(m).exists()]
-        )
+        return code_digest(*STAGE_MODULES[stage])
 
 
 def _prepare_settings(dataset: Dataset, render: Render) -> PrepareSettings:
