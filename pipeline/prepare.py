@@ -19,7 +19,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.conventions import MARGIN, UP_AXIS_TO_WORLD, Matrix
+from pipeline import given
+from pipeline.conventions import MARGIN, UP_AXIS_TO_WORLD, Grid, Matrix
 from pipeline.errors import Reject
 from pipeline.glb import write_glb
 from pipeline.load import Files, load_member
@@ -30,6 +31,7 @@ from pipeline.progress import Log, progress, say
 from pipeline.settings.datasets import PrepareSettings
 from pipeline.sources import source_of
 from pipeline.sources.base import Archives
+from pipeline.surface import surface_of
 
 # A face whose area is below this share of the squared longest side has none.
 _NO_AREA = 1e-12
@@ -51,8 +53,12 @@ def prepare_shard(
     with Archives.load(archives) as opened, write_pack(output, ".glb") as pack:
         for shape in progress(shapes, f"prepare {shard.stem}", log=log):
             try:
-                member, files = source.model(opened, shape)
-                record, payload = prepare_shape(shape, member, files, settings, source.to_world)
+                grid = source.voxels(opened, shape)
+                if grid is not None:
+                    record, payload = prepare_voxels(shape, grid, source.to_world)
+                else:
+                    member, files = source.model(opened, shape)
+                    record, payload = prepare_shape(shape, member, files, settings, source.to_world)
                 pack.add(record, payload)
             except Reject as reject:
                 pack.reject(Rejection(shape.shape_id, "prepare", reject.reason, reject.detail))
@@ -80,6 +86,23 @@ def prepare_shape(
         "refused_paths": loaded.refused,
         "source_member": shape.member,
     }
+    return Record(shape.shape_id, shape.category, shape.name, shape.split, {"prepare": facts}), payload
+
+
+def prepare_voxels(shape: Shape, grid: Grid, to_world: Matrix) -> tuple[Record, bytes]:
+    """One shape that is published as voxels: they stay where they are, and their surface is the mesh."""
+    mesh = surface_of(grid)
+    payload = write_glb(mesh)
+    size = grid.shape[0]
+    facts = {
+        "mesh_sha256": hashlib.sha256(payload).hexdigest(),
+        "placement": Placement(1.0 / size, to_world, np.full(3, 0.5 / size - 0.5)).facts(),
+        "repairs": {},
+        "vertices": len(mesh.vertices),
+        "faces": len(mesh.faces),
+        "source_member": shape.member,
+    }
+    given.attach(facts, grid)
     return Record(shape.shape_id, shape.category, shape.name, shape.split, {"prepare": facts}), payload
 
 

@@ -8,7 +8,7 @@ import pydantic
 
 from pipeline.settings.base import Strict
 
-SourceName = Literal["procedural", "modelnet10", "modelnet40", "shapenet_v1", "shapenet_v2", "folder"]
+SourceName = Literal["procedural", "modelnet10", "modelnet40", "shapenet_v1", "shapenet_v2", "volumetric", "folder"]
 
 
 class Procedural(Strict):

@@ -6,12 +6,14 @@ from pipeline.sources.base import Source
 from pipeline.sources.folder import Folder
 from pipeline.sources.modelnet import MODELNET10, MODELNET40
 from pipeline.sources.shapenet import SHAPENET_V1, SHAPENET_V2
+from pipeline.sources.volumetric import VOLUMETRIC
 
 SOURCES: dict[str, Source] = {
     "modelnet10": MODELNET10,
     "modelnet40": MODELNET40,
     "shapenet_v1": SHAPENET_V1,
     "shapenet_v2": SHAPENET_V2,
+    "volumetric": VOLUMETRIC,
     "folder": Folder(),
 }
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from pipeline.archives import Archive, Entry, open_archive
 from pipeline.contents import ContentSums
-from pipeline.conventions import UP_AXIS_TO_WORLD, Matrix
+from pipeline.conventions import UP_AXIS_TO_WORLD, Grid, Matrix
 from pipeline.errors import Reject, UserError
 from pipeline.load import Files
 from pipeline.manifest import Shape
@@ -69,6 +69,10 @@ class Source(abc.ABC):
     @abc.abstractmethod
     def shapes(self, archives: Archives, dataset: Dataset) -> Iterator[Found]:
         """Every shape of the archives, in any order, before categories and limits are applied."""
+
+    def voxels(self, archives: Archives, shape: Shape) -> Grid | None:
+        """Occupied voxels in world axes and in the unit box, for a source that publishes voxels; else None."""
+        return None
 
     @abc.abstractmethod
     def model(self, archives: Archives, shape: Shape) -> tuple[str, Files]:

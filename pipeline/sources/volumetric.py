@@ -1,0 +1,116 @@
+"""3DShapeNets' volumetric data: 30^3 voxels in MATLAB files, twelve poses an object.
+
+    volumetric_data/<category>/30/{train,test}/<category>_000000182_1.mat      key "instance", int8
+
+Wu et al., "3D ShapeNets", CVPR 2015.  +Z is up; pose 1 has its front at -X (seen on the mean
+of the chairs) and the others are turned by multiples of 30 degrees about the vertical, so a
+shape is an object and its grid is pose 1: poses of one object never meet in two splits.  The
+voxels stay as they are, with one empty layer around (32^3); pictures are drawn of their
+surface.  The official chair folder really holds twelve files of a night stand: files whose
+name does not begin with their category are refused as strays.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import struct
+import zlib
+from collections.abc import Iterator
+
+import numpy as np
+
+from pipeline.archives import Entry
+from pipeline.conventions import Grid
+from pipeline.errors import Reject
+from pipeline.load import Files
+from pipeline.manifest import Shape
+from pipeline.settings.datasets import Dataset
+from pipeline.sources.base import Archives, Found, RemoteFile, Source, is_clutter, split_member
+
+_MEMBER = re.compile(
+    r"(?:.*/)?(?P<category>[^/]+)/30/(?P<split>train|test)/(?P<name>[^/]+)_(?P<pose>\d+)\.mat", re.IGNORECASE
+)
+_SIDE = 30
+_FILE = RemoteFile("3DShapeNetsCode.zip", ("http://3dshapenets.cs.princeton.edu/3DShapeNetsCode.zip",))
+
+
+class Volumetric(Source):
+    """Voxels first; `voxels` takes the place of a mesh file."""
+
+    title = "3DShapeNets volumetric"
+    # (x, y, z) -> (y, z, x): +Z up becomes +Y up, the front at -X becomes -Z.
+    to_world = np.array([[0.0, 1.0, 0.0], [0.0, 0.0, 1.0], [1.0, 0.0, 0.0]])
+    page = "https://3dshapenets.cs.princeton.edu"
+    terms = "3DShapeNets: for academic use only (Princeton's notice). Cite Wu et al., 3D ShapeNets, CVPR 2015."
+
+    def files(self, dataset: Dataset, offered: list[str] | None) -> list[RemoteFile]:
+        """The official zip; of a local mirror that lacks it, every zip there."""
+        if offered is None or _FILE.name in offered:
+            return [_FILE]
+        return [RemoteFile(name) for name in offered if name.endswith(".zip")] or [_FILE]
+
+    def shapes(self, archives: Archives, dataset: Dataset) -> Iterator[Found]:
+        """Every object once, by its first pose."""
+        for archive in archives.names:
+            objects: dict[tuple[str, str, str], list[tuple[int, Entry]]] = {}
+            for entry in archives.get(archive).entries():
+                match = _MEMBER.fullmatch(entry.name)
+                if match is not None and not is_clutter(entry.name):
+                    key = (match["category"].lower(), match["name"], match["split"].lower())
+                    objects.setdefault(key, []).append((int(match["pose"]), entry))
+            for (category, name, split), poses in objects.items():
+                first, entry = min(poses, key=lambda pose: pose[0])
+                reason, detail = entry.problem or ("" if entry.size else "empty"), entry.name
+                if not name.startswith(category):
+                    reason, detail = "stray", f"{name} lies in the folder of {category}, {len(poses)} files"
+                elif first != 1:
+                    reason, detail = "missing_pose", f"{entry.name}: pose 1 is not there"
+                member = f"{archive}!{entry.name}"
+                yield Found(category, name, split, member, entry.size, entry.checksum, reason, detail)
+
+    def model(self, archives: Archives, shape: Shape) -> tuple[str, Files]:
+        """The MATLAB file of pose 1."""
+        archive, path = split_member(shape)
+        folder, _, name = path.rpartition("/")
+        return name, archives.get(archive).files(f"{folder}/")
+
+    def voxels(self, archives: Archives, shape: Shape) -> Grid | None:
+        """(32, 32, 32) in world axes."""
+        member, files = self.model(archives, shape)
+        data = files.read(member)
+        if data is None:
+            raise Reject("missing_mesh", f"{shape.member} is not there")
+        grid = np.pad(read_instance(data), 1)
+        return np.ascontiguousarray(grid.transpose(1, 2, 0))
+
+
+def read_instance(data: bytes) -> Grid:
+    """The grid (30, 30, 30) of one MATLAB file in its own axes."""
+    import scipy.io  # takes a moment to load
+
+    try:
+        values = scipy.io.loadmat(io.BytesIO(data), variable_names=["instance"])["instance"]
+    except (
+        scipy.io.matlab.MatReadError,
+        ValueError,
+        TypeError,
+        LookupError,
+        OSError,
+        EOFError,
+        NotImplementedError,
+        ArithmeticError,
+        MemoryError,
+        struct.error,
+        zlib.error,
+    ) as error:
+        raise Reject("malformed", f"not a volumetric MATLAB file: {error}"[:200]) from error
+    if values.shape != (_SIDE,) * 3 or values.dtype.kind not in "iub" or not np.isin(values, (0, 1)).all():
+        raise Reject("bad_voxels", f"instance is {values.dtype} {values.shape}; {_SIDE}^3 of 0 and 1 is wanted")
+    grid: Grid = values.astype(bool)
+    if not grid.any():
+        raise Reject("empty", "no voxel is occupied")
+    return grid
+
+
+VOLUMETRIC = Volumetric()
