@@ -22,7 +22,8 @@ Floats = npt.NDArray[np.float64]
 
 # Words that must turn up among the first 150 shapes of a class: its structural variants.
 VARIANTS = {
-    "bed": {"form": "single double bunk canopy daybed", "head": "solid slats arch padded none",
+    "bed": {"form": "single double canopy bunk_left bunk_right daybed_left daybed_right",
+            "head": "solid slats arch padded none",
             "foot": "none low slats", "under": "open drawers box"},
     "bookcase": {"form": "case frame stepped tapered", "doors": "none low tall", "base": "plinth feet flush"},
     "chair": {"base": "legs round_legs star disc sled cantilever", "back": "solid slats ladder round shell padded",

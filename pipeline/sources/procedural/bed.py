@@ -13,7 +13,7 @@ from pipeline.sources.procedural.parts import Part, Span, arch, box, cushion, ex
 class Bed:
     """Metres; the head is at +z, the feet point to -z."""
 
-    form: str  # single, double, bunk, canopy, daybed
+    form: str  # single, double, canopy, bunk_left, bunk_right, daybed_left, daybed_right (ladder or board at -x, +x)
     head: str  # solid, slats, arch, padded, none
     foot: str  # none, low, slats
     under: str  # open, drawers, box
@@ -35,13 +35,23 @@ class Bed:
 
 def draw_parameters(draw: Draw) -> Bed:
     """One bed."""
-    form = draw.choose({"double": 4, "single": 3, "bunk": 1.1, "canopy": 1.0, "daybed": 1.0})
+    form = draw.choose(
+        {
+            "double": 4,
+            "single": 3,
+            "canopy": 1,
+            "bunk_left": 0.5,
+            "bunk_right": 0.5,
+            "daybed_left": 0.5,
+            "daybed_right": 0.5,
+        }
+    )
     width = draw.between(1.35, 1.9) if form in ("double", "canopy") else draw.between(0.85, 1.2)
     return Bed(
         form=form,
         head=draw.choose({"solid": 3, "slats": 2, "arch": 2, "padded": 2, "none": 0.8 if form != "canopy" else 0.01}),
         foot=draw.choose({"none": 4, "low": 2.5, "slats": 1.5}),
-        under=draw.choose({"open": 3, "drawers": 1.3, "box": 1.5}) if form != "bunk" else "open",
+        under=draw.choose({"open": 3, "drawers": 1.3, "box": 1.5}) if not form.startswith("bunk") else "open",
         blanket=draw.choose({"none": 1.2, "half": 2, "full": 2}),
         legs=draw.choose({"square": 3, "round": 1.5}),
         width=width,
@@ -73,14 +83,17 @@ def draw_looks(draw: Draw, bed: Bed) -> dict[str, Look]:
 
 
 def build(bed: Bed) -> list[Part]:
-    """The parts of one bed."""
-    if bed.form == "bunk":
-        return _bunk(bed)
+    """The parts of one bed; left forms are drawn as right ones and mirrored."""
+    parts = _bunk(bed) if bed.form.startswith("bunk") else _single(bed)
+    return [part.mirrored() for part in parts] if bed.form.endswith("_left") else parts
+
+
+def _single(bed: Bed) -> list[Part]:
     z = _ends(bed)
     parts = [*_frame(bed), *_bedding(bed, bed.base_height + bed.rail), *_head(bed, z[1]), *_foot(bed, z[0])]
     if bed.form == "canopy":
         parts += _canopy(bed)
-    if bed.form == "daybed":
+    if bed.form.startswith("daybed"):
         parts += _side_back(bed)
     return parts
 
@@ -260,7 +273,7 @@ def _side_back(b: Bed) -> list[Part]:
 
 
 def _bunk(b: Bed) -> list[Part]:
-    """Two berths in one frame of posts, a ladder in front, a guard rail above."""
+    """Two berths in one frame of posts, a ladder at +x, a guard rail above."""
     half, (foot, head) = b.width / 2, _ends(b)
     r, top = 0.5 * b.post, b.tall
     z = (foot + r + 0.01, head - r - 0.01)

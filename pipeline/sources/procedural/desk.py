@@ -36,11 +36,12 @@ class Desk:
 def draw_parameters(draw: Draw) -> Desk:
     """One desk."""
     length = draw.between(1.15, 1.6)
+    drawers = draw.choose({"none": 1.5, "left": 2, "right": 2, "both": 2.5})
     return Desk(
-        drawers=draw.choose({"none": 1.5, "left": 2, "right": 2, "both": 2.5}),
+        drawers=drawers,
         side=draw.choose({"legs": 2, "panel": 2.5, "frame": 1}),
         upper=draw.choose({"none": 6, "hutch": 1.6, "shelf": 1}),
-        modesty=draw.chance(0.55),
+        modesty=draw.chance(0.5 if drawers != "none" else 0.85),  # else it would be a table
         wing=draw.choose({"none": 9, "left": 0.7, "right": 0.7}),
         slim_drawer=draw.chance(0.35),
         length=length,

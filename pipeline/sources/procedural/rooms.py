@@ -106,7 +106,9 @@ def _picture(rng: np.random.Generator, height: int, width: int) -> Picture:
     colours = _paint(room, surface, u, v)
     colours *= _light(room, surface, point)[:, None] * room.tint
     # Average the samples and finish as a camera does: vignette, grain, a little blur now and then.
-    picture = colours.reshape(height, SAMPLES, width, SAMPLES, 3).mean(axis=(1, 3))
+    samples = colours.reshape(height, SAMPLES, width, SAMPLES, 3)
+    # Adding whole planes is several times faster than a mean over two short axes.
+    picture = sum(samples[:, i, :, j] for i in range(SAMPLES) for j in range(SAMPLES)) / np.float32(SAMPLES**2)
     return _develop(rng, picture)
 
 
@@ -301,24 +303,26 @@ def _surface_coordinates(surface: npt.NDArray[np.int64], point: Floats) -> tuple
 
 def _paint(room: _Room, surface: npt.NDArray[np.int64], u: Floats, v: Floats) -> Floats:
     colours = np.empty((len(u), 3), dtype=np.float32)
+    high, skirting = room.skirting
     for number, paint in enumerate(room.paints):
         rows = np.flatnonzero(surface == number)
-        colours[rows] = paint(u[rows], v[rows])
-    high, skirting = room.skirting
-    colours[(surface >= BACK) & (v < high)] = skirting
-    for panel in room.panels:
-        _paint_panel(panel, surface, u, v, colours)
+        a, b = u[rows], v[rows]
+        here = paint(a, b)
+        if number >= BACK:
+            here[b < high] = skirting
+        for panel in room.panels:
+            if panel.surface == number:
+                _paint_panel(panel, a, b, here)
+        colours[rows] = here
     return colours
 
 
-def _paint_panel(panel: _Panel, surface: npt.NDArray[np.int64], u: Floats, v: Floats, colours: Floats) -> None:
+def _paint_panel(panel: _Panel, u: Floats, v: Floats, colours: Floats) -> None:
     """Paint one rectangle (or ellipse) with its frame, and a soft shadow below it on a wall."""
     (u0, u1), (v0, v1) = panel.u, panel.v
-    on = surface == panel.surface
     if panel.surface != FLOOR:
-        shadow = on & (u > u0 + 0.02) & (u < u1 + 0.05) & (v > v0 - 0.06) & (v < v1)
-        colours[shadow] *= 0.72
-    rows = np.flatnonzero(on & (u > u0) & (u < u1) & (v > v0) & (v < v1))
+        colours[(u > u0 + 0.02) & (u < u1 + 0.05) & (v > v0 - 0.06) & (v < v1)] *= 0.72
+    rows = np.flatnonzero((u > u0) & (u < u1) & (v > v0) & (v < v1))
     a, b = u[rows], v[rows]
     if panel.round:
         inside = np.hypot((2 * a - u0 - u1) / (u1 - u0), (2 * b - v0 - v1) / (v1 - v0)) < 1
