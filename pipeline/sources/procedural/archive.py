@@ -13,9 +13,9 @@ its category, and a plant is there only if the category is that long:
     every face twice                table 1              table 1           readable
     every second face turned round  sofa 1               sofa 1            readable
     texture files missing           -                    chair 1           readable, plain
-    an empty mesh, no faces         bed 7                bed 7             rejected
-    a file cut off in its middle    bookcase 9           bookcase 9        rejected
-    a folder with .mtl, no .obj     -                    desk 11           rejected
+    an empty mesh, no faces         bed 2                bed 2             rejected
+    a file cut off in its middle    bookcase 2           bookcase 2        rejected
+    a folder with .mtl, no .obj     -                    desk 2            rejected
 
 Data sets of different names, seeds or layouts have different shapes.
 """
@@ -54,7 +54,7 @@ ARCHIVE_NAMES = {"bookcase": "bookshelf"}
 SYNONYMS = {"sofa": "sofa,couch,lounge"}
 
 DOUBLED, FLIPPED, NO_TEXTURE = ("table", 1), ("sofa", 1), ("chair", 1)
-EMPTY, TRUNCATED, NO_OBJ = ("bed", 7), ("bookcase", 9), ("desk", 11)
+EMPTY, TRUNCATED, NO_OBJ = ("bed", 2), ("bookcase", 2), ("desk", 2)
 GLUED_EVERY = 7
 INCHES = 39.3701
 

@@ -108,7 +108,9 @@ def _picture(rng: np.random.Generator, height: int, width: int) -> Picture:
     # Average the samples and finish as a camera does: vignette, grain, a little blur now and then.
     samples = colours.reshape(height, SAMPLES, width, SAMPLES, 3)
     # Adding whole planes is several times faster than a mean over two short axes.
-    picture = sum(samples[:, i, :, j] for i in range(SAMPLES) for j in range(SAMPLES)) / np.float32(SAMPLES**2)
+    picture: Floats = np.zeros((height, width, 3), dtype=np.float32)
+    for row, column in np.ndindex(SAMPLES, SAMPLES):
+        picture += samples[:, row, :, column] / SAMPLES**2
     return _develop(rng, picture)
 
 
