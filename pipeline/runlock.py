@@ -6,11 +6,13 @@ Snakemake's own lock survives a kill and then wants ``--unlock``; this one is an
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
 import socket
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
@@ -32,13 +34,25 @@ def hold(output: Path) -> None:
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
-        raise UserError("another run is working in this folder", where=str(output), got=_holder(file),
+        holder = _holder(file)
+        file.close()
+        raise UserError("another run is working in this folder", where=str(output), got=holder,
                         do="wait for it, stop it, or choose another `output` in config.yaml") from error
     file.truncate(0)
     file.write(json.dumps({"pid": os.getpid(), "host": socket.gethostname(),
                            "since": time.strftime("%Y-%m-%d %H:%M:%S")}))
     file.flush()
     _held[path] = file
+
+
+@contextlib.contextmanager
+def held(output: Path) -> Iterator[None]:
+    """`hold` for the length of a ``with`` block."""
+    hold(output)
+    try:
+        yield
+    finally:
+        _held.pop((output / ".run.lock").resolve()).close()
 
 
 def _holder(file: IO[str]) -> str:

@@ -55,9 +55,20 @@ def training_loop(
 
     Raises UserError for bad input, Interrupted after SIGTERM or SIGINT.
     """
-    # Make sure that nobody else trains here, and open the data.
-    run.mkdir(parents=True, exist_ok=True)
-    runlock.hold(run)
+    # Make sure that nobody else trains here.
+    with runlock.held(run):
+        return _training_loop(settings, run, shards, name, log or Log(None), stop_after)
+
+
+def _training_loop(
+    settings: Experiment,
+    run: Path,
+    shards: Sequence[Path],
+    name: str,
+    log: Log,
+    stop_after: int | None,
+) -> dict[str, Any]:
+    # Open the data.
     device = choose_device(settings.device)
     torch.set_num_threads(settings.threads)
     train = ShapeData.open(shards, "train", categories=settings.categories)
@@ -121,7 +132,7 @@ def training_loop(
     # Train: the body of the inner loop is one batch; what happens now and then hangs on the samples seen.
     total = math.ceil(settings.samples / settings.batch)
     last = total if stop_after is None else min(total, math.ceil(stop_after / settings.batch))
-    display = Display(name, settings.batch, total, state.step, log or Log(None))
+    display = Display(name, settings.batch, total, state.step, log)
     with interruptible() as interrupted, contextlib.closing(metrics), display:
         while state.step < last:
             number = state.step

@@ -1,0 +1,109 @@
+"""Files that are not the checkpoint that was wanted: each a clear message, none executed."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from pipeline.errors import UserError
+from tests.training.tiny_world import settings
+from training import checkpoint
+from training.average import Average, rate_factor
+from training.checkpoint import Header
+from training.networks import Networks
+from training.step import Step
+
+
+def saved(folder: Path) -> Path:
+    experiment = settings()
+    networks = Networks(experiment, size_px=32, resolution=16)
+    path = folder / "000000000.safetensors"
+    header = Header("abc", experiment.model_dump(mode="json"), 32, 16, ["box"], 0, {})
+    checkpoint.save(path, header, networks, Average(networks, 0.9), Step(experiment, networks))
+    return path
+
+
+class Bomb:
+    """Unpickling this creates a file."""
+
+    def __init__(self, path: Path):
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return os.mkdir, (str(self.path),)
+
+
+def test_a_hostile_pickle_is_refused_and_never_run(tmp_path: Path) -> None:
+    mark, path = tmp_path / "owned", tmp_path / "weights.safetensors"
+    path.write_bytes(pickle.dumps(Bomb(mark)))
+    with pytest.raises(UserError, match="(?s)not a whole checkpoint.*pickles are never loaded"):
+        checkpoint.read_header(path)
+    torch.save({"x": Bomb(mark)}, path)
+    with pytest.raises(UserError, match="not a whole checkpoint"):
+        checkpoint.load(path, torch.device("cpu"))
+    assert not mark.exists()
+
+
+def test_every_truncation_is_noticed(tmp_path: Path) -> None:
+    data = saved(tmp_path).read_bytes()
+    path = tmp_path / "cut.safetensors"
+    for share in (0.0, 0.001, 0.3, 0.9, 0.9999):
+        path.write_bytes(data[: int(len(data) * share)])
+        with pytest.raises(UserError, match="not a whole checkpoint"):
+            checkpoint.read_header(path)
+
+
+def test_weights_of_something_else_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "other.safetensors"
+    save_file({"x": torch.zeros(3)}, path)
+    with pytest.raises(UserError, match="not a checkpoint of this trainer"):
+        checkpoint.read_header(path)
+    with pytest.raises(UserError, match="no such checkpoint"):
+        checkpoint.read_header(tmp_path / "absent.safetensors")
+
+
+@pytest.mark.parametrize(("changes", "message"), [({"width": 0.25}, "another architecture"),
+                                                 ({"encoder": "resnet"}, "another architecture")])
+def test_another_architecture_is_named(tmp_path: Path, changes: dict[str, object], message: str) -> None:
+    path = saved(tmp_path)
+    experiment = settings(**changes)
+    networks = Networks(experiment, size_px=32, resolution=16)
+    with pytest.raises(UserError, match=message):
+        checkpoint.restore(path, networks, Average(networks, 0.9), Step(experiment, networks))
+
+
+def test_equal_states_give_equal_bytes(tmp_path: Path) -> None:
+    assert saved(tmp_path / "a").read_bytes() == saved(tmp_path / "b").read_bytes()
+
+
+def test_a_full_disk_is_one_clear_error_and_no_half_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(checkpoint, "save_file", full)
+    with pytest.raises(UserError, match="No space left on device"):
+        saved(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_average_follows_and_zero_decay_is_the_network_itself() -> None:
+    networks = Networks(settings(), size_px=32, resolution=16)
+    average, copy = Average(networks, 0.5), Average(networks, 0.0)
+    start = networks.G.first.weight.detach().clone()
+    with torch.no_grad():
+        networks.G.first.weight.add_(1.0)
+    average.update(networks, 1000)
+    copy.update(networks, 1000)
+    torch.testing.assert_close(average.networks.G.first.weight, start + 0.5)
+    torch.testing.assert_close(copy.networks.G.first.weight, networks.G.first.weight.detach())
+
+
+def test_cosine_starts_at_one_and_ends_at_zero() -> None:
+    values = [rate_factor("cosine", 0.3, samples, 100) for samples in (0, 30, 65, 100)]
+    assert values == pytest.approx([1, 1, 0.5, 0])
+    assert rate_factor("constant", 0.3, 100, 100) == 1

@@ -1,0 +1,211 @@
+"""The loop: exact resume, SIGTERM, roll-back, alarms, locks, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from pipeline.errors import UserError
+from tests.training.tiny_world import settings
+from training import checkpoint, loop
+from training.loop import Interrupted, crosses, training_loop
+from training.measure import Look
+from training.run_files import Metrics
+from training.step import Step
+from training.watch import symptoms
+
+CPU = torch.device("cpu")
+
+
+def final(run: Path, samples: int = 96) -> bytes:
+    return (run / "checkpoints" / f"{samples:09d}.safetensors").read_bytes()
+
+
+@pytest.fixture(scope="module")
+def unbroken(boxes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that nothing interrupted."""
+    run = tmp_path_factory.mktemp("unbroken")
+    training_loop(settings(), run, [boxes])
+    return run
+
+
+@pytest.mark.parametrize("stop", [8, 40, 64, 88])
+def test_a_stopped_run_ends_with_the_same_bits(stop: int, boxes: Path, unbroken: Path, tmp_path: Path) -> None:
+    training_loop(settings(), tmp_path, [boxes], stop_after=stop)
+    assert not (tmp_path / "train.json").exists()
+    training_loop(settings(), tmp_path, [boxes])
+    assert final(tmp_path) == final(unbroken)
+    for name in ("metrics.jsonl", "train.json", "config.json"):
+        assert (tmp_path / name).read_bytes() == (unbroken / name).read_bytes(), name
+
+
+def test_work_lost_after_the_last_checkpoint_is_done_again(boxes: Path, unbroken: Path, tmp_path: Path) -> None:
+    """What `kill -9` leaves: an older checkpoint, later metrics, a torn line, a temporary file."""
+    training_loop(settings(), tmp_path, [boxes], stop_after=72)
+    (tmp_path / "checkpoints" / f"{72:09d}.safetensors").unlink()
+    (tmp_path / "checkpoints" / ".x.safetensors.tmp").write_bytes(b"half")
+    with open(tmp_path / "metrics.jsonl", "a") as file:
+        file.write('{"event": "losses", "sam')
+    training_loop(settings(), tmp_path, [boxes])
+    assert final(tmp_path) == final(unbroken)
+    assert (tmp_path / "metrics.jsonl").read_bytes() == (unbroken / "metrics.jsonl").read_bytes()
+
+
+def test_a_damaged_latest_checkpoint_is_passed_over(boxes: Path, unbroken: Path, tmp_path: Path) -> None:
+    training_loop(settings(), tmp_path, [boxes], stop_after=64)
+    latest = tmp_path / "checkpoints" / f"{64:09d}.safetensors"
+    latest.write_bytes(latest.read_bytes()[:-100])
+    training_loop(settings(), tmp_path, [boxes])
+    assert final(tmp_path) == final(unbroken)
+
+
+def test_a_signal_saves_and_stops(boxes: Path, unbroken: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    original = Step.__call__
+
+    def step_then_signal(self: Step, batch: Any, number: int) -> dict[str, float]:
+        if number == 4:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return original(self, batch, number)
+
+    monkeypatch.setattr(Step, "__call__", step_then_signal)
+    with pytest.raises(Interrupted, match="stopped after 40 of 96 samples; the same command again"):
+        training_loop(settings(), tmp_path, [boxes])
+    assert (tmp_path / "checkpoints" / f"{40:09d}.safetensors").exists()
+    monkeypatch.undo()
+    training_loop(settings(), tmp_path, [boxes])
+    assert final(tmp_path) == final(unbroken)
+
+
+@pytest.mark.slow
+def test_a_terminated_process_resumes_exactly(boxes: Path, tmp_path: Path) -> None:
+    experiment = settings(samples=4000, validate_every=1000, checkpoint_every=1000)
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    training_loop(experiment, whole, [boxes])
+    command = [sys.executable, "-m", "training", "train", "--settings", experiment.model_dump_json(), "--shards",
+               str(boxes), "--run", str(broken)]
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+        while not (broken / "timing.jsonl").exists():
+            time.sleep(0.05)
+        process.send_signal(number)
+        assert process.wait() in (143, -9)
+    subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
+    one, other = (checkpoint.load(run / "checkpoints" / "000004000.safetensors", CPU)[1] for run in (whole, broken))
+    assert one.keys() == other.keys()
+
+
+def poison(monkeypatch: pytest.MonkeyPatch, *numbers: int) -> None:
+    """Let the given batches put NaN into the weights and the losses."""
+    original = Step.__call__
+
+    def poisoned(self: Step, batch: Any, number: int) -> dict[str, float]:
+        values = original(self, batch, number)
+        if number in numbers:
+            with torch.no_grad():
+                self.networks.G.first.weight.fill_(float("nan"))
+            values["reconstruction"] = float("nan")
+        return values
+
+    monkeypatch.setattr(Step, "__call__", poisoned)
+
+
+def test_nan_rolls_back_and_passes_over_the_batch(boxes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    poison(monkeypatch, 6)
+    result = training_loop(settings(), tmp_path, [boxes])
+    assert (result["rollbacks"], result["skipped_batches"]) == (1, [6])
+    for path in (tmp_path / "checkpoints").glob("*.safetensors"):
+        assert all(value.isfinite().all() for value in checkpoint.load(path, CPU)[1].values())
+    assert '"event": "rollback"' in (tmp_path / "metrics.jsonl").read_text()
+
+
+def test_nan_that_comes_back_stops_with_a_report(boxes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    poison(monkeypatch, 2, 3, 5, 6)
+    with pytest.raises(UserError, match=r"(?s)diverges.*after 3 roll-backs.*batches 2, 3, 5, 6.*reconstruction"):
+        training_loop(settings(), tmp_path, [boxes])
+
+
+def test_another_experiment_is_set_aside_not_mixed_in(boxes: Path, tmp_path: Path) -> None:
+    training_loop(settings(), tmp_path, [boxes], stop_after=32)
+    old = json.loads((tmp_path / "config.json").read_text())["identity"]
+    training_loop(settings(kl_weight=1.0), tmp_path, [boxes], stop_after=32)
+    assert (tmp_path / f"previous-{old}" / "checkpoints").is_dir()
+    assert json.loads((tmp_path / "config.json").read_text())["settings"]["kl_weight"] == 1.0
+
+
+def test_two_trainings_never_share_a_folder(boxes: Path, tmp_path: Path) -> None:
+    holder = subprocess.Popen(
+        [sys.executable, "-c", "import sys, pathlib; from pipeline import runlock; runlock.hold(pathlib.Path("
+         f"{str(tmp_path)!r})); print('held', flush=True); sys.stdin.read()"],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # fmt: skip
+    assert holder.stdout is not None and holder.stdout.readline() == b"held\n"
+    with pytest.raises(UserError, match=rf"(?s)another run is working.*process {holder.pid} on "):
+        training_loop(settings(), tmp_path, [boxes])
+    holder.communicate()
+
+
+def test_the_last_checkpoints_and_the_best_are_kept(unbroken: Path) -> None:
+    names = sorted(path.name for path in (unbroken / "checkpoints").iterdir())
+    assert len(names) == 3 and names[-1] == "best.safetensors"
+    best = json.loads((unbroken / "train.json").read_text())["best"]
+    assert checkpoint.read_header(unbroken / "checkpoints" / "best.safetensors").samples == best["samples"]
+
+
+def test_no_time_gets_into_files_that_must_be_equal(unbroken: Path) -> None:
+    text = (unbroken / "metrics.jsonl").read_text() + (unbroken / "train.json").read_text()
+    assert "time" not in text and "samples_per_s" not in text
+
+
+def look(**changes: Any) -> Look:
+    fine: dict[str, Any] = {
+        "iou": 0.4, "threshold": 100, "pairwise": 0.3, "occupancy": 0.1, "box_fill": 0.3, "data_occupancy": 0.1,
+        "data_pairwise": 0.1, "sample_occupancy": 0.1, "sample_pairwise": 0.2, "sample_empty": 0.0,
+    }  # fmt: skip
+    return Look(**{**fine, **changes})
+
+
+@pytest.mark.parametrize(
+    ("changes", "accuracy", "wanted"),
+    [
+        ({}, 0.7, set()),
+        ({}, None, set()),
+        ({"pairwise": 0.96}, None, {"collapse"}),
+        ({"pairwise": 0.96, "data_pairwise": 0.95}, None, set()),
+        ({"occupancy": 0.001}, None, {"empty"}),
+        ({"box_fill": 0.97, "occupancy": 0.5}, None, {"cube"}),
+        ({"sample_occupancy": 0.0, "sample_pairwise": 1.0}, None, {"samples-empty"}),
+        ({"sample_pairwise": 0.95}, 0.999, {"samples-collapse", "discriminator-wins"}),
+    ],
+)
+def test_alarms(changes: dict[str, Any], accuracy: float | None, wanted: set[str]) -> None:
+    assert symptoms(look(**changes), accuracy, 0.0) == wanted
+
+
+def test_a_strangled_code_raises_the_collapse_alarm(boxes: Path, tmp_path: Path) -> None:
+    """With a huge KL weight every picture gives the same shape, as the paper's weights do at 32^3."""
+    experiment = settings(kl_weight=500.0, adversarial_weight=0, samples=320, validate_every=160)
+    assert "collapse" in training_loop(experiment, tmp_path, [boxes])["alarms"]
+
+
+def test_clock() -> None:
+    assert [samples for samples in range(8, 100, 8) if crosses(30, samples, 8)] == [32, 64, 96]
+
+
+def test_cuda_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(UserError, match="there is no CUDA device"):
+        loop.choose_device("cuda")
+
+
+def test_metrics_of_a_finished_run_are_not_touched_by_opening_them(unbroken: Path) -> None:
+    before = (unbroken / "metrics.jsonl").read_bytes()
+    Metrics(unbroken, 96).close()
+    assert (unbroken / "metrics.jsonl").read_bytes() == before

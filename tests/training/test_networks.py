@@ -1,0 +1,104 @@
+"""Shapes, parameter counts and exact rewritings of the networks."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from pipeline.errors import UserError
+from pipeline.settings.training import Experiment
+from tests.training.tiny_world import settings
+from training.layers import Convolution, Doubling, SpectralNorm, TwoSourceBatchNorm
+from training.networks import (
+    Discriminator,
+    Generator,
+    Networks,
+    PaperEncoder,
+    ResidualEncoder,
+    StridedEncoder,
+    count_parameters,
+)  # fmt: skip
+
+
+def test_the_paper_at_64_has_the_paper_layers() -> None:
+    """Wu et al. 2016, sections 3.1 and 3.3, appendix A: kernels and channels give these counts, without bias."""
+    norms = 2 * (512 + 256 + 128 + 64)
+    volumetric = 64 * (512 * 256 + 256 * 128 + 128 * 64 + 64 * 1)
+    assert count_parameters(Generator(200, 64, 1.0)) == 64 * 200 * 512 + volumetric + norms
+    # As in DCGAN the discriminator's first layer has no batch norm.
+    assert count_parameters(Discriminator(64, 1.0)) == volumetric + 64 * 512 + norms - 2 * 64
+    pictures = 3 * 64 * 11**2 + 25 * (64 * 128 + 128 * 256 + 256 * 512) + 64 * 512 * 400 + norms
+    assert count_parameters(PaperEncoder(256, 200, 1.0)) == pictures
+
+
+@pytest.mark.parametrize("size_px", [64, 128, 256])
+@pytest.mark.parametrize("kind", [PaperEncoder, StridedEncoder, ResidualEncoder])
+def test_encoders_take_three_sizes(kind: type[torch.nn.Module], size_px: int) -> None:
+    encoder = kind(size_px, 5, 0.0625).eval()
+    assert encoder(torch.zeros(2, 3, size_px, size_px)).shape == (2, 10)
+
+
+@pytest.mark.parametrize("style", ["paper", "small"])
+@pytest.mark.parametrize("resolution", [32, 64])
+def test_generator_and_discriminator_mirror_each_other(style: str, resolution: int) -> None:
+    g = Generator(6, resolution, 0.0625, style=style, last_bias=True)
+    d = Discriminator(resolution, 0.0625, style=style)
+    grids = g(torch.randn(2, 6), 1)
+    assert grids.shape == (2, 1, resolution, resolution, resolution)
+    assert d(grids.sigmoid(), 1).shape == (2,)
+
+
+def test_first_layer_is_a_transposed_convolution_of_one_cell() -> None:
+    g = Generator(6, 64, 0.0625)
+    z = torch.randn(3, 6)
+    kernel = g.first.weight.reshape(-1, 4, 4, 4, 6).permute(4, 0, 1, 2, 3)
+    wanted = F.conv_transpose3d(z[:, :, None, None, None], kernel)
+    torch.testing.assert_close(g.first(z).reshape(wanted.shape), wanted)
+
+
+def test_doubling_is_the_transposed_convolution() -> None:
+    layer = Doubling(3, bias=True)
+    torch.nn.init.normal_(layer.weight)
+    x = torch.randn(2, 3, 4, 4, 4)
+    torch.testing.assert_close(layer(x), F.conv_transpose3d(x, layer.weight, layer.bias, 2, 1), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+def test_first_convolution_is_the_convolution(channels: int) -> None:
+    layer = Convolution(channels, 3, kernel=4, stride=2, padding=1, bias=True, spectral=False)
+    torch.nn.init.normal_(layer.weight)
+    x = torch.randn(2, channels, 8, 8, 8)
+    torch.testing.assert_close(layer(x), F.conv3d(x, layer.weight, layer.bias, 2, 1), atol=1e-4, rtol=1e-4)
+
+
+def test_spectral_norm_ends_at_singular_value_one() -> None:
+    weight = torch.randn(6, 4, 2, 2, 2)
+    norm = SpectralNorm(weight)
+    for _ in range(60):
+        norm(weight)
+    assert torch.linalg.matrix_norm(norm.eval()(weight).reshape(6, -1), 2).item() == pytest.approx(1, abs=1e-3)
+
+
+def test_batch_norm_keeps_two_sources_apart() -> None:
+    norm = TwoSourceBatchNorm(2)
+    before = norm.running_mean.clone()
+    norm(torch.randn(4, 2, 3) + 5, 1)
+    assert torch.equal(norm.running_mean[0], before[0]) and (norm.running_mean[1] > 0.2).all()
+    norm.eval()
+    same = norm.running_mean.clone()
+    norm(torch.randn(4, 2, 3) + 5, 0)
+    assert torch.equal(norm.running_mean, same)
+
+
+def test_weights_depend_on_the_seed_alone() -> None:
+    one, again, other = (Networks(settings(seed=seed), size_px=32, resolution=16).state_dict() for seed in (1, 1, 2))
+    assert all(torch.equal(one[name], again[name]) for name in one)
+    assert not torch.equal(one["E.head.weight"], other["E.head.weight"])
+
+
+@pytest.mark.parametrize(("size_px", "resolution", "message"), [(48, 32, "pictures of another size"),
+                                                                (64, 24, "another voxel resolution")])
+def test_sizes_that_do_not_fit_are_named(size_px: int, resolution: int, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        Networks(Experiment(datasets=("a",)), size_px=size_px, resolution=resolution)

@@ -1,0 +1,137 @@
+"""The three-step update: who moves, who must not, and what it costs."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+import torch
+
+from tests.training.tiny_world import settings
+from training.data_device import Inputs
+from training.networks import Networks
+from training.step import POSTERIOR, Step, encode, frozen, pool, prior_codes, projections
+
+
+def batch(count: int = 4, views: int = 1) -> Inputs:
+    source = torch.Generator().manual_seed(1)
+    return {"images": torch.rand(count, views, 3, 32, 32, generator=source) * 2 - 1,
+            "voxels": (torch.rand(count, 1, 16, 16, 16, generator=source) < 0.2).float()}
+
+
+def made(**changes: Any) -> tuple[Networks, Step]:
+    experiment = settings(adversarial_every=1, **changes)
+    networks = Networks(experiment, size_px=32, resolution=16).train()
+    return networks, Step(experiment, networks)
+
+
+def weights(module: torch.nn.Module) -> list[torch.Tensor]:
+    return [parameter.detach().clone() for parameter in module.parameters()]
+
+
+def moved(module: torch.nn.Module, before: list[torch.Tensor]) -> bool:
+    return any(not torch.equal(a, b) for a, b in zip(module.parameters(), before, strict=True))
+
+
+def test_discriminator_step_moves_d_and_touches_no_other_gradient() -> None:
+    networks, step = made()
+    before = {name: weights(getattr(networks, name)) for name in "EGD"}
+    fake = networks.G(torch.randn(4, 8), 1).sigmoid()
+    step.discriminator_step(batch(), fake.detach(), 0)
+    assert {name: moved(getattr(networks, name), before[name]) for name in "EGD"} == {"E": False, "G": False, "D": True}
+    assert all(p.grad is None for name in "EG" for p in getattr(networks, name).parameters())
+
+
+def test_encoder_step_moves_e_and_keeps_the_generator_still() -> None:
+    networks, step = made()
+    before = {name: weights(getattr(networks, name)) for name in "EGD"}
+    step.encoder_step(batch(), 0)
+    assert {name: moved(getattr(networks, name), before[name]) for name in "EGD"} == {"E": True, "G": False, "D": False}
+
+
+def test_generator_step_moves_g_and_leaves_no_gradient_in_d() -> None:
+    networks, step = made()
+    before = {name: weights(getattr(networks, name)) for name in "EGD"}
+    step.generator_step(networks.G(torch.randn(4, 8), 1).sigmoid())
+    assert {name: moved(getattr(networks, name), before[name]) for name in "EGD"} == {"E": False, "G": True, "D": False}
+    assert networks.D is not None and all(p.grad is None and p.requires_grad for p in networks.D.parameters())
+
+
+def test_one_backward_pass_gives_e_and_g_the_gradients_of_two() -> None:
+    networks, step = made(adversarial_weight=0)
+    twin = copy.deepcopy(networks)
+    step.optimizers["G"].step = lambda: None  # type: ignore[assignment, method-assign]
+
+    step.optimizers["G"].zero_grad = lambda **_: None  # type: ignore[assignment]
+    step(batch(), 3)
+    taken = [p.grad.clone() for p in networks.G.parameters() if p.grad is not None]
+    # By hand on the twin: the generator's own loss alone, with the code cut off from the encoder.
+    from training.step import noise
+
+    data, s = batch(), step.settings
+    mean, log_variance = encode(twin, data["images"])
+    z = pool(mean + (0.5 * log_variance).exp() * noise(s.seed, 3, "posterior", (4, 1, 8), torch.device("cpu")), "max")
+    loss = torch.nn.functional.binary_cross_entropy_with_logits(twin.G(z.detach(), POSTERIOR), data["voxels"])
+    (loss * 16**3).backward()
+    for one, other in zip(taken, [p.grad for p in twin.G.parameters()], strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-3)
+
+
+def test_gate_skips_a_discriminator_that_was_too_good() -> None:
+    networks, step = made(discriminator_gate=0.8)
+    before = weights(networks.D)  # type: ignore[arg-type]
+    step.accuracy = 0.81
+    assert step(batch(), 0)["d_skipped"] == 1.0
+    assert networks.D is not None and not moved(networks.D, before)
+    step.accuracy = 0.8
+    assert step(batch(), 1)["d_skipped"] == 0.0
+    assert moved(networks.D, before)
+
+
+def test_adversarial_steps_come_every_nth_time() -> None:
+    networks, step = made()
+    step.settings = step.settings.model_copy(update={"adversarial_every": 3})
+    assert ["d_loss" in step(batch(), number) for number in range(6)] == [True, False, False] * 2
+
+
+@pytest.mark.parametrize("how", ["max", "mean"])
+def test_pooling_does_not_depend_on_the_order_of_views(how: str) -> None:
+    codes = torch.randn(3, 5, 8)
+    torch.testing.assert_close(pool(codes, how), pool(codes.flip(1), how))
+    torch.testing.assert_close(pool(codes[:, :1].expand(3, 5, 8), how), codes[:, 0])
+
+
+def test_all_views_pass_in_one_batch_and_in_their_places() -> None:
+    networks, _ = made()
+    networks.eval()
+    images = batch(views=3)["images"]
+    mean, _ = encode(networks, images)
+    for view in range(3):
+        torch.testing.assert_close(mean[:, view : view + 1], encode(networks, images[:, view : view + 1])[0])
+
+
+def test_projections_look_along_the_three_axes() -> None:
+    voxels = torch.zeros(1, 1, 4, 4, 4)
+    voxels[0, 0, 1, 2, 3] = 1
+    seen = projections(voxels)[0, 0]
+    assert [divmod(int(plane.argmax()), 4) for plane in seen] == [
+        (2, 3), (1, 3), (1, 2)]  # fmt: skip
+    assert seen.min() == -1 and seen.max() == 1
+
+
+def test_priors_have_their_moments_and_depend_on_the_step_alone() -> None:
+    for prior, mean, deviation in (("normal", 0, 1), ("narrow", 0, 0.33), ("uniform", 0.5, 12**-0.5)):
+        z = prior_codes(settings(prior=prior, latent=64), 3, 512, torch.device("cpu"))
+        assert z.mean().item() == pytest.approx(mean, abs=0.02) and z.std().item() == pytest.approx(deviation, abs=0.02)
+    one = prior_codes(settings(), 3, 4, torch.device("cpu"))
+    assert torch.equal(one, prior_codes(settings(), 3, 4, torch.device("cpu")))
+    assert not torch.equal(one, prior_codes(settings(), 4, 4, torch.device("cpu")))
+
+
+def test_frozen_gives_its_gradients_back() -> None:
+    layer = torch.nn.Linear(2, 2)
+    with pytest.raises(KeyError), frozen(layer):
+        assert not layer.weight.requires_grad
+        raise KeyError
+    assert layer.weight.requires_grad

@@ -1,0 +1,77 @@
+"""A tiny world for the trainer: boxes of different sizes, drawn as their front silhouettes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline.camera import look_at_origin
+from pipeline.conventions import pack_grid
+from pipeline.manifest import Record
+from pipeline.seeds import generator
+from pipeline.settings.training import Experiment
+from pipeline.shards import KINDS, create
+from pipeline.shards_index import write_index
+
+SIZE_PX, RESOLUTION, VIEWS = 32, 16, 3
+SPLITS = ("train", "train", "val", "test")
+
+
+def box(number: int) -> np.ndarray[Any, Any]:
+    """(16, 16, 16) bool, a box whose three sides depend on `number` alone."""
+    half = generator(3, "box", number).integers(2, 8, 3)
+    grid = np.zeros((RESOLUTION,) * 3, bool)
+    grid[tuple(slice(RESOLUTION // 2 - h, RESOLUTION // 2 + h) for h in half)] = True
+    return grid
+
+
+def row(number: int) -> dict[str, Any]:
+    """All arrays of one shape: the silhouette seen from the front, in a colour a view."""
+    grid = box(number)
+    silhouette = np.kron(grid.any(2).T[::-1], np.ones((2, 2), bool))
+    images = np.full((VIEWS, SIZE_PX, SIZE_PX, 3), 40, np.uint8)
+    for view in range(VIEWS):
+        images[view][silhouette] = 120 + 40 * view
+    values: dict[str, Any] = {
+        "images": images,
+        "alpha": np.tile(silhouette * np.uint8(255), (VIEWS, 1, 1)),
+        "voxels": pack_grid(grid),
+        "K": np.tile([[40.0, 0, 16], [0, 40.0, 16], [0, 0, 1]], (VIEWS, 1, 1)),
+        "camera_to_world": np.stack([look_at_origin(0.0, 0.0, 1.5)] * VIEWS),
+        "azimuth_deg": np.zeros(VIEWS),
+        "elevation_deg": np.zeros(VIEWS),
+        "distance": np.full(VIEWS, 1.5),
+        "roll_deg": np.zeros(VIEWS),
+        "coverage": np.zeros(VIEWS),
+        "truncation": np.zeros(VIEWS),
+        "lights": np.zeros((VIEWS, 1, 8)),
+        "background_id": np.zeros(VIEWS, np.int32),
+        "background_crop": np.zeros((VIEWS, 5)),
+    }
+    return {name: values[name] for name in KINDS["composite"]}
+
+
+def write_world(folder: Path, count: int = 24) -> Path:
+    """Write one shard of `count` boxes and its index; returns the index."""
+    path = folder / "000.h5"
+    with create(path, "composite", count=count, views=VIEWS, size_px=SIZE_PX, resolution=RESOLUTION,
+                attributes={"compositing": "srgb"}) as shard:
+        for number in range(count):
+            category, name = ("box", "crate")[number % 2], f"{number:04d}"
+            record = Record(f"boxes/{category}/{name}", category, name, SPLITS[number // 2 % 4], {})
+            shard.append(record, **row(number))
+    index = folder / "index.json"
+    write_index([path], index)
+    return index
+
+
+def settings(**changes: Any) -> Experiment:
+    """A quick experiment; every test says what it changes."""
+    quick: dict[str, Any] = {
+        "datasets": ("boxes",), "seed": 5, "samples": 96, "batch": 8, "threads": 1, "device": "cpu", "latent": 8,
+        "encoder_width": 0.0625, "width": 0.125, "adversarial_every": 2, "validate_every": 32, "checkpoint_every": 32,
+        "log_every": 16,
+    }  # fmt: skip
+    return Experiment.model_validate({**quick, **changes})

@@ -1,0 +1,108 @@
+"""What a network must beat, measured on the same held-out shapes.
+
+Letters: N held-out shapes, V views, M training shapes, P = R^3 voxels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.seeds import generator
+from training import metrics
+from training.data import ShapeData
+from training.measure import chosen, truth
+from training.metrics import Bits, Floats, Levels
+
+MAX_PICTURES = 20_000  # training pictures that the nearest neighbour looks at
+PIXELS = 16  # side of the pictures in which neighbours are searched
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """IoU of one baseline for every held-out shape, and the threshold it needed, if any."""
+
+    iou: Floats  # (N,) mean over views
+    threshold: int | None = None
+
+
+def mean_levels(data: ShapeData, objects: npt.NDArray[np.int64]) -> Levels:
+    """(P,) mean occupancy of the given shapes as levels 0 ... 255."""
+    total = np.zeros(data.resolution**3, np.int64)
+    for start in range(0, len(objects), 1024):
+        total += truth(data, objects[start : start + 1024]).sum(0)
+    return metrics.quantise((total / max(len(objects), 1)).astype(np.float32))
+
+
+def mean_shape(train: ShapeData, tuning: ShapeData, held_out: ShapeData) -> Baseline:
+    """The same answer for every picture: the mean training shape, cut where `tuning` shapes like it best."""
+    level = mean_levels(train, np.arange(len(train)))
+    threshold = _tuned(level, truth(tuning, np.arange(len(tuning))))
+    answers = truth(held_out, np.arange(len(held_out)))
+    return Baseline(metrics.iou(np.broadcast_to(level >= threshold, answers.shape), answers), threshold)
+
+
+def class_mean_shape(train: ShapeData, tuning: ShapeData, held_out: ShapeData) -> Baseline:
+    """Privileged: the mean shape of the true category, which no picture tells by itself."""
+    out = np.zeros(len(held_out))
+    for label in np.unique(held_out.labels):
+        members = np.flatnonzero(held_out.labels == label)
+        level = mean_levels(train, np.flatnonzero(train.labels == label))
+        tuners = np.flatnonzero(tuning.labels == label)
+        threshold = _tuned(level, truth(tuning, tuners)) if len(tuners) else 128
+        answers = truth(held_out, members)
+        out[members] = metrics.iou(np.broadcast_to(level >= threshold, answers.shape), answers)
+    return Baseline(out)
+
+
+def nearest_pixels(train: ShapeData, held_out: ShapeData) -> Baseline:
+    """The training shape whose picture is nearest in squared pixel differences, for every held-out view."""
+    shapes = chosen(train, max(1, MAX_PICTURES // train.views), "nearest pixels")
+    bank = np.concatenate([_small(train, np.array([i])) for i in shapes])  # (M V, F)
+    owners = np.repeat(shapes, train.views)
+    lengths = 0.5 * np.square(bank).sum(1)
+    out = np.zeros(len(held_out))
+    for i in range(len(held_out)):
+        # |a - b|^2 is smallest where |b|^2 / 2 - a b is.
+        nearest = owners[(lengths - _small(held_out, np.array([i])) @ bank.T).argmin(1)]
+        answer = np.broadcast_to(truth(held_out, np.array([i])), (held_out.views, held_out.resolution**3))
+        out[i] = metrics.iou(truth(train, nearest), answer).mean()
+    return Baseline(out)
+
+
+def random_shape(train: ShapeData, held_out: ShapeData, seed: int) -> Baseline:
+    """Training shapes drawn blindly, one for each view."""
+    out = np.zeros(len(held_out))
+    for i, record in enumerate(held_out.records):
+        drawn = generator(seed, "random shape", record.shape_id).integers(0, len(train), held_out.views)
+        answer = np.broadcast_to(truth(held_out, np.array([i])), (held_out.views, held_out.resolution**3))
+        out[i] = metrics.iou(truth(train, drawn), answer).mean()
+    return Baseline(out)
+
+
+def nearest_training_iou(samples: Bits, train: ShapeData) -> float:
+    """Mean over samples of the best IoU with any training shape: near 1 says memorised."""
+    best = np.zeros(len(samples))
+    x = samples.astype(np.float32)
+    for start in range(0, len(train), 512):
+        y = truth(train, np.arange(start, min(start + 512, len(train)))).astype(np.float32)
+        inside = x @ y.T
+        union = x.sum(1)[:, None] + y.sum(1)[None] - inside
+        best = np.maximum(best, (inside / np.maximum(union, 1)).max(1))
+    return float(best.mean())
+
+
+def _tuned(level: Levels, answers: Bits) -> int:
+    return metrics.best_threshold(metrics.iou_curve(np.broadcast_to(level, answers.shape), answers))
+
+
+def _small(data: ShapeData, objects: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+    """(V, F) all pictures of one shape, averaged down to PIXELS a side, in [-0.5, 0.5]."""
+    pictures = data.gather(objects, np.arange(data.views)[None])[0].astype(np.float32)
+    factor = max(1, data.size_px // PIXELS)
+    side = data.size_px // factor
+    cut = pictures[:, : side * factor, : side * factor]
+    small = cut.reshape(len(cut), side, factor, side, factor, 3).mean((2, 4))
+    return (small / 255 - 0.5).reshape(len(cut), -1)
