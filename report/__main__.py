@@ -20,8 +20,17 @@ def main() -> int:
     page.add_argument("--output-dir", type=Path, required=True, help="the run's folder, e.g. results")
     page.add_argument("-o", "--output", type=Path, required=True, help="the page to write")
     page.add_argument("--log", type=Path, help="JSON lines go here")
+    picture = commands.add_parser("picture", help="draw views, true voxels and answers of held-out shapes")
+    picture.add_argument("--output-dir", type=Path, required=True, help="the run's folder, e.g. results")
+    picture.add_argument("--experiment", required=True, help="name of an evaluated experiment")
+    picture.add_argument("-o", "--output", type=Path, required=True, help="the PNG to write")
+    page.set_defaults(run=_page)
+    picture.set_defaults(run=_picture)
     arguments = parser.parse_args()
+    return int(arguments.run(arguments))
 
+
+def _page(arguments: argparse.Namespace) -> int:
     from report.page import write_page
 
     with Log(arguments.log) as log:
@@ -29,6 +38,14 @@ def main() -> int:
         write_page(arguments.output_dir, arguments.output, settings)
         log.write("done", output=str(arguments.output), bytes=arguments.output.stat().st_size)
     say(f"report: {arguments.output} ({arguments.output.stat().st_size / 1e6:.1f} MB)")
+    return 0
+
+
+def _picture(arguments: argparse.Namespace) -> int:
+    from report.showcase import draw_picture
+
+    draw_picture(arguments.output_dir, arguments.experiment, arguments.output)
+    say(f"picture: {arguments.output}")
     return 0
 
 
