@@ -46,7 +46,7 @@ class Binvox:
     @property
     def pitch(self) -> float:
         """Side of one voxel in the mesh's own units."""
-        return self.scale / max(self.grid.shape)
+        return self.scale / int(max(self.grid.shape))
 
 
 @dataclass(frozen=True)

@@ -34,9 +34,10 @@ class Open3d:
             import open3d
         except ImportError as error:
             raise UserError(
-                "the engine `open3d` is not installed",
+                "the engine `open3d` does not load",
+                got=str(error),
                 wanted="the Python package open3d",
-                do="pip install open3d, or use --engine builtin",
+                do="pip install open3d (on Debian also libusb-1.0-0, libgl1, libgomp1), or use --engine builtin",
             ) from error
         self._open3d: Any = open3d
 
