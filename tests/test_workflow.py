@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import h5py
+import numpy as np
 import pytest
 
 from tests.world import World
@@ -179,6 +180,26 @@ def test_one_core_gives_the_same_bytes(built: World, tmp_path: Path) -> None:
     other.run("shards_all", cores=1)
     paths = sorted(p.relative_to(built.results) for p in (built.results / "shards").rglob("*.h5"))
     assert {p: digest(other.results / p) for p in paths} == {p: digest(built.results / p) for p in paths}
+
+
+@pytest.mark.parametrize("kills", [3, pytest.param(20, marks=pytest.mark.slow)])
+def test_killed_runs_end_with_the_same_bytes(built: World, tmp_path: Path, kills: int) -> None:
+    """kill -9 of everything at seeded moments, training included; the same command again is the only remedy."""
+    other = World(tmp_path, built.folder / "config.yaml")
+    shutil.copytree(built.folder / "meshes", tmp_path / "meshes")
+    moments = np.random.default_rng(kills).uniform(2.0, 25.0, kills)
+    survived = [seconds for seconds in moments if other.run_and_kill(seconds)]
+    other.run()
+    assert len(survived) < kills, "no run lived long enough to be killed"
+    wanted = {path.relative_to(built.results): digest(path) for path in lasting(built.results)}
+    assert {path: digest(other.results / path) for path in wanted} == wanted
+
+
+def lasting(results: Path) -> list[Path]:
+    """Every file that must not depend on how often a run was interrupted."""
+    patterns = ("shards/*/*", "runs/*/metrics.jsonl", "runs/*/train.json", "runs/*/results.json")
+    found = [path for pattern in patterns for path in results.glob(pattern)]
+    return sorted([*found, *results.glob("runs/*/checkpoints/**/*.safetensors")])
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -41,6 +42,17 @@ class World:
                               capture_output=True, text=True, check=False)  # fmt: skip
         assert not check or done.returncode == 0, done.stdout[-4000:] + done.stderr[-6000:]
         return done
+
+    def run_and_kill(self, seconds: float) -> bool:
+        """Start the command and kill its whole process group after `seconds`; True if it had already ended."""
+        process = subprocess.Popen(self.command(), cwd=self.folder, start_new_session=True,
+                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
+        try:
+            return process.wait(timeout=seconds) == 0
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            return False
 
     def planned(self, *targets: str) -> dict[str, int]:
         """Rules that would run and how many jobs each has; targets without commands are left out."""

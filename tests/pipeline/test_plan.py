@@ -1,0 +1,129 @@
+"""The plan behind the Snakefile, the run lock, the console, and the generated environments."""
+
+from __future__ import annotations
+
+import json
+import logging
+import subprocess
+import sys
+import types
+from pathlib import Path
+
+import pytest
+import yaml
+
+from pipeline import config, runlock
+from pipeline.console import Console, clock
+from pipeline.contents import ContentSums
+from pipeline.errors import UserError
+from pipeline.settings.training import Experiment
+from pipeline.workflow import Plan
+
+ROOT = Path(__file__).resolve().parents[2]
+FILES = [ROOT / "config.yaml", *sorted((ROOT / "presets").glob("*.yaml"))]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_every_shipped_configuration_is_valid(path: Path) -> None:
+    plan = Plan(yaml.safe_load(path.read_text(encoding="utf-8")), str(path))
+    for name in plan.datasets:
+        for stage in (plan.fetch, plan.index, plan.prepare, plan.generate, plan.ledger):
+            json.loads(stage(name))
+
+
+@pytest.mark.parametrize("change", [{}, {"kl_weight": 0.9}, {"preset": "paper-3dvaegan", "batch": 16, "ema": 0.98}])
+def test_an_experiment_travels_without_loss(change: dict[str, object]) -> None:
+    """Also where a value equals the class default but not its preset's."""
+    values = {"datasets": ["d"], **change}
+    plan = Plan({"datasets": {"d": {"source": "modelnet10"}}, "experiments": {"e": values}})
+    assert config.parse(Experiment, plan.experiment("e"), "x") == plan.config.experiments["e"]
+
+
+def test_stages_see_only_their_own_settings() -> None:
+    def plan(**dataset: object) -> Plan:
+        return Plan({"datasets": {"d": {"source": "modelnet10", **dataset}}})
+
+    assert plan().prepare("d") == plan(val_percent=20, shards=9, max_rejected_percent=1).prepare("d")
+    assert plan().prepare("d") != plan(up_axis="x").prepare("d")
+    assert plan().index("d") == plan(up_axis="x", yaw_deg=3).index("d")
+    assert plan().index("d") != plan(val_percent=20).index("d")
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"datasets": {"d": {"source": "modelnet10"}}, "voxel": {}}, "unknown key `voxel`; did you mean 'voxels'?"),
+        ({"datasets": {"d": {"sauce": "modelnet10"}}}, "unknown key `datasets.d.sauce`; did you mean 'source'?"),
+        ({"datasets": {"D x": {"source": "modelnet10"}}}, "data set name 'D x' must be small letters"),
+        ({"datasets": {"d": {"source": "folder"}}}, "source 'folder' needs `path`"),
+        ({"datasets": {"d": {"source": "modelnet10"}}, "render": {"size_px": 65}}, "`render.size_px`"),
+        ({"datasets": {"d": {"source": "modelnet10"}}, "seed": "one"}, "`seed`"),
+        ({}, "`datasets`: field required"),
+        ([], "expected a table of keys and values"),
+    ],
+)
+def test_wrong_configurations_are_explained(values: object, message: str) -> None:
+    with pytest.raises(UserError) as caught:
+        config.check(values)
+    assert message in str(caught.value)
+
+
+def test_not_yaml_and_not_there(tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text("a: [1", encoding="utf-8")
+    with pytest.raises(UserError, match="not valid YAML"):
+        config.load(tmp_path / "c.yaml")
+    with pytest.raises(UserError, match="cannot read the configuration"):
+        config.load(tmp_path / "none.yaml")
+
+
+def test_lock_names_its_living_holder_and_ignores_the_dead(tmp_path: Path) -> None:
+    code = (
+        "import pathlib, sys; from pipeline import runlock; runlock.hold(pathlib.Path(sys.argv[1])); "
+        "print('held', flush=True); input()"
+    )
+    holder = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], cwd=ROOT, text=True,
+                              stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # fmt: skip
+    assert holder.stdout is not None and holder.stdin is not None
+    assert holder.stdout.readline() == "held\n"
+    with pytest.raises(UserError, match=f"another run is working in this folder(.|\n)*process {holder.pid} on "):
+        runlock.hold(tmp_path)
+    holder.kill()
+    holder.wait()
+    holder.stdout.close()
+    holder.stdin.close()
+    runlock.hold(tmp_path)
+    runlock._held.pop((tmp_path / ".run.lock").resolve()).close()
+
+
+def test_contents_follow_bytes_not_times(tmp_path: Path) -> None:
+    file, cache = tmp_path / "a.off", tmp_path / "cache"
+    file.write_bytes(b"OFF")
+    sums = ContentSums(cache)
+    first = sums.of(file)
+    sums.save()
+    file.touch()
+    assert ContentSums(cache).of(file) == first
+    file.write_bytes(b"OFG")
+    assert ContentSums(cache).of(file) != first
+
+
+def event(name: str, **values: object) -> logging.LogRecord:
+    record = logging.LogRecord("snakemake", logging.INFO, "", 0, "", (), None)
+    record.__dict__.update(event=types.SimpleNamespace(value=name), **values)
+    return record
+
+
+def test_console_says_what_failed_and_how_far_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    console = Console(every_s=0.0)
+    console.emit(event("job_info", jobid=3, rule_name="render", wildcards={"dataset": "d", "shard": "001"}))
+    console.emit(event("job_error", jobid=3, log=["logs/render.jsonl"]))
+    console.emit(event("progress", done=1, total=4))
+    text = capsys.readouterr().err
+    assert "FAILED render d/001; its log: logs/render.jsonl" in text
+    assert "-- 1 of 4 jobs (25 %)" in text and "left" in text
+    assert (clock(65.2), clock(3725)) == ("1:05", "1:02:05")
+
+
+def test_conda_files_match_the_lock() -> None:
+    done = subprocess.run([sys.executable, "envs/generate.py", "--check"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
