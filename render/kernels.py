@@ -24,46 +24,62 @@ ENCODE_STEPS = 8192
 
 
 @njit(
-    "void(f8[:,::1], i8[:,::1], f8[::1], f8, f4[:,::1], i4[:,::1],"
-    " i8[::1], b1[::1], i8[:,::1], i8[::1], u1[:,::1], f8[:,::1])",
+    "void(f8[:,::1], i4[:,::1], f8[::1], f8[:,::1], f8, f8[:,::1], f4[:,::1], f4[:,::1], i4[:,::1],"
+    " i4[::1], b1[::1], i8[:,::1], i8[::1], u1[:,::1], f8[:,::1])",
     cache=True,
     nogil=True,
 )
-def draw(local, faces, pinhole, near, inverse_depth, face_id, face_material, cutout, levels, first_level, texels, uv):
+def draw(
+    vertices, faces, pinhole, pose, near, local, screen, inverse_depth, face_id,
+    face_material, cutout, levels, first_level, texels, uv,
+):  # fmt: skip
     """Find the nearest face of every sample.
 
-    local (V, 3) in the camera's frame; pinhole (4,) = fx, fy, cx, cy in samples; fills
-    inverse_depth (W, W), 0 where nothing is, and face_id (W, W), -1 where nothing is.
+    pinhole (4,) = fx, fy, cx, cy in samples; pose (4, 4) camera_to_world.  Fills local (V, 3),
+    the vertices in the camera's frame, screen (V, 2), where they are seen, inverse_depth
+    (W, W), 0 where nothing is, and face_id (W, W), -1 where nothing is.
     """
     size = face_id.shape[0]
     fx, fy, cx, cy = pinhole[0], pinhole[1], pinhole[2], pinhole[3]
+    per_fx, per_fy = 1.0 / fx, 1.0 / fy
     farthest = 1.0 / near
-    screen = np.empty((local.shape[0], 2))
-    for v in range(local.shape[0]):
-        z = local[v, 2]
+    inverse_depth[:, :] = 0.0
+    face_id[:, :] = -1
+    all_in_front = True
+    for v in range(vertices.shape[0]):
+        wx, wy, wz = vertices[v, 0] - pose[0, 3], vertices[v, 1] - pose[1, 3], vertices[v, 2] - pose[2, 3]
+        x = wx * pose[0, 0] + wy * pose[1, 0] + wz * pose[2, 0]
+        y = wx * pose[0, 1] + wy * pose[1, 1] + wz * pose[2, 1]
+        z = -(wx * pose[0, 2] + wy * pose[1, 2] + wz * pose[2, 2])
+        local[v, 0], local[v, 1], local[v, 2] = x, y, z
         if z > near:
-            screen[v, 0] = fx * local[v, 0] / z + cx
-            screen[v, 1] = cy - fy * local[v, 1] / z
+            z = 1.0 / z
+            screen[v, 0] = fx * x * z + cx
+            screen[v, 1] = cy - fy * y * z
+        else:
+            all_in_front = False
+    edge = np.float32(size)
+    zero = np.float32(0.0)
+    # Positions on the screen are rounded: a box is this much wider than they say.
+    low_slack, high_slack = np.float32(0.501), np.float32(0.499)
     for f in range(faces.shape[0]):
         i, j, k = faces[f, 0], faces[f, 1], faces[f, 2]
-        in_front = int(local[i, 2] > near) + int(local[j, 2] > near) + int(local[k, 2] > near)
-        if in_front == 0:
-            continue
+        in_front = 3
+        if not all_in_front:
+            in_front = int(local[i, 2] > near) + int(local[j, 2] > near) + int(local[k, 2] > near)
+            if in_front == 0:
+                continue
         left, right, top, bottom = 0, size - 1, 0, size - 1
         if in_front == 3:
-            low = min(screen[i, 0], screen[j, 0], screen[k, 0])
-            high = max(screen[i, 0], screen[j, 0], screen[k, 0])
-            if high < 0.0 or low > size:
+            x0, x1, x2 = screen[i, 0], screen[j, 0], screen[k, 0]
+            left = int(np.ceil(max(min(x0, x1, x2), zero) - low_slack))
+            right = int(np.floor(min(max(x0, x1, x2), edge) - high_slack))
+            if left > right:
                 continue
-            left = max(left, int(np.ceil(low - 0.500001)))
-            right = min(right, int(np.floor(min(high, size + 1.0) - 0.499999)))
-            low = min(screen[i, 1], screen[j, 1], screen[k, 1])
-            high = max(screen[i, 1], screen[j, 1], screen[k, 1])
-            if high < 0.0 or low > size:
-                continue
-            top = max(top, int(np.ceil(low - 0.500001)))
-            bottom = min(bottom, int(np.floor(min(high, size + 1.0) - 0.499999)))
-            if left > right or top > bottom:
+            y0, y1, y2 = screen[i, 1], screen[j, 1], screen[k, 1]
+            top = int(np.ceil(max(min(y0, y1, y2), zero) - low_slack))
+            bottom = int(np.floor(min(max(y0, y1, y2), edge) - high_slack))
+            if top > bottom:
                 continue
         ix, iy, iz = local[i, 0], local[i, 1], local[i, 2]
         jx, jy, jz = local[j, 0], local[j, 1], local[j, 2]
@@ -76,46 +92,69 @@ def draw(local, faces, pinhole, near, inverse_depth, face_id, face_material, cut
         if det == 0.0 or not np.isfinite(det):
             continue
         side = 1.0 if det > 0.0 else -1.0
-        a0, b0 = side * (n0x / fx), -side * (n0y / fy)
-        a1, b1 = side * (n1x / fx), -side * (n1y / fy)
-        a2, b2 = side * (n2x / fx), -side * (n2y / fy)
+        a0, b0 = side * (n0x * per_fx), -side * (n0y * per_fy)
+        a1, b1 = side * (n1x * per_fx), -side * (n1y * per_fy)
+        a2, b2 = side * (n2x * per_fx), -side * (n2y * per_fy)
         c0 = side * n0z - a0 * cx - b0 * cy
         c1 = side * n1z - a1 * cx - b1 * cy
         c2 = side * n2z - a2 * cx - b2 * cy
         scale = 1.0 / abs(det)
         za, zb, zc = (a0 + a1 + a2) * scale, (b0 + b1 + b2) * scale, (c0 + c1 + c2) * scale
-        material = face_material[f]
-        has_holes = cutout[material]
-        wide = right - left > 3
-        inverse0 = 1.0 / a0 if a0 != 0.0 else 0.0
-        inverse1 = 1.0 / a1 if a1 != 0.0 else 0.0
-        inverse2 = 1.0 / a2 if a2 != 0.0 else 0.0
+        has_holes = cutout[face_material[f]]
+        if right - left >= 6 and in_front == 3 and not has_holes:
+            # A row of a large face is one run of samples between the edges.
+            per_a0 = 1.0 / a0 if a0 != 0.0 else 0.0
+            per_a1 = 1.0 / a1 if a1 != 0.0 else 0.0
+            per_a2 = 1.0 / a2 if a2 != 0.0 else 0.0
+            for row in range(top, bottom + 1):
+                y = row + 0.5
+                r0, r1, r2, rz = b0 * y + c0, b1 * y + c1, b2 * y + c2, zb * y + zc
+                low, high = float(left), float(right)
+                cut = -r0 * per_a0 - 0.5
+                if a0 > 0.0:
+                    low = max(low, cut - 0.01)
+                elif a0 < 0.0:
+                    high = min(high, cut + 0.01)
+                cut = -r1 * per_a1 - 0.5
+                if a1 > 0.0:
+                    low = max(low, cut - 0.01)
+                elif a1 < 0.0:
+                    high = min(high, cut + 0.01)
+                cut = -r2 * per_a2 - 0.5
+                if a2 > 0.0:
+                    low = max(low, cut - 0.01)
+                elif a2 < 0.0:
+                    high = min(high, cut + 0.01)
+                if low > high:
+                    continue
+                # The edge functions have the last word on both ends of the run.
+                begin, end = int(np.ceil(low)), int(high)
+                while begin <= end:
+                    x = begin + 0.5
+                    if a0 * x + r0 >= 0.0 and a1 * x + r1 >= 0.0 and a2 * x + r2 >= 0.0:
+                        break
+                    begin += 1
+                while end >= begin:
+                    x = end + 0.5
+                    if a0 * x + r0 >= 0.0 and a1 * x + r1 >= 0.0 and a2 * x + r2 >= 0.0:
+                        break
+                    end -= 1
+                if begin > end:
+                    continue
+                run_depth = inverse_depth[row, begin : end + 1]
+                run_face = face_id[row, begin : end + 1]
+                x = begin + 0.5
+                for place in range(run_depth.shape[0]):
+                    nearness = np.float32(za * (x + place) + rz)
+                    # Written always, so that the loop has no branch.
+                    nearer = nearness > run_depth[place]
+                    run_depth[place] = nearness if nearer else run_depth[place]
+                    run_face[place] = f if nearer else run_face[place]
+            continue
         for row in range(top, bottom + 1):
             y = row + 0.5
             r0, r1, r2, rz = b0 * y + c0, b1 * y + c1, b2 * y + c2, zb * y + zc
-            begin, end = left, right
-            if wide:
-                # Narrow the row to the span between the edges, one sample wider than computed.
-                low, high = float(left), float(right)
-                cut = -r0 * inverse0 - 0.5
-                if a0 > 0.0:
-                    low = max(low, cut - 1.0)
-                elif a0 < 0.0:
-                    high = min(high, cut + 1.0)
-                cut = -r1 * inverse1 - 0.5
-                if a1 > 0.0:
-                    low = max(low, cut - 1.0)
-                elif a1 < 0.0:
-                    high = min(high, cut + 1.0)
-                cut = -r2 * inverse2 - 0.5
-                if a2 > 0.0:
-                    low = max(low, cut - 1.0)
-                elif a2 < 0.0:
-                    high = min(high, cut + 1.0)
-                if low > high:
-                    continue
-                begin, end = int(low), int(high)
-            for column in range(begin, end + 1):
+            for column in range(left, right + 1):
                 x = column + 0.5
                 e0 = a0 * x + r0
                 e1 = a1 * x + r1
@@ -129,7 +168,7 @@ def draw(local, faces, pinhole, near, inverse_depth, face_id, face_material, cut
                     total = 1.0 / (e0 + e1 + e2)
                     u = (e0 * uv[i, 0] + e1 * uv[j, 0] + e2 * uv[k, 0]) * total
                     v2 = (e0 * uv[i, 1] + e1 * uv[j, 1] + e2 * uv[k, 1]) * total
-                    level = first_level[material]
+                    level = first_level[face_material[f]]
                     height, width = levels[level, 1], levels[level, 2]
                     tx = min(int((u - np.floor(u)) * width), width - 1)
                     ty = min(int((1.0 - (v2 - np.floor(v2))) * height), height - 1)
@@ -140,8 +179,8 @@ def draw(local, faces, pinhole, near, inverse_depth, face_id, face_material, cut
 
 
 @njit(
-    "void(f8[:,::1], i8[:,::1], f8[::1], f8[:,::1], f4[:,::1], i4[:,::1], f4[:,:,::1], f4[:,::1], f8,"
-    " i8[::1], f4[:,::1], i8[:,::1], i8[::1], i8[::1], u1[:,::1], f8[:,::1], f4[::1], u1[:,::1],"
+    "void(f8[:,::1], i4[:,::1], f8[::1], f8[:,::1], f4[:,::1], i4[:,::1], f4[:,:,::1], f4[:,::1], f8,"
+    " i4[::1], f4[:,::1], i8[:,::1], i8[::1], i8[::1], u1[:,::1], f8[:,::1], f4[::1], u1[:,::1],"
     " f4[::1], u1[::1], u1[:,:,::1], f4[:,::1], f4[:,:,::1], i4[:,::1])",
     cache=True,
     nogil=True,
@@ -161,7 +200,8 @@ def shade(
     pixels = rgba.shape[0]
     factor = face_id.shape[0] // pixels
     samples = factor * factor
-    fx, fy, cx, cy = pinhole[0], pinhole[1], pinhole[2], pinhole[3]
+    per_fx, per_fy, cx, cy = 1.0 / pinhole[0], 1.0 / pinhole[1], pinhole[2], pinhole[3]
+    pixel_angle = factor * per_fx
     has_colours = vertex_colours.shape[0] == local.shape[0]
     group_face = np.empty(samples, np.int64)
     group_count = np.empty(samples, np.int64)
@@ -171,7 +211,24 @@ def shade(
         for column in range(pixels):
             groups, covered = 0, 0
             nearest, nearest_face = np.float32(0.0), -1
-            for sr in range(row * factor, (row + 1) * factor):
+            if factor == 2:
+                # Most pixels see one face or none; they need no search.
+                f = face_id[2 * row, 2 * column]
+                if (
+                    f == face_id[2 * row, 2 * column + 1]
+                    and f == face_id[2 * row + 1, 2 * column]
+                    and f == face_id[2 * row + 1, 2 * column + 1]
+                ):
+                    if f < 0:
+                        continue
+                    groups, covered, nearest_face = 1, 4, f
+                    group_face[0], group_count[0] = f, 4
+                    group_x[0], group_y[0] = 4.0 * (2 * column + 1), 4.0 * (2 * row + 1)
+                    nearest = max(
+                        max(inverse_depth[2 * row, 2 * column], inverse_depth[2 * row, 2 * column + 1]),
+                        max(inverse_depth[2 * row + 1, 2 * column], inverse_depth[2 * row + 1, 2 * column + 1]),
+                    )
+            for sr in range(row * factor, (row + 1) * factor if groups == 0 else 0):
                 for sc in range(column * factor, (column + 1) * factor):
                     f = face_id[sr, sc]
                     if f < 0:
@@ -194,8 +251,9 @@ def shade(
             for g in range(groups):
                 f = group_face[g]
                 i, j, k = faces[f, 0], faces[f, 1], faces[f, 2]
-                dx = (group_x[g] / group_count[g] - cx) / fx
-                dy = (cy - group_y[g] / group_count[g]) / fy
+                weight = 1.0 / group_count[g]
+                dx = (group_x[g] * weight - cx) * per_fx
+                dy = (cy - group_y[g] * weight) * per_fy
                 ix, iy, iz = local[i, 0], local[i, 1], local[i, 2]
                 jx, jy, jz = local[j, 0], local[j, 1], local[j, 2]
                 kx, ky, kz = local[k, 0], local[k, 1], local[k, 2]
@@ -206,9 +264,9 @@ def shade(
                 w1 = dx * (ky * iz - kz * iy) + dy * (kz * ix - kx * iz) + (kx * iy - ky * ix)
                 w2 = dx * (iy * jz - iz * jy) + dy * (iz * jx - ix * jz) + (ix * jy - iy * jx)
                 det = ix * w0x + iy * w0y + iz * w0z
-                total = w0 + w1 + w2
-                distance = det / total
-                w0, w1, w2 = w0 / total, w1 / total, w2 / total
+                total = 1.0 / (w0 + w1 + w2)
+                distance = det * total
+                w0, w1, w2 = w0 * total, w1 * total, w2 * total
 
                 # The normal, turned towards the camera: windings are not to be trusted.
                 side = 1.0 if det > 0.0 else -1.0
@@ -217,7 +275,8 @@ def shade(
                 nz = side * (w0 * corner_normals[f, 0, 2] + w1 * corner_normals[f, 1, 2] + w2 * corner_normals[f, 2, 2])
                 length = np.sqrt(nx * nx + ny * ny + nz * nz)
                 if length > 1e-12:
-                    nx, ny, nz = nx / length, ny / length, nz / length
+                    length = 1.0 / length
+                    nx, ny, nz = nx * length, ny * length, nz * length
                 # Direction from the surface to the eye, and the point, in the world.
                 vx = -(pose[0, 0] * dx + pose[0, 1] * dy - pose[0, 2])
                 vy = -(pose[1, 0] * dx + pose[1, 1] * dy - pose[1, 2])
@@ -248,7 +307,7 @@ def shade(
                 if level_count[material] > 0:
                     # The level whose texels are about as large as a pixel on this face.
                     slant = max(abs(nx * vx + ny * vy + nz * vz), 0.1)
-                    step = texel_density[f] * distance / (fx / factor) / np.sqrt(slant)
+                    step = texel_density[f] * distance * pixel_angle / np.sqrt(slant)
                     level = 0
                     while step > 1.5 and level + 1 < level_count[material]:
                         step *= 0.5

@@ -42,28 +42,30 @@ class RasterBackend:
 
     def __init__(self, supersampling: int = 2, specular: float = SPECULAR):
         self._supersampling, self._specular = supersampling, specular
+        # Kept from view to view: fresh memory costs more than the smallest views.
+        self._nearness, self._samples = np.empty((0, 0), np.float32), np.empty((0, 0), np.int32)
 
     def load(self, scene: Scene) -> None:
         """Take a scene; the next `render` calls draw it."""
         self._scene = scene
+        self._local, self._screen = np.empty((len(scene.vertices), 3)), np.empty((len(scene.vertices), 2), np.float32)
 
     def render(self, camera: Camera, lights: Lights) -> Layers:
         """Draw one view of the loaded scene."""
-        scene, pose, factor = self._scene, camera.camera_to_world, self._supersampling
-        size = camera.size_px
-        local = (scene.vertices - pose[:3, 3]) @ pose[:3, :3]
-        local[:, 2] *= -1  # forward is positive in the kernels
-        K = camera.K
+        scene, factor, size = self._scene, self._supersampling, camera.size_px
+        K, pose = camera.K, np.ascontiguousarray(camera.camera_to_world)
         pinhole = np.array([K[0, 0], K[1, 1], K[0, 2], K[1, 2]]) * factor
-        nearness = np.zeros((size * factor, size * factor), np.float32)
-        samples = np.full((size * factor, size * factor), -1, np.int32)
-        draw(local, scene.faces, pinhole, NEAR, nearness, samples, scene.face_material, scene.cutout,
-             scene.levels, scene.first_level, scene.texels, scene.uv)  # fmt: skip
+        if self._nearness.shape[0] != size * factor:
+            self._nearness = np.empty((size * factor, size * factor), np.float32)
+            self._samples = np.empty((size * factor, size * factor), np.int32)
+        nearness, samples, local = self._nearness, self._samples, self._local
+        draw(scene.vertices, scene.faces, pinhole, pose, NEAR, local, self._screen, nearness, samples,
+             scene.face_material, scene.cutout, scene.levels, scene.first_level, scene.texels, scene.uv)  # fmt: skip
         rgba = np.zeros((size, size, 4), np.uint8)
         depth = np.full((size, size), np.inf, np.float32)
         normals = np.zeros((size, size, 3), np.float32)
         ids = np.full((size, size), -1, np.int32)
-        shade(local, scene.faces, pinhole, np.ascontiguousarray(pose), nearness, samples, scene.normals,
+        shade(local, scene.faces, pinhole, pose, nearness, samples, scene.normals,
               np.ascontiguousarray(lights, dtype=np.float32), self._specular, scene.face_material,
               scene.material_colour, scene.levels, scene.first_level, scene.level_count, scene.texels, scene.uv,
               scene.texel_density, scene.vertex_colours, SRGB_TO_LINEAR, ENCODE, rgba, depth, normals, ids)  # fmt: skip

@@ -25,11 +25,11 @@ class Scene:
     """What a backend draws; arrays are C-contiguous and of the kernels' types."""
 
     vertices: npt.NDArray[np.float64]  # (V, 3)
-    faces: npt.NDArray[np.int64]  # (F, 3)
+    faces: npt.NDArray[np.int32]  # (F, 3)
     normals: npt.NDArray[np.float32]  # (F, 3, 3) of the corners
     uv: npt.NDArray[np.float64]  # (V, 2), or (1, 2) where nothing is textured
     vertex_colours: npt.NDArray[np.uint8]  # (V, 4), or (0, 4) where there are none
-    face_material: npt.NDArray[np.int64]  # (F,)
+    face_material: npt.NDArray[np.int32]  # (F,)
     material_colour: npt.NDArray[np.float32]  # (M, 3) linear light
     cutout: npt.NDArray[np.bool_]  # (M,) the texture's alpha cuts holes
     first_level: npt.NDArray[np.int64]  # (M,) row of `levels` where the material's texture begins
@@ -79,7 +79,7 @@ def prepare_scene(mesh: Mesh, *, crease_deg: float = CREASE_DEG) -> Scene:
     )
 
 
-def _drawable_faces(mesh: Mesh, vertices: Floats) -> tuple[Ints, Ints]:
+def _drawable_faces(mesh: Mesh, vertices: Floats) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
     """The faces that have finite corners and an area, with their materials."""
     faces = np.ascontiguousarray(mesh.faces, dtype=np.int64).reshape(-1, 3)
     if len(faces) == 0:
@@ -101,7 +101,7 @@ def _drawable_faces(mesh: Mesh, vertices: Floats) -> tuple[Ints, Ints]:
     keep[keep] = area > 0
     if not keep.any():
         raise Reject("zero_area", "every face has zero area")
-    return np.ascontiguousarray(faces[keep]), np.ascontiguousarray(material[keep])
+    return faces[keep].astype(np.int32), material[keep].astype(np.int32)
 
 
 def _has_holes(material: Material) -> bool:
@@ -146,9 +146,9 @@ def _texture_levels(
 
 def _texel_density(
     vertices: npt.NDArray[np.float64],
-    faces: npt.NDArray[np.int64],
+    faces: npt.NDArray[np.int32],
     uv: npt.NDArray[np.float64],
-    material: npt.NDArray[np.int64],
+    material: npt.NDArray[np.int32],
     level_count: npt.NDArray[np.int64],
     first_level: npt.NDArray[np.int64],
     levels: npt.NDArray[np.int64],

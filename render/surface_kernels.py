@@ -47,7 +47,7 @@ def weld(vertices):
     return first
 
 
-@njit("f4[:,:,::1](f8[:,::1], i8[:,::1], i8[::1], f8)", cache=True, nogil=True)
+@njit("f4[:,:,::1](f8[:,::1], i4[:,::1], i8[::1], f8)", cache=True, nogil=True)
 def corner_normals(vertices, faces, first, crease_cosine):
     """(F, 3, 3) unit normal of every corner, on the side of its own face's winding.
 
