@@ -55,6 +55,11 @@ def _parser() -> argparse.ArgumentParser:
     prepare.add_argument("--archives", type=Path, required=True)
     prepare.add_argument("--shard", type=Path, required=True)
 
+    imported = _stage(commands, "import", "take over the pictures and voxels of a source that has them", _import)
+    imported.add_argument("--archives", type=Path, required=True)
+    imported.add_argument("--shard", type=Path, required=True)
+    imported.add_argument("--voxels", type=Path, required=True, help="the pack of .binvox to write")
+
     ledger = _stage(commands, "ledger", "account for every shape of a data set", _ledger)
     ledger.add_argument("--dataset", required=True)
     ledger.add_argument("--index", type=Path, required=True, help="folder of `index`")
@@ -143,6 +148,18 @@ def _prepare(arguments: argparse.Namespace) -> int:
     settings = parse(PrepareSettings, arguments.settings, "--settings")
     with Log(arguments.log) as log:
         prepare_shard(settings, arguments.archives, arguments.shard, arguments.output, log=log)
+    return 0
+
+
+def _import(arguments: argparse.Namespace) -> int:
+    from pipeline.config import parse
+    from pipeline.imported import import_shard
+    from pipeline.progress import Log
+    from pipeline.settings.datasets import ImportSettings
+
+    settings = parse(ImportSettings, arguments.settings, "--settings")
+    with Log(arguments.log) as log:
+        import_shard(settings, arguments.archives, arguments.shard, arguments.voxels, arguments.output, log=log)
     return 0
 
 

@@ -11,12 +11,14 @@ from __future__ import annotations
 
 import hashlib
 import os
+import tempfile
 import urllib.parse
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from pipeline.archives import extract_tar
 from pipeline.atomic import write_json_if_changed
 from pipeline.errors import UserError
 from pipeline.intact import sha256_of
@@ -123,11 +125,11 @@ def _report(name: str, entries: list[dict[str, Any]], title: str, log: Log) -> N
 def _get(file: RemoteFile, mirrors: list[str], folders: list[Path], output: Path, log: Log) -> list[dict[str, Any]]:
     """One entry of the list; none for an optional file that nobody has."""
     for folder in folders:
-        for candidate in (folder / file.name, folder / file.name.removesuffix(".zip")):
+        for candidate in (folder / file.name, folder / file.folder):
             if candidate.is_dir():
                 return [_listed(candidate, str(folder))]
             if candidate.is_file():
-                return [_entry(candidate, sha256_of(candidate), str(folder), file)]
+                return [_available(candidate, sha256_of(candidate), str(folder), file, output)]
     remote = [mirror for mirror in mirrors if local_folder(mirror) is None]
     addresses = [urllib.parse.urljoin(mirror.rstrip("/") + "/", file.name) for mirror in remote] or list(file.urls)
     if folders and not remote:
@@ -144,7 +146,23 @@ def _get(file: RemoteFile, mirrors: list[str], folders: list[Path], output: Path
 
     target = output.parent / output.stem / file.name
     found = download(file, addresses, target, log=log)
-    return [] if found is None else [_entry(target, found.sha256, found.url, file)]
+    return [] if found is None else [_available(target, found.sha256, found.url, file, output)]
+
+
+def _available(path: Path, sha256: str, mirror: str, file: RemoteFile, output: Path) -> dict[str, Any]:
+    """The entry of one file; of a tar that adapters read from, the folder it is unpacked to."""
+    entry = _entry(path, sha256, mirror, file)
+    if not file.is_tar or not file.unpack:
+        return entry
+    target = output.parent / output.stem / f"{file.folder}-{sha256[:12]}"
+    if not target.is_dir():
+        say(f"fetch: unpacking {path.name}")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".unpack", dir=target.parent) as temporary:
+            extract_tar(path, Path(temporary) / "content")
+            os.replace(Path(temporary) / "content", target)
+    inside = target / file.folder
+    return entry | {"name": file.folder, "path": shown(inside if inside.is_dir() else target)}
 
 
 def _entry(path: Path, sha256: str, mirror: str, file: RemoteFile) -> dict[str, Any]:

@@ -8,7 +8,9 @@ import pydantic
 
 from pipeline.settings.base import Strict
 
-SourceName = Literal["procedural", "modelnet10", "modelnet40", "shapenet_v1", "shapenet_v2", "volumetric", "folder"]
+SourceName = Literal[
+    "procedural", "modelnet10", "modelnet40", "shapenet_v1", "shapenet_v2", "volumetric", "r2n2", "folder"
+]
 
 
 class Procedural(Strict):
@@ -86,6 +88,17 @@ class PrepareSettings(Strict):
         """The part of a data set's settings that `prepare` reads."""
         return cls(source=dataset.layout, up_axis=dataset.up_axis, yaw_deg=dataset.yaw_deg,
                    texture_px=texture_px, max_faces=max_faces)
+
+
+class ImportSettings(Strict):
+    """What an imported shard depends on: a source that brings its own pictures and voxels."""
+
+    source: Literal["r2n2"]
+    """The adapter that finds them."""
+    size_px: int = pydantic.Field(default=64, ge=32, le=1024, multiple_of=8)
+    """Side the pictures are scaled to."""
+    resolution: int = 32
+    """Voxels a side that the run asks for; the source has one size only."""
 
 
 class Backgrounds(Strict):

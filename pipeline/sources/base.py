@@ -33,6 +33,20 @@ class RemoteFile:
     sha256: str = ""
     md5: str = ""
     optional: bool = False  # its absence is noted, not fatal
+    unpack: bool = False  # a tar whose files are read one by one
+
+    @property
+    def folder(self) -> str:
+        """Name of the folder that stands for this archive where it lies unpacked."""
+        for suffix in (".zip", ".tgz", ".tar.gz", ".tar"):
+            if self.name.endswith(suffix):
+                return self.name.removesuffix(suffix)
+        return self.name
+
+    @property
+    def is_tar(self) -> bool:
+        """Whether it has to be unpacked before single files can be read: a tar has no directory."""
+        return self.name.endswith((".tgz", ".tar.gz", ".tar"))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,6 +73,8 @@ class Source(abc.ABC):
     """Licence and terms in one or two sentences, shown before the set is fetched."""
     page: str = ""
     """Where it is described, and where access is asked for."""
+    imported: bool = False
+    """Whether its pictures and voxels are imported (pipeline/imported.py) instead of made from meshes."""
     official_val: bool = False
     """Whether the official split has a validation part."""
 

@@ -80,7 +80,7 @@ class ShapeNet(Source):
         """One zip (or unpacked folder) for each wanted category, the taxonomy and the split where they exist."""
         loose = [RemoteFile(TAXONOMY, optional=True), RemoteFile(SPLITS_CSV, (_SHREC,), optional=True)]
         if dataset.categories is not None:
-            named = [_synset(name) for name in dataset.categories]
+            named = [synset_of(name) for name in dataset.categories]
             own_zip = {name.removesuffix(".zip") for name in offered or ()}
             synsets = sorted({s if s not in _INSIDE or s in own_zip else _INSIDE[s][1] for s in named})
         elif offered is not None:
@@ -94,7 +94,7 @@ class ShapeNet(Source):
         """Every model folder; one without its OBJ, as the real sets have some, is refused by name."""
         names = _names(archives.text(TAXONOMY))
         official = _official(archives.text(SPLITS_CSV))
-        wanted = {_synset(name) for name in dataset.categories or ()}
+        wanted = {synset_of(name) for name in dataset.categories or ()}
         for archive in archives.names:
             if archive not in (TAXONOMY, SPLITS_CSV):
                 for found, synset, model in self._models(archive, archives):
@@ -129,7 +129,7 @@ class ShapeNet(Source):
         return self._mesh, archives.get(archive).files(root)
 
 
-def _synset(category: str) -> str:
+def synset_of(category: str) -> str:
     """Synset of a category given by name or by number."""
     by_name = {name: synset for synset, name in NAMES.items()} | {name: s for s, (name, _) in _INSIDE.items()}
     wanted = category.lower().replace(" ", "_")
