@@ -13,6 +13,8 @@ from PIL import Image
 
 from pipeline.errors import Reject
 from pipeline.load import Files, decode_picture, load_member, load_mesh
+from pipeline.prepare import normalise
+from pipeline.seeds import generator
 
 OFF = b"OFF\n4 2 0\n0 0 0\n1 0 0\n1 1 0\n0 1 0\n3 0 1 2\n3 0 2 3\n"
 OBJ = b"mtllib model.mtl\nv 0 0 0\nv 1 0 0\nv 1 1 0\nvt 0 0\nusemtl a\nf 1/1 2/1 3/1\n"
@@ -174,3 +176,28 @@ def test_glued_headers_are_read(shared_data: Path) -> None:
     mesh = load_mesh(shared_data / "nasty/modelnet_glued_header/chair_0002.off")
     same = load_member("chair_0002.off", Files.of_zip(plain, "ModelNet10/chair/train/")).mesh
     assert np.array_equal(mesh.triangles, same.triangles)
+
+
+@pytest.mark.parametrize("suffix", ["off", "obj", "ply", "stl", "glb"])
+def test_any_cut_flip_or_splice_is_a_typed_reason_or_a_valid_mesh(tmp_path: Path, suffix: str) -> None:
+    whole = trimesh.creation.icosphere(subdivisions=1).export(file_type=suffix)
+    whole = whole.encode() if isinstance(whole, str) else whole
+    rng = generator(1, "fuzz", suffix)
+    for round_ in range(90):
+        data = bytearray(whole)
+        if round_ % 3 == 0:
+            data = data[: rng.integers(len(data))]
+        elif round_ % 3 == 1:
+            for place in rng.integers(0, min(400, len(data)), 2):
+                data[place] = rng.integers(256)
+        else:
+            cut, source = rng.integers(0, len(data), 2)
+            data[cut:cut] = data[source : source + 100]
+        path = tree(tmp_path, {f"{round_}.{suffix}": bytes(data)}) / f"{round_}.{suffix}"
+        try:
+            mesh, _, _ = normalise(load_mesh(path), np.eye(3), max_faces=10_000)
+        except Reject as reject:
+            assert reject.reason
+        else:
+            assert np.abs(mesh.vertices).max() <= 0.5
+            assert mesh.faces.max() < len(mesh.vertices)
