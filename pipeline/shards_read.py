@@ -130,6 +130,8 @@ class Shard:
     def __init__(self, path: str | Path):
         self.path = Path(path)
         self._file = _open_h5(self.path)
+        self._datasets: dict[str, h5py.Dataset] = {}
+        self._crc: dict[str, Array] = {}
         try:
             self._load()
         except BaseException:
@@ -138,6 +140,7 @@ class Shard:
 
     def _load(self) -> None:
         head = self._header()
+        self._header_crc = header_crc(head)
         self.kind: str = head["kind"]
         self.views, self.size_px = int(head["views"]), int(head["size_px"])
         self.resolution: int | None = int(head["resolution"]) or None
@@ -210,14 +213,18 @@ class Shard:
     def dataset(self, name: str) -> h5py.Dataset:
         """The bare dataset."""
         try:
-            return self._file[name]
+            if name not in self._datasets:
+                self._datasets[name] = self._file[name]
+            return self._datasets[name]
         except H5_ERRORS as error:
             raise damaged(f"{self.path}: {name}", str(error)) from error
 
     def checksums(self, name: str) -> Array:
         """(N,) or (N, V) CRC-32 of a dataset's rows."""
         try:
-            return np.asarray(self._file[f"{CRC_GROUP}/{name}"][()])
+            if name not in self._crc:
+                self._crc[name] = np.asarray(self._file[f"{CRC_GROUP}/{name}"][()])
+            return self._crc[name]
         except H5_ERRORS as error:
             raise damaged(f"{self.path}: {CRC_GROUP}/{name}", str(error)) from error
 
@@ -242,7 +249,7 @@ class Shard:
 
     def fingerprint(self) -> str:
         """Short name of the content: a hash of the header and of every checksum, without reading the data."""
-        digest = hashlib.sha256(str(header_crc(self._header())).encode())
+        digest = hashlib.sha256(str(self._header_crc).encode())
         for name in sorted([*self.fields, *TEXT_FIELDS, "reject"]):
             digest.update(name.encode() + self.checksums(name).tobytes())
         return digest.hexdigest()[:32]

@@ -28,7 +28,7 @@ from pipeline.shards import Shard
 from pipeline.shards_bulk import load_composites, load_rows
 from pipeline.shards_index import open_indexed, read_index
 from pipeline.shards_schema import damaged
-from training.data_memory import fits_in_ram
+from training.data_memory import allow_open_files, fits_in_ram
 
 Bytes = npt.NDArray[np.uint8]
 Integers = npt.NDArray[np.int64]
@@ -94,7 +94,9 @@ class ShapeData:
         if bank is None and head["kind"] == "layers" and not random_background:
             bank = _bank_beside(indices[0][0])
         how = _How(tier, None if bank is None else open_bank(bank), random_background, threads)
-        shards = [open_indexed(path, entry) for path, index in indices for entry in index["shards"] if entry["count"]]
+        entries = [(path, entry) for path, index in indices for entry in index["shards"] if entry["count"]]
+        allow_open_files(2 * len(entries))
+        shards = [open_indexed(path, entry) for path, entry in entries]
         try:
             return cls._fill(shards, split, head, names, how)
         finally:

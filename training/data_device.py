@@ -13,10 +13,11 @@ from typing import TypedDict, cast
 import torch
 from torch import Tensor
 
-DRAWS = 16  # uniform numbers a view; `_DRAW` says what each is for
+DRAWS = 17  # uniform numbers a view; `_DRAW` says what each is for
 _DRAW = {"mirror": 0, "brightness": 1, "contrast": 2, "saturation": 3, "gain": 4, "erase": 7, "area": 8, "aspect": 9,
          "erase_row": 10, "erase_column": 11, "background": 12, "background_row": 13, "background_column": 14,
-         "background_mirror": 15}  # fmt: skip
+         "background_mirror": 15, "turn": 16}  # fmt: skip
+_CAMERAS = ("K", "camera_to_world", "azimuth_deg", "elevation_deg", "distance", "roll_deg")
 # Luma of sRGB bytes: ITU-R BT.601.
 _LUMA = (0.299, 0.587, 0.114)
 
@@ -59,6 +60,7 @@ class Augment:
     """What is varied; the defaults vary nothing."""
 
     mirror: bool = False  # half of the shapes left to right: pictures, voxels and cameras together
+    turn: bool = False  # quarter turns about the up axis: voxels and cameras, the pictures stay; for posed networks
     brightness: float = 0.0  # factor within 1 +- this
     contrast: float = 0.0  # factor within 1 +- this, about the picture's mean
     saturation: float = 0.0  # factor within 1 +- this, about the grey picture
@@ -88,11 +90,16 @@ def to_device(
     images = images.reshape(*draws.shape[:2], *images.shape[1:])
     voxels = unpack_bits(moved["voxel_bits"])
     out: Inputs = {"labels": moved["labels"], "objects": moved["objects"], "views": moved["views"]}
+    cameras = cast(dict[str, Tensor], {name: moved[name] for name in _CAMERAS if name in moved})  # type: ignore[literal-required]
     if augment.mirror:
         images = torch.where(flipped[:, None, None, None, None], images.flip(-1), images)
         voxels = torch.where(flipped[:, None, None, None, None], voxels.flip(2), voxels)
-    if "K" in moved:
-        out.update(_mirrored_cameras(moved, flipped))  # type: ignore[typeddict-item]
+        cameras = _mirrored(cameras, flipped, images.shape[-1])
+    if augment.turn:
+        quarters = (draws[:, 0, _DRAW["turn"]] * 4).long()
+        voxels = _turned_voxels(voxels, quarters)
+        cameras = _turned(cameras, quarters)
+    out.update(cast(Inputs, cameras))
     out["images"], out["voxels"] = images, voxels
     return out
 
@@ -167,19 +174,36 @@ def _erased(images: Tensor, draws: Tensor, augment: Augment) -> Tensor:
     return images.masked_fill(inside[:, None], 0.0)
 
 
-def _mirrored_cameras(batch: Batch, flipped: Tensor) -> dict[str, Tensor]:
+def _mirrored(cameras: dict[str, Tensor], flipped: Tensor, size_px: int) -> dict[str, Tensor]:
     """Cameras of mirrored shapes: x -> -x in the world, column -> S - column in the picture."""
-    size = batch["images"].shape[3]
+    if not cameras:
+        return {}
     mirror = torch.diag(torch.tensor([-1.0, 1.0, 1.0, 1.0], device=flipped.device))
-    K = batch["K"].clone()
-    K[..., 0, 2] = torch.where(flipped[:, None], size - K[..., 0, 2], K[..., 0, 2])
-    pose = batch["camera_to_world"]
+    K, pose = cameras["K"].clone(), cameras["camera_to_world"]
+    K[..., 0, 2] = torch.where(flipped[:, None], size_px - K[..., 0, 2], K[..., 0, 2])
     sign = 1.0 - 2.0 * flipped[:, None].float()
     return {
+        **cameras,
         "K": K,
         "camera_to_world": torch.where(flipped[:, None, None, None], mirror @ pose @ mirror, pose),
-        "azimuth_deg": (sign * batch["azimuth_deg"]) % 360,
-        "elevation_deg": batch["elevation_deg"],
-        "distance": batch["distance"],
-        "roll_deg": sign * batch["roll_deg"],
+        "azimuth_deg": (sign * cameras["azimuth_deg"]) % 360,
+        "roll_deg": sign * cameras["roll_deg"],
     }
+
+
+def _turned_voxels(voxels: Tensor, quarters: Tensor) -> Tensor:
+    """Each (1, R, R, R) turned counter-clockwise seen from above, as azimuths grow; exact on the grid."""
+    turned = [torch.rot90(voxels, quarter, (4, 2)) for quarter in range(4)]
+    return torch.stack(turned)[quarters, torch.arange(len(voxels), device=voxels.device)]
+
+
+def _turned(cameras: dict[str, Tensor], quarters: Tensor) -> dict[str, Tensor]:
+    """Cameras that turn with their shapes, so that the pictures stay true."""
+    if not cameras:
+        return {}
+    angle = quarters.float() * (torch.pi / 2)
+    cos, sin = angle.cos().round(), angle.sin().round()
+    turn = torch.eye(4, device=quarters.device).repeat(len(quarters), 1, 1)
+    turn[:, 0, 0], turn[:, 0, 2], turn[:, 2, 0], turn[:, 2, 2] = cos, sin, -sin, cos
+    azimuth = (cameras["azimuth_deg"] + 90.0 * quarters[:, None]) % 360
+    return {**cameras, "camera_to_world": turn[:, None] @ cameras["camera_to_world"], "azimuth_deg": azimuth}

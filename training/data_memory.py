@@ -1,7 +1,8 @@
-"""How much memory this process may still take: the machine's, or its control group's where that is less."""
+"""What this process may still take: memory, open files."""
 
 from __future__ import annotations
 
+import resource
 from pathlib import Path
 
 import torch
@@ -20,8 +21,17 @@ def fits_on_device(size: int, device: torch.device) -> bool:
     return device.type == "cuda" and size <= DEVICE_SHARE * torch.cuda.mem_get_info(device)[0]
 
 
+def allow_open_files(count: int) -> None:
+    """Raise this process' own limit, as far as the system's allows: 1024 is usual, and every mapped shard takes one."""
+    wanted = count + 256
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, most), hard))
+
+
 def free_ram(root: Path = Path("/")) -> int:
-    """Bytes that can be taken: MemAvailable, or what the control group (version 2 or 1) leaves."""
+    """Bytes that can be taken: MemAvailable, or what the control group (version 2 or 1) leaves where that is less."""
     free = [_available(root / "proc/meminfo")]
     for limit, used in (
         ("memory.max", "memory.current"),

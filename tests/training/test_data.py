@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from tests.pipeline.shards_helpers import arrays, write_shard, write_test_bank
 from training.data import CAMERAS, ShapeData
 from training.data_device import DRAWS, Augment, Batch, to_device, unpack_bits
 from training.data_loader import Loader
-from training.data_memory import free_ram
+from training.data_memory import allow_open_files, free_ram
 from training.sampler import Sampler
 
 
@@ -230,6 +231,28 @@ def test_mirroring_moves_picture_voxels_and_camera_together() -> None:
         np.testing.assert_allclose(camera[1], pose, atol=1e-5)
 
 
+def test_quarter_turns_move_voxels_and_camera_and_leave_the_picture() -> None:
+    batch = plain_batch()
+    plain, varied = to_device(batch), to_device(batch, augment=Augment(turn=True, mirror=True))
+    only_mirrored = to_device(batch, augment=Augment(mirror=True))
+    assert torch.equal(varied["images"], only_mirrored["images"])
+    azimuths = (varied["azimuth_deg"] - only_mirrored["azimuth_deg"]).round() % 360
+    assert set(azimuths.flatten().tolist()) == {0.0, 90.0, 180.0, 270.0}
+    for row in range(64):
+        seen = []
+        for inputs in (only_mirrored, varied):
+            cells = np.argwhere(inputs["voxels"][row, 0].numpy() > 0)
+            K, pose = inputs["K"][row, 0].double().numpy(), inputs["camera_to_world"][row, 0].double().numpy()
+            pixels, depth = project((cells + 0.5) / 8 - 0.5, K, pose)
+            places = np.column_stack([pixels, depth]).round(3)
+            seen.append(places[np.lexsort(places.T)])
+            angles = [float(inputs[name][row, 0]) for name in  # type: ignore[literal-required]
+                      ("azimuth_deg", "elevation_deg", "distance", "roll_deg")]  # fmt: skip
+            np.testing.assert_allclose(pose, look_at_origin(*angles), atol=1e-5)
+        np.testing.assert_allclose(seen[0], seen[1], atol=3e-3)
+    assert not torch.equal(plain["voxels"], varied["voxels"])
+
+
 @pytest.mark.parametrize(
     ("augment", "check"),
     [
@@ -278,6 +301,15 @@ def test_backgrounds_drawn_on_the_device() -> None:
     assert plain.shape == (64, 2, 3, 12, 12)
     with pytest.raises(ValueError, match="backgrounds of 4 px behind pictures of 12 px"):
         to_device(batch, backgrounds=bank[:, :4, :4])
+
+
+def test_the_limit_on_open_files_is_raised_as_far_as_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    limits, asked = [(1024, 4096)], []
+    monkeypatch.setattr(resource, "getrlimit", lambda _: limits[0])
+    monkeypatch.setattr(resource, "setrlimit", lambda _, pair: asked.append(pair))
+    for count in (100, 2000, 50_000):
+        allow_open_files(count)
+    assert asked == [(2256, 4096), (4096, 4096)]
 
 
 def test_free_memory_heeds_the_control_group(tmp_path: Path) -> None:
