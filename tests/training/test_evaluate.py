@@ -1,0 +1,172 @@
+"""Evaluation on cases with known answers, and the command line around it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pipeline.errors import UserError
+from tests.training.tiny_world import box, settings, write_world
+from training import baselines, evaluate, measure
+from training.command import main
+from training.data import ShapeData
+from training.loop import training_loop
+from training.measure import truth
+
+
+@pytest.fixture(scope="module")
+def trained(boxes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run = tmp_path_factory.mktemp("trained")
+    training_loop(settings(samples=320, adversarial_every=8, validate_every=160), run, [boxes])
+    return run
+
+
+@pytest.fixture(scope="module")
+def results(trained: Path, boxes: Path) -> dict[str, Any]:
+    return evaluate.evaluate(trained, [boxes], trained / "results.json")
+
+
+def test_results_say_what_was_measured_where(results: dict[str, Any], trained: Path) -> None:
+    assert json.loads((trained / "results.json").read_text()) == results
+    assert (results["measured_on"], results["tuned_on"]) == ("test", "val")
+    assert results["shapes"] == {"train": 12, "val": 6, "test": 6}
+    assert 0 < results["threshold"] <= 1
+    assert sum(category["shapes"] for category in results["categories"].values()) == 6
+    assert results["margin"]["mean_shape"]["mean"] == pytest.approx(
+        results["iou"]["mean"] - results["baselines"]["mean_shape"]["iou"]["mean"], abs=2e-6)
+    assert [line["samples"] for line in results["figures"]["looks"]] == [160, 320]
+    assert "this network" in evaluate.table(results)
+
+
+def test_predictions_are_sorted_and_whole(results: dict[str, Any], trained: Path) -> None:
+    with np.load(trained / "predictions.npz") as file:
+        assert file["image"].shape == (6, 32, 32, 3) and file["image"].dtype == np.uint8
+        bits = np.unpackbits(file["truth"], axis=1).astype(bool)
+        predicted = file["levels"] >= file["threshold"]
+        again = (bits & predicted).sum(1) / (bits | predicted).sum(1)
+        np.testing.assert_allclose(file["iou"], again, rtol=1e-6)
+        assert (np.diff(file["iou"]) >= 0).all()
+        for shape_id, row in zip(file["id"], bits, strict=True):
+            assert np.array_equal(row, box(int(shape_id.split("/")[-1])).reshape(-1))
+    with np.load(trained / "samples.npz") as file:
+        assert np.unpackbits(file["bits"], axis=1).mean() == pytest.approx(results["samples"]["occupancy"], abs=1e-6)
+
+
+def test_evaluation_twice_gives_the_same_bytes(results: dict[str, Any], trained: Path, boxes: Path,
+                                               tmp_path: Path) -> None:
+    evaluate.evaluate(trained, [boxes], tmp_path / "results.json")
+    for name in ("results.json", "predictions.npz", "samples.npz"):
+        assert (tmp_path / name).read_bytes() == (trained / name).read_bytes()
+
+
+def test_a_network_that_knows_the_answers_has_iou_one(trained: Path, boxes: Path, tmp_path: Path,
+                                                      monkeypatch: pytest.MonkeyPatch) -> None:
+    def oracle(_: object, __: object, data: ShapeData, objects: Any, ___: object) -> Any:
+        return np.where(truth(data, objects), 200, 50).astype(np.uint8)
+
+    monkeypatch.setattr(evaluate, "predict", oracle)
+    perfect = evaluate.evaluate(trained, [boxes], tmp_path / "results.json")
+    assert perfect["iou"]["mean"] == 1.0 and perfect["overfit"]["gap"] == 0.0
+    assert 50 / 255 < perfect["threshold"] <= 200 / 255
+    assert perfect["verdict"]["passed"] is True
+
+
+def test_baselines_on_shapes_they_have_seen(boxes: Path) -> None:
+    train = ShapeData.open([boxes], "train")
+    # Two boxes of different depth may look the same from the front.
+    assert (baselines.nearest_pixels(train, train).iou == 1.0).sum() >= len(train) - 2
+    one = ShapeData.open([boxes], "train", categories=["box"])
+    mean = baselines.mean_levels(one, np.array([0]))
+    assert np.array_equal(mean > 0, truth(one, np.array([0]))[0])
+    samples = truth(train, np.arange(3))
+    assert baselines.nearest_training_iou(samples, train) == pytest.approx(1.0)
+    assert 0 < baselines.random_shape(train, train, 1).iou.mean() < 1
+    assert baselines.class_mean_shape(train, train, train).iou.mean() > 0.3
+
+
+def test_the_mean_shape_is_cut_where_validation_shapes_like_it(boxes: Path) -> None:
+    train, val, test = (ShapeData.open([boxes], split) for split in ("train", "val", "test"))
+    best = baselines.mean_shape(train, val, val)
+    level = baselines.mean_levels(train, np.arange(len(train)))
+    answers = truth(val, np.arange(len(val)))
+    for threshold in (20, 90, 160, 230):
+        cut = np.broadcast_to(level >= threshold, answers.shape)
+        assert best.iou.mean() >= ((cut & answers).sum(1) / (cut | answers).sum(1)).mean()
+    assert baselines.mean_shape(train, val, test).threshold == best.threshold
+
+
+@pytest.mark.parametrize(
+    ("margin", "where", "passed", "words"),
+    [(0.15, "test", True, "has learned to see"), (0.05, "test", False, "has NOT learned enough"),
+     (0.3, "val", None, "says nothing about new shapes")],
+)  # fmt: skip
+def test_verdict(margin: float, where: str, passed: bool | None, words: str) -> None:
+    interval = {"mean": margin, "low": margin - 0.01, "high": margin + 0.01}
+    said = evaluate.verdict({"iou": {"mean": 0.2 + margin}, "margin": {"mean_shape": interval}, "measured_on": where,
+                             "baselines": {"mean_shape": {"iou": {"mean": 0.2}}}, "shapes": {where: 9}})
+    assert said["passed"] is passed and words in said["sentence"]
+
+
+def test_without_an_encoder_only_samples_are_measured(boxes: Path, tmp_path: Path) -> None:
+    experiment = settings(preset="paper-3dgan", samples=32, width=0.125)
+    training_loop(experiment, tmp_path, [boxes])
+    results = evaluate.evaluate(tmp_path, [boxes], tmp_path / "results.json")
+    assert "iou" not in results and results["verdict"]["passed"] is None and results["samples"]["count"] == 256
+    assert not (tmp_path / "predictions.npz").exists()
+    assert "no encoder" in evaluate.table(results)
+
+
+def test_looks_do_not_depend_on_the_batch_of_evaluation(trained: Path, boxes: Path,
+                                                        monkeypatch: pytest.MonkeyPatch) -> None:
+    model = evaluate.load_model(trained, evaluate.choose_device("cpu"))
+    data = ShapeData.open([boxes], "val")
+    views = np.zeros((len(data), 1), np.int64)
+    whole = measure.predict(model.networks, model.settings, data, np.arange(len(data)), views)
+    monkeypatch.setattr(measure, "BATCH", 1)
+    single = measure.predict(model.networks, model.settings, data, np.arange(len(data)), views)
+    assert np.abs(whole.astype(int) - single.astype(int)).max() <= 1
+
+
+def test_shards_that_do_not_fit_are_named(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    index = write_world(tmp_path, 8)
+    monkeypatch.setattr(evaluate, "open_splits", lambda *_: _other_size(index))
+    with pytest.raises(UserError, match="these shards do not fit the run"):
+        evaluate.evaluate(trained, [index], tmp_path / "results.json")
+
+
+def _other_size(index: Path) -> evaluate.Splits:
+    data = ShapeData.open([index], "train")
+    data.size_px = 64
+    return evaluate.Splits(data, data, data, "train", "train")
+
+
+def test_command_line_trains_and_evaluates(boxes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = settings(samples=16).model_dump_json()
+    run = str(tmp_path / "run")
+    assert main(["train", "--name", "x", "--seed", "1", "--settings", text, "--shards", str(boxes), "--run", run]) == 0
+    assert main(["evaluate", "--run", run, "--shards", str(boxes), "-o", f"{run}/results.json"]) == 0
+    out = capsys.readouterr()
+    assert "train x: 16 samples, best validation IoU" in out.err and "held-out IoU" in out.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["evaluate", "--run", "{tmp}", "--shards", "{boxes}", "-o", "{tmp}/r.json"], "holds no training run"),
+        (["train", "--settings", '{"datasets": ["a"], "presett": 1}', "--shards", "{boxes}", "--run", "{tmp}"],
+         "unknown key `presett`; did you mean 'preset'"),
+        (["train", "--settings", '{"datasets": ["a"], "device": "cpu"}', "--shards", "{tmp}/none.json", "--run",
+          "{tmp}/x"], "none.json"),
+        (["train", "--settings", '{"datasets": ["a"], "views_per_shape": 9}', "--shards", "{boxes}", "--run",
+          "{tmp}/y"], "views"),
+    ],
+)  # fmt: skip
+def test_bad_input_is_one_clear_message(arguments: list[str], message: str, boxes: Path, tmp_path: Path,
+                                        capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([text.replace("{tmp}", str(tmp_path)).replace("{boxes}", str(boxes)) for text in arguments]) == 1
+    err = capsys.readouterr().err
+    assert err.startswith("error: ") and message in err and "Traceback" not in err
