@@ -145,7 +145,8 @@ def options_of(given: argparse.Namespace) -> Options:
         raise UserError(f"unknown preset {given.preset!r}{did_you_mean(given.preset, list(PRESETS))}", where="--preset")
     base = PRESETS[given.preset] if given.preset else Options(resolution=256)
     names = [field.name for field in dataclasses.fields(Options)]
-    changes = {name: getattr(given, name) for name in names if getattr(given, name) not in (None, False)}
+    changes = {name: getattr(given, name) for name in names}
+    changes = {name: value for name, value in changes.items() if value is not None and value is not False}
     if "box" in changes:
         changes["box"] = tuple(changes["box"])
     return dataclasses.replace(base, **changes)

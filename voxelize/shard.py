@@ -12,7 +12,9 @@ from typing import Any
 
 from pipeline import given
 from pipeline.binvox import write_binvox
+from pipeline.conventions import Grid
 from pipeline.errors import Reject
+from pipeline.given import take
 from pipeline.manifest import Record, Rejection
 from pipeline.pack import PackReader, PackWriter, write_pack
 from pipeline.progress import Log, progress, say
@@ -46,7 +48,7 @@ def _one(worker: Worker, settings: Voxels, record: Record, glb: bytes, out: Pack
         out.add(record, write_binvox(published))
         return
     try:
-        data, facts = worker.run(settings.seconds_per_shape, glb)
+        data, facts = worker.run(settings.seconds_per_shape, (glb, take(record, settings.resolution)))
     except Reject as reject:
         out.reject(Rejection(record.shape_id, STAGE, reject.reason, reject.detail))
         log.write("rejected", shape=record.shape_id, reason=reject.reason, detail=reject.detail)
@@ -57,17 +59,28 @@ def _one(worker: Worker, settings: Voxels, record: Record, glb: bytes, out: Pack
     log.write("shape", shape=record.shape_id, seconds=round(time.monotonic() - start, 6))
 
 
-def voxelize_glb(settings: dict[str, Any], glb: bytes) -> tuple[bytes, dict[str, Any]]:
-    """One .glb -> its .binvox and the quality record; runs in the worker process."""
+def voxelize_glb(settings: dict[str, Any], item: tuple[bytes, Grid | None]) -> tuple[bytes, dict[str, Any]]:
+    """One .glb -> its .binvox and the quality record; runs in the worker process.
+
+    Where the source itself has published voxels (`given`), those are taken as they are.
+    """
     # Imported here: only the worker process pays for the compiler.
     from pipeline.glb import read_glb
+    from voxelize.builtin import Solid
     from voxelize.engines import engine
+    from voxelize.frame import UNIT_BOX
     from voxelize.quality import quality
 
+    glb, given = item
     mesh = read_glb(glb, textures=False)
-    options = Options(resolution=settings["resolution"], mode=settings["mode"], box=UNIT_BOX_BOUNDS)
-    # A little less than the worker's own limit, so that a program is ended by the one who started it.
-    chosen = engine(settings["engine"], 0.9 * settings["seconds_per_shape"])
-    solid = chosen.voxelize(mesh.vertices, mesh.faces, options)
-    facts = {"mode": settings["mode"], "engine": chosen.name, **quality(solid, mesh.vertices, mesh.faces)}
-    return write_binvox(solid.grid), facts
+    if given is not None:
+        if not given.any():
+            raise Reject("empty_grid", "the voxels that the source publishes are all empty")
+        solid, made_by = Solid(given, UNIT_BOX), {"mode": "given", "engine": "source"}
+    else:
+        # A little less than the worker's own limit, so that a program is ended by the one who started it.
+        chosen = engine(settings["engine"], 0.9 * settings["seconds_per_shape"])
+        options = Options(resolution=settings["resolution"], mode=settings["mode"], box=UNIT_BOX_BOUNDS)
+        solid = chosen.voxelize(mesh.vertices, mesh.faces, options)
+        made_by = {"mode": settings["mode"], "engine": chosen.name}
+    return write_binvox(solid.grid), {**made_by, **quality(solid, mesh.vertices, mesh.faces)}

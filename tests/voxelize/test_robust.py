@@ -1,0 +1,135 @@
+"""`robust`: no thin part is lost, and what the surface connects stays in one piece."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline.obj import read_obj
+from pipeline.off import read_off
+from pipeline.sources.procedural import CATEGORIES, make_shape
+from tests.voxelize.solids import Mesh, box, joined, sphere, table
+from voxelize import bits
+from voxelize.builtin import voxelize
+from voxelize.components import count_parts
+from voxelize.options import UNIT_BOX_BOUNDS, Options
+from voxelize.quality import quality
+
+
+def placed(mesh: Mesh) -> Mesh:
+    """Centred in the unit box."""
+    vertices, faces = mesh
+    low, high = vertices.min(axis=0), vertices.max(axis=0)
+    return (vertices - (low + high) / 2) / (high - low).max() * (1 - 1 / 32), faces
+
+
+def facts(mesh: Mesh, resolution: int = 32, mode: str = "robust") -> dict[str, object]:
+    solid = voxelize(*mesh, Options(resolution=resolution, mode=mode, box=UNIT_BOX_BOUNDS))
+    return quality(solid, *mesh)
+
+
+def recall_of_points(mesh: Mesh, grid: np.ndarray) -> float:
+    """Share of random surface points with an occupied voxel no farther than one voxel."""
+    rng = np.random.default_rng(0)
+    corners = mesh[0][mesh[1]]
+    area = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)
+    chosen = corners[rng.choice(len(corners), 4000, p=area / area.sum())]
+    a, b = np.sort(rng.random((2, 4000, 1)), axis=0)
+    points = (chosen[:, 0] * a + chosen[:, 1] * (b - a) + chosen[:, 2] * (1 - b) + 0.5) * len(grid)
+    occupied = np.argwhere(grid)
+    place = np.floor(points).astype(int)
+    near = np.zeros((len(grid) + 4,) * 3, dtype=bool)
+    for shift in np.ndindex(3, 3, 3):
+        near[tuple((occupied + shift + 1).T)] = True
+    return float(near[tuple((place + 2).T)].mean())
+
+
+@pytest.mark.parametrize("resolution", [16, 32, 64])
+def test_legs_thinner_than_a_voxel_survive(resolution: int) -> None:
+    kept = facts(table(), resolution)
+    assert (kept["thin_recall"], kept["parts"], kept["surface_parts"]) == (1.0, 1, 1)
+    grid = voxelize(*table(), Options(resolution=resolution, mode="robust", box=UNIT_BOX_BOUNDS)).grid
+    assert recall_of_points(table(), grid) == 1.0
+
+
+def test_the_original_loses_them() -> None:
+    assert float(str(facts(table(), 32, "binvox")["thin_recall"])) < 1.0
+
+
+def test_a_sheet_without_thickness_survives() -> None:
+    sheet = np.array([[-0.4, 0.01, -0.4], [0.4, 0.01, -0.4], [0.4, 0.01, 0.4], [-0.4, 0.01, 0.4]])
+    grid = voxelize(sheet, np.array([[0, 1, 2], [0, 2, 3]]), Options(mode="robust", box=UNIT_BOX_BOUNDS)).grid
+    assert (grid.sum(axis=1) <= 1).all()
+    assert grid.sum() == 26 * 26
+
+
+def test_thick_solids_get_nothing_added() -> None:
+    for mesh in (sphere(), box()):
+        plain, robust = (voxelize(*mesh, Options(mode=mode, box=UNIT_BOX_BOUNDS)).grid for mode in ("binvox", "robust"))
+        assert np.array_equal(plain, robust)
+
+
+def test_separate_parts_stay_separate() -> None:
+    apart = joined(
+        box((-0.4, -0.4, -0.4), (-0.2, -0.2, -0.2)),
+        sphere(0.1, 12, (0.3, 0.3, 0.3)),
+        box((0, 0.4, 0), (0.01, 0.41, 0.01)),
+    )
+    assert (facts(apart)["parts"], facts(apart)["surface_parts"]) == (3, 3)
+
+
+def test_specks_inside_a_mesh_with_holes_are_dropped() -> None:
+    vertices, faces = sphere(rings=48)
+    torn = faces[np.random.default_rng(3).random(len(faces)) > 0.3]
+    lost = facts((vertices, torn), mode="binvox")
+    kept = facts((vertices, torn))
+    assert int(str(lost["parts"])) > 1
+    assert (kept["thin_recall"], kept["parts"]) == (1.0, kept["surface_parts"])
+
+
+def test_parts_are_counted_like_scipy() -> None:
+    ndimage = pytest.importorskip("scipy.ndimage", reason="the comparison needs scipy")
+    rng = np.random.default_rng(1)
+    for size in (5, 32, 64, 70):
+        for share in (0.01, 0.05, 0.3):
+            grid = rng.random((size,) * 3) < share
+            _, wanted = ndimage.label(grid, np.ones((3, 3, 3)))
+            words = bits.from_grid(grid)
+            assert count_parts(words, size) == wanted
+            near = np.empty_like(words)
+            bits.spread(words, near)
+            assert np.array_equal(bits.to_grid(near), ndimage.binary_dilation(grid, np.ones((3, 3, 3))))
+            assert np.array_equal(bits.to_grid(words), grid)
+
+
+@pytest.mark.parametrize("category", CATEGORIES)
+def test_every_generated_shape_is_whole(category: str) -> None:
+    for index in range(4):
+        mesh = make_shape(1, category, index)
+        found = facts(placed((mesh.vertices, mesh.faces)))
+        assert (found["thin_recall"], found["parts"]) == (1.0, found["surface_parts"]), (category, index)
+
+
+def real_meshes(folder: Path) -> Iterator[tuple[str, Mesh]]:
+    for path in sorted((folder / "binvox/golden/meshes").glob("*.off")):
+        yield path.name, read_off(path.read_bytes())
+    for path in sorted(folder.rglob("*.zip")):
+        with zipfile.ZipFile(path) as archive:
+            for name in sorted(archive.namelist()):
+                if name.endswith(".off"):
+                    yield name, read_off(archive.read(name))
+                elif name.endswith(".obj"):
+                    mesh = read_obj(archive.read(name), lambda _: None, lambda _: None)
+                    yield name, (mesh.vertices, mesh.faces)
+
+
+def test_every_real_mesh_is_whole(shared_data: Path) -> None:
+    for name, mesh in real_meshes(shared_data):
+        found = facts(placed(mesh))
+        # A cavity's inner wall is a part of the surface, but not of the solid.
+        wanted = 1 if name == "a_cavity.off" else found["surface_parts"]
+        assert (found["thin_recall"], found["parts"]) == (1.0, wanted), name

@@ -1,0 +1,141 @@
+"""The stage of the DAG: one pack in, one pack out, whatever the shapes do."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pipeline import given
+from pipeline.binvox import read_binvox
+from pipeline.errors import Reject
+from pipeline.glb import write_glb
+from pipeline.manifest import Record
+from pipeline.mesh import Mesh
+from pipeline.pack import PackReader, write_pack
+from tests.voxelize.solids import box, sphere, table
+from voxelize.cli import main
+from voxelize.worker import Worker
+
+
+def shard(path: Path, shapes: dict[str, bytes], facts: dict[str, Any] | None = None) -> Path:
+    with write_pack(path, ".glb") as pack:
+        for name, glb in shapes.items():
+            pack.add(Record(f"demo/chair/{name}", "chair", name, "train", {"prepare": dict(facts or {})}), glb)
+    return path
+
+
+def run(prepared: Path, output: Path, **settings: Any) -> PackReader:
+    assert (
+        main(
+            [
+                "shard",
+                "--settings",
+                json.dumps(settings),
+                "--prepared",
+                str(prepared),
+                "-o",
+                str(output),
+                "--log",
+                str(output.with_suffix(".jsonl")),
+            ]
+        )
+        == 0
+    )
+    return PackReader(output)
+
+
+def test_a_shard_becomes_grids_records_and_rejections(tmp_path: Path) -> None:
+    flat = np.array([[0.6, 0.6, 0.6], [0.7, 0.6, 0.6], [0.6, 0.7, 0.6]]), np.array([[0, 1, 2]])
+    prepared = shard(
+        tmp_path / "p.zip",
+        {
+            "good": write_glb(Mesh(*box())),
+            "legs": write_glb(Mesh(*table())),
+            "junk": b"not a glb",
+            "outside": write_glb(Mesh(*flat)),
+        },
+    )
+    result = run(prepared, tmp_path / "v.zip", resolution=32)
+    assert [record.name for record in result.records] == ["good", "legs"]
+    assert [(rejection.shape_id, rejection.stage, rejection.reason) for rejection in result.rejects] == [
+        ("demo/chair/junk", "voxelize", "bad_glb"),
+        ("demo/chair/outside", "voxelize", "empty_grid"),
+    ]
+
+    content = read_binvox(result.payload(result.records[0]))
+    assert (content.translate, content.scale) == ((-0.5, -0.5, -0.5), 1.0)
+    # The fixed frame: |x| <= 0.4 of a unit box is voxels 3 ... 28 of 32, never refitted.
+    assert np.argwhere(content.grid).min(axis=0).tolist() == [3, 6, 10]
+    assert np.argwhere(content.grid).max(axis=0).tolist() == [28, 25, 21]
+
+    facts = result.records[1].facts
+    assert "prepare" in facts
+    legs = facts["voxelize"]
+    assert (legs["engine"], legs["mode"], legs["resolution"], legs["faces"]) == ("builtin", "robust", 32, 60)
+    assert (legs["thin_recall"], legs["parts"], legs["surface_parts"], legs["watertight"]) == (1.0, 1, 1, True)
+    assert legs["occupied"] == read_binvox(result.payload(result.records[1])).grid.sum()
+
+    events = [json.loads(line)["event"] for line in (tmp_path / "v.jsonl").read_text().splitlines()]
+    assert events.count("shape") == 2 and events.count("rejected") == 2 and events[-1] == "done"
+
+    again = run(prepared, tmp_path / "again.zip", resolution=32)
+    assert again.path.read_bytes() == result.path.read_bytes()
+
+
+def test_an_empty_shard_is_fine(tmp_path: Path) -> None:
+    assert run(shard(tmp_path / "p.zip", {}), tmp_path / "v.zip").records == []
+
+
+def test_voxels_that_a_source_publishes_are_taken_as_they_are(tmp_path: Path) -> None:
+    grid = np.zeros((16, 16, 16), dtype=bool)
+    grid[4:9, 5:7, 3] = True
+    facts: dict[str, Any] = {}
+    given.attach(facts, grid)
+    prepared = shard(tmp_path / "p.zip", {"given": write_glb(Mesh(*box()))}, facts)
+    same = run(prepared, tmp_path / "same.zip", resolution=16)
+    assert np.array_equal(read_binvox(same.payload(same.records[0])).grid, grid)
+    assert same.records[0].facts["voxelize"]["mode"] == "given"
+    other = run(prepared, tmp_path / "other.zip", resolution=32)
+    assert other.records[0].facts["voxelize"]["mode"] == "robust"
+
+
+def answer(common: Any, item: str) -> Any:
+    """What the worker under test does; runs in its process."""
+    if item == "sleep":
+        time.sleep(60)
+    if item == "die":
+        os._exit(7)
+    if item == "reject":
+        raise Reject("odd", "just so")
+    if item == "memory":
+        raise MemoryError
+    return common, item, os.getpid()
+
+
+def test_a_worker_survives_a_crash_and_a_shape_that_never_ends() -> None:
+    with Worker(answer, "common") as worker:
+        first = worker.run(60, "one")
+        assert first[:2] == ("common", "one")
+        assert worker.run(60, "two")[2] == first[2]
+        with pytest.raises(Reject, match=r"timeout: took longer than 0\.2 s"):
+            worker.run(0.2, "sleep")
+        assert worker.run(60, "three")[2] != first[2]
+        with pytest.raises(Reject, match="crash: the engine's process ended with code 7"):
+            worker.run(60, "die")
+        with pytest.raises(Reject, match="odd: just so"):
+            worker.run(60, "reject")
+        with pytest.raises(Reject, match="out_of_memory"):
+            worker.run(60, "memory")
+        assert worker.run(60, "four")[1] == "four"
+
+
+def test_a_shape_over_the_time_limit_is_a_rejection(tmp_path: Path) -> None:
+    prepared = shard(tmp_path / "p.zip", {"slow": write_glb(Mesh(*sphere(rings=200)))})
+    result = run(prepared, tmp_path / "v.zip", resolution=128, seconds_per_shape=1e-6)
+    assert [rejection.reason for rejection in result.rejects] == ["timeout"]
