@@ -42,7 +42,7 @@ def draw_parameters(draw: Draw) -> Desk:
         side=draw.choose({"legs": 2, "panel": 2.5, "frame": 1}),
         upper=draw.choose({"none": 6, "hutch": 1.6, "shelf": 1}),
         modesty=draw.chance(0.5 if drawers != "none" else 0.85),  # else it would be a table
-        wing=draw.choose({"none": 9, "left": 0.7, "right": 0.7}),
+        wing=draw.choose({"none": 9, "left": 0.45, "right": 0.45}),
         slim_drawer=draw.chance(0.35),
         length=length,
         depth=draw.between(0.55, 0.78),

@@ -38,7 +38,7 @@ class Sofa:
 def draw_parameters(draw: Draw) -> Sofa:
     """One sofa."""
     form = draw.choose(
-        {"straight": 6, "chaise_left": 1.2, "chaise_right": 1.2, "corner_left": 0.8, "corner_right": 0.8}
+        {"straight": 6, "chaise_left": 0.7, "chaise_right": 0.7, "corner_left": 0.5, "corner_right": 0.5}
     )
     seats = int(draw.choose({"1": 1, "2": 2, "3": 2})) if form == "straight" else draw.whole(2, 3)
     seat_width = draw.between(0.55, 0.78)
