@@ -60,6 +60,8 @@ def _parser() -> argparse.ArgumentParser:
     imported.add_argument("--shard", type=Path, required=True)
     imported.add_argument("--voxels", type=Path, required=True, help="the pack of .binvox to write")
 
+    _stage(commands, "photographs", "pair photographs with voxels, to judge networks on", _photographs)
+
     ledger = _stage(commands, "ledger", "account for every shape of a data set", _ledger)
     ledger.add_argument("--dataset", required=True)
     ledger.add_argument("--index", type=Path, required=True, help="folder of `index`")
@@ -160,6 +162,18 @@ def _import(arguments: argparse.Namespace) -> int:
     settings = parse(ImportSettings, arguments.settings, "--settings")
     with Log(arguments.log) as log:
         import_shard(settings, arguments.archives, arguments.shard, arguments.voxels, arguments.output, log=log)
+    return 0
+
+
+def _photographs(arguments: argparse.Namespace) -> int:
+    from pipeline.config import parse
+    from pipeline.photographs import build
+    from pipeline.progress import Log
+    from pipeline.settings.datasets import PhotographSettings
+
+    settings = parse(PhotographSettings, arguments.settings, "--settings")
+    with Log(arguments.log) as log:
+        build(settings, arguments.output, log=log)
     return 0
 
 

@@ -119,7 +119,7 @@ def _in_mirrors(what: str, name: str, dataset: Dataset) -> Line | None:
         return Line("MISSING", what, f"the mirror {absent[0]} is no folder", f"correct datasets.{name}.mirrors")
     offered = {child.name for folder in folders for child in folder.iterdir()}
     wanted = [file for file in source_of(dataset.layout).files(dataset, sorted(offered)) if not file.optional]
-    lost = [file.name for file in wanted if not {file.name, file.name.removesuffix(".zip")} & offered]
+    lost = [file.name for file in wanted if not {file.name, file.folder} & offered]
     if not lost and wanted:
         return Line("ok", what, f"{len(wanted)} files in {', '.join(map(str, folders))}, used in place")
     if len(folders) < len(dataset.mirrors):

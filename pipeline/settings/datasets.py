@@ -101,6 +101,17 @@ class ImportSettings(Strict):
     """Voxels a side that the run asks for; the source has one size only."""
 
 
+class PhotographSettings(Strict):
+    """An evaluation set of photographs with voxels."""
+
+    source: Literal["ikea", "pix3d"]
+    """The reader that knows the layout."""
+    path: str
+    """The unpacked data set."""
+    size_px: int = pydantic.Field(default=64, ge=32, le=1024, multiple_of=8)
+    """Side of the square crops, as the network wants them."""
+
+
 class Backgrounds(Strict):
     """The picture bank that views are composited on."""
 

@@ -12,10 +12,7 @@ name does not begin with their category are refused as strays.
 
 from __future__ import annotations
 
-import io
 import re
-import struct
-import zlib
 from collections.abc import Iterator
 
 import numpy as np
@@ -27,6 +24,7 @@ from pipeline.load import Files
 from pipeline.manifest import Shape
 from pipeline.settings.datasets import Dataset
 from pipeline.sources.base import Archives, Found, RemoteFile, Source, is_clutter, split_member
+from pipeline.sources.photograph import matlab_grid
 
 _MEMBER = re.compile(
     r"(?:.*/)?(?P<category>[^/]+)/30/(?P<split>train|test)/(?P<name>[^/]+)_(?P<pose>\d+)\.mat", re.IGNORECASE
@@ -87,30 +85,7 @@ class Volumetric(Source):
 
 def read_instance(data: bytes) -> Grid:
     """The grid (30, 30, 30) of one MATLAB file in its own axes."""
-    import scipy.io  # takes a moment to load
-
-    try:
-        values = scipy.io.loadmat(io.BytesIO(data), variable_names=["instance"])["instance"]
-    except (
-        scipy.io.matlab.MatReadError,
-        ValueError,
-        TypeError,
-        LookupError,
-        OSError,
-        EOFError,
-        NotImplementedError,
-        ArithmeticError,
-        MemoryError,
-        struct.error,
-        zlib.error,
-    ) as error:
-        raise Reject("malformed", f"not a volumetric MATLAB file: {error}"[:200]) from error
-    if values.shape != (_SIDE,) * 3 or values.dtype.kind not in "iub" or not np.isin(values, (0, 1)).all():
-        raise Reject("bad_voxels", f"instance is {values.dtype} {values.shape}; {_SIDE}^3 of 0 and 1 is wanted")
-    grid: Grid = values.astype(bool)
-    if not grid.any():
-        raise Reject("empty", "no voxel is occupied")
-    return grid
+    return matlab_grid(data, "instance", _SIDE)
 
 
 VOLUMETRIC = Volumetric()

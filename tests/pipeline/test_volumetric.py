@@ -157,6 +157,7 @@ def test_a_solid_box_has_its_own_volume_but_for_the_rounded_edges() -> None:
         (mat(chair()[:20]), "bad_voxels"),
         (mat(chair() * 2), "bad_voxels"),
         (mat(chair() * 0.5), "bad_voxels"),
+        (mat(chair() * np.nan), "bad_voxels"),
         (mat(chair() * 0), "empty"),
     ],
 )

@@ -1,0 +1,61 @@
+"""Pix3D: photographs with masks, boxes and 128^3 voxels (Sun et al., CVPR 2018, arXiv:1804.04610).
+
+    pix3d.json          a list of {"img", "category", "model", "voxel", "bbox", "truncated", "occluded", ...}
+    img/, model/, mask/
+
+As in the paper's evaluation, pictures in which the object is truncated or occluded are left
+out; voxels are brought to 32^3 by taking the maximum of each block.  The voxel files have +Y
+up, as their OBJ models.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline.conventions import Grid
+from pipeline.errors import Reject, UserError
+from pipeline.sources.photograph import Photograph, file_reader, matlab_grid
+
+SIDE, STORED = 32, 128
+_WANTED = ("img", "category", "model", "voxel", "bbox")
+
+
+def pix3d_photographs(folder: Path) -> Iterator[Photograph]:
+    """Every picture that shows its object whole."""
+    path = folder / "pix3d.json"
+    try:
+        entries = json.loads(path.read_text(encoding="utf-8"))
+        usable = [entry for entry in entries if all(key in entry for key in _WANTED)]
+    except (OSError, ValueError, TypeError) as error:
+        raise UserError(
+            "cannot read the list of Pix3D", where=str(path), got=str(error), do="give the folder that holds pix3d.json"
+        ) from error
+    for entry in usable:
+        if not any(entry.get(key) for key in ("truncated", "occluded", "slightly_occluded")):
+            box = tuple(int(round(float(v))) for v in entry["bbox"])
+            yield Photograph(
+                entry["img"],
+                entry["category"],
+                entry["model"],
+                file_reader(folder, entry["img"]),
+                _voxels(folder, entry),
+                box if len(box) == 4 else None,
+            )
+
+
+def _voxels(folder: Path, entry: dict[str, Any]) -> Callable[[], Grid]:
+    read = file_reader(folder, entry["voxel"])
+
+    def voxels() -> Grid:
+        grid = matlab_grid(read(), "voxel", STORED)
+        blocks = grid.reshape((SIDE, STORED // SIDE) * 3).max(axis=(1, 3, 5))
+        if blocks.mean() > 0.9:
+            raise Reject("bad_voxels", "almost every voxel is occupied")
+        return np.ascontiguousarray(blocks)
+
+    return voxels
