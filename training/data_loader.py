@@ -14,6 +14,7 @@ import contextlib
 import itertools
 import queue
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -50,6 +51,7 @@ class Loader:
         self.data, self.sampler, self.device = data, sampler, torch.device(device)
         self.views_per_shape, self.cameras, self.prefetch = views_per_shape, cameras, prefetch
         self.steps = range(start_step, stop_step) if stop_step is not None else itertools.count(start_step)
+        self.waited_s = 0.0  # how long the trainer has stood still for want of a batch
         pictures = data.pictures()
         fits = pictures is not None and fits_on_device(data.nbytes, self.device)
         self.resident = fits if resident is None else resident
@@ -122,7 +124,7 @@ class Loader:
         thread = threading.Thread(target=self._produce, args=(ready, free, stop), name="loader", daemon=True)
         thread.start()
         try:
-            while (item := ready.get()) is not None:
+            while (item := self._next(ready)) is not None:
                 if isinstance(item, BaseException):
                     raise item
                 step, slot, batch = item
@@ -132,6 +134,12 @@ class Loader:
         finally:
             stop.set()
             thread.join()
+
+    def _next(self, ready: queue.SimpleQueue[Any]) -> Any:
+        start = time.perf_counter()
+        item = ready.get()
+        self.waited_s += time.perf_counter() - start
+        return item
 
     def _produce(self, ready: queue.SimpleQueue[Any], free: queue.SimpleQueue[_Slot], stop: threading.Event) -> None:
         try:

@@ -162,9 +162,11 @@ def test_leaving_early_ends_the_thread_and_errors_arrive(tmp_path: Path) -> None
     import threading
 
     data = ShapeData.open([write_set(tmp_path)], "train")
-    for step, _ in Loader(data, Sampler(len(data), 4, 3)):
+    loader = Loader(data, Sampler(len(data), 4, 3))
+    for step, _ in loader:
         if step == 3:
             break
+    assert loader.waited_s > 0
     assert not [thread for thread in threading.enumerate() if thread.name == "loader"]
     with pytest.raises(UserError, match="more views are wanted"):
         next(iter(Loader(data, Sampler(len(data), 4, 3), views_per_shape=4)))
