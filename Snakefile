@@ -51,9 +51,11 @@ rule render_all:
         [f for d in PLAN.datasets for f in PLAN.per_shard("renders", d, ".h5")],
 
 
+# The shards themselves are named, so that one that was deleted comes back.
 rule shards_all:
     input:
         expand(f"{OUT}/shards/{{dataset}}/index.json", dataset=PLAN.datasets),
+        [f for d in PLAN.datasets for f in PLAN.per_shard("shards", d, ".h5")],
 
 
 rule samples:
@@ -64,6 +66,7 @@ rule samples:
 rule train_all:
     input:
         expand(f"{OUT}/runs/{{experiment}}/train.json", experiment=PLAN.experiments),
+        [f for d in PLAN.trained_on() for f in PLAN.per_shard("shards", d, ".h5")],
 
 
 rule evaluate_all:

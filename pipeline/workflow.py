@@ -17,7 +17,7 @@ from pipeline.config import Config
 from pipeline.progress import Log
 from pipeline.provenance import code_digest
 from pipeline.settings.base import Strict
-from pipeline.settings.datasets import Dataset, PrepareSettings, Procedural
+from pipeline.settings.datasets import Dataset, ImportSettings, PrepareSettings, Procedural
 from pipeline.settings.stages import Render
 
 # The module whose import closure is the code of a stage; a code edit re-runs what it can reach.
@@ -27,6 +27,7 @@ STAGE_MODULES = {
     "rooms": ("pipeline.sources.procedural.rooms",),
     "index": ("pipeline.index",),
     "prepare": ("pipeline.prepare",),
+    "import": ("pipeline.imported",),
     "voxelize": ("voxelize.shard",),
     "backgrounds": ("render.backgrounds",),
     "render": ("render.shard",),
@@ -96,10 +97,18 @@ class Plan:
         kinds = {"procedural": "generated", "folder": "folder"}
         return [name for name in self.datasets if kinds.get(self.dataset(name).source, "archives") == kind]
 
+    def datasets_imported(self) -> list[str]:
+        """Names of the data sets whose pictures and voxels are taken over instead of made."""
+        return [name for name in self.datasets if self.dataset(name).source == "r2n2"]
+
     def shard_indexes(self, experiment: str) -> list[str]:
         """The shard indexes that an experiment reads."""
         names = self.config.experiments[experiment].datasets
         return [f"{self.out}/shards/{name}/index.json" for name in names]
+
+    def trained_on(self) -> list[str]:
+        """Every data set that some experiment reads."""
+        return sorted({name for experiment in self.config.experiments.values() for name in experiment.datasets})
 
     # ---- backgrounds ---------------------------------------------------------------------
 
@@ -131,6 +140,12 @@ class Plan:
 
     def prepare(self, dataset: str) -> str:
         return _json(_prepare_settings(self.dataset(dataset), self.config.render))
+
+    def imported(self, dataset: str) -> str:
+        settings = self.config
+        return _json(
+            ImportSettings(source="r2n2", size_px=settings.render.size_px, resolution=settings.voxels.resolution)
+        )
 
     def ledger(self, dataset: str) -> str:
         return _some(self.dataset(dataset), {"source", "path", "max_rejected_percent"})

@@ -104,14 +104,14 @@ def test_a_comment_in_the_config_rebuilds_nothing(world: World) -> None:
 
 def test_render_setting_re_renders_and_re_voxelizes_nothing(world: World) -> None:
     world.edit(render={"cameras": "ring"})
-    planned = world.planned("train_all")
+    planned = world.planned("shards_all", "train_all")
     assert planned["render"] == planned["pack"] == 5 and planned["train"] == 1
     assert not {"voxelize", "prepare", "generate", "fetch"} & set(planned)
 
 
 def test_voxel_setting_re_voxelizes_and_renders_nothing(world: World) -> None:
     world.edit(voxels={"mode": "binvox"})
-    planned = world.planned("train_all")
+    planned = world.planned("shards_all", "train_all")
     assert planned["voxelize"] == planned["pack"] == 5 and planned["train"] == 1
     assert not {"render", "prepare", "generate", "fetch"} & set(planned)
 
@@ -165,13 +165,14 @@ def test_removed_mesh_rebuilds_its_shard(world: World) -> None:
     assert {rule: planned[rule] for rule in DATA} == DATA
 
 
-def test_deleted_shard_comes_back_the_same(world: World) -> None:
-    shard = world.results / "shards" / "mn" / "001.h5"
-    before = digest(shard)
+def test_deleted_shard_comes_back_the_same_and_trains_nothing_anew(world: World) -> None:
+    shard, run = world.results / "shards" / "mn" / "001.h5", world.results / "runs" / "tiny"
+    before = {path: digest(path) for path in [shard, *run.rglob("*.safetensors")]}
     shard.unlink()
-    assert {k: v for k, v in world.planned("shards_all").items() if k in DATA} == {"pack": 1}
-    world.run("shards_all")
-    assert digest(shard) == before
+    assert {rule: n for rule, n in world.planned("train_all").items() if rule in DATA} == {"pack": 1}
+    world.run("train_all")
+    assert {path: digest(path) for path in before} == before
+    assert not list(run.glob("previous-*")), "the finished run was recognised, not trained again"
 
 
 def test_one_core_gives_the_same_bytes(built: World, tmp_path: Path) -> None:
