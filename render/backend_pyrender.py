@@ -2,7 +2,7 @@
 
 What goes wrong with pyrender 0.1.45, and what is done about it here:
 
-    its PBR shader leaves faces of the wrong winding black    own shaders, the light of kernels.py
+    its PBR shader leaves faces of the wrong winding black    own shaders, the light of shading.py
     colours come premultiplied by coverage                    no multisampling: each sample is there or not
     MSAA's samples lie elsewhere on every machine             drawn `supersampling` times as large, box-filtered
     np.infty is gone from NumPy 2 (bounds, scale)             neither is called
@@ -29,9 +29,10 @@ import numpy.typing as npt
 from pipeline.bank import SRGB_TO_LINEAR, linear_to_srgb
 from pipeline.errors import UserError
 from render.cameras import Camera
-from render.kernels import AMBIENT, CUTOUT_ALPHA, DIRECTIONAL, FLAT, POINT
 from render.raster import SPECULAR, Layers, Lights
 from render.scene import Scene
+from render.shading import AMBIENT, DIRECTIONAL, FLAT, POINT
+from render.visibility import CUTOUT_ALPHA
 
 NAME = "pyrender"
 PLATFORMS = ("egl", "osmesa")

@@ -61,10 +61,9 @@ def _r2n2(rng: np.random.Generator, view: int, views: int) -> Pose:
 
 
 def _paper(rng: np.random.Generator, view: int, views: int) -> Pose:
-    """24 azimuths x 3 elevations (Wu et al. 2016, section 4.3); fewer views take an even part of the 72."""
-    cell = view * PAPER_AZIMUTHS * len(PAPER_ELEVATIONS) // views
-    elevation, azimuth = divmod(cell, PAPER_AZIMUTHS)
-    return Pose(azimuth * 360.0 / PAPER_AZIMUTHS, PAPER_ELEVATIONS[elevation % len(PAPER_ELEVATIONS)], 1.3)
+    """24 azimuths x 3 elevations (Wu et al. 2016, section 3.2); fewer views take even azimuths and all elevations."""
+    azimuth = view * PAPER_AZIMUTHS // views
+    return Pose(azimuth * 360.0 / PAPER_AZIMUTHS, PAPER_ELEVATIONS[view % len(PAPER_ELEVATIONS)], 1.3)
 
 
 def _sphere(rng: np.random.Generator, view: int, views: int) -> Pose:

@@ -1,4 +1,4 @@
-"""Seeded lights, one row each: direction or position xyz, kind, rgb, energy (see kernels.py).
+"""Seeded lights, one row each: direction or position xyz, kind, rgb, energy (see shading.py).
 
 Every view has a sky (ambient, brighter from above), a key light on the camera's side, and
 up to two more; energies are kept so that a white wall facing the key light stays below 1.
@@ -11,8 +11,8 @@ import numpy.typing as npt
 
 from pipeline.seeds import generator
 from render.cameras import Camera
-from render.kernels import AMBIENT, DIRECTIONAL, FLAT, POINT
 from render.raster import Lights
+from render.shading import AMBIENT, DIRECTIONAL, FLAT, POINT
 
 MOST_LIGHTS = 4
 

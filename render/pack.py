@@ -23,6 +23,7 @@ from pipeline.progress import Log, progress, say
 from pipeline.seeds import generator
 from pipeline.settings.stages import Shards
 from pipeline.shards import Shard, create, open_shard
+from pipeline.shards_bulk import bank_mark
 
 GAIN = (0.85, 1.15)  # range of the brightness of a background
 
@@ -40,7 +41,8 @@ def pack_shard(
         both = [(row, record) for row, record in enumerate(views.records) if record.shape_id in by_id]
         resolution = _resolution(grids, by_id, both)
         attributes = {**views.attributes, "shards": settings.model_dump(mode="json"), "seed": seed,
-                      "compositing": settings.compositing, "voxels_dim": resolution}  # fmt: skip
+                      "compositing": settings.compositing, "voxels_dim": resolution,
+                      "bank": None if bank is None else bank_mark(bank)}  # fmt: skip
         with create(out, settings.storage, count=len(both), views=views.views, size_px=views.size_px,
                     resolution=resolution, attributes=attributes) as shard:  # fmt: skip
             for row, record in progress(both, "pack", log=log):

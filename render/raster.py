@@ -10,8 +10,9 @@ import numpy.typing as npt
 from pipeline.bank import SRGB_TO_LINEAR
 from pipeline.conventions import Image
 from render.cameras import Camera
-from render.kernels import draw, shade
 from render.scene import ENCODE, Scene
+from render.shading import shade
+from render.visibility import draw
 
 NAME = "raster"
 NEAR = 1e-3  # in unit-box sides; surfaces nearer to the eye are not seen

@@ -10,8 +10,9 @@ import numpy.typing as npt
 from pipeline.bank import SRGB_TO_LINEAR, linear_to_srgb
 from pipeline.errors import Reject
 from pipeline.mesh import Material, Mesh
-from render.kernels import CUTOUT_ALPHA, ENCODE_STEPS
+from render.shading import ENCODE_STEPS
 from render.surface_kernels import corner_normals, halve, weld
+from render.visibility import CUTOUT_ALPHA
 
 CREASE_DEG = 40.0  # faces that bend more than this meet in a sharp edge
 Floats = npt.NDArray[np.float64]

@@ -1,5 +1,5 @@
 #version 330 core
-// The light of render/kernels.py, term by term: sky, Lambert, Blinn's highlight, two-sided.
+// The light of render/shading.py, term by term: sky, Lambert, Blinn's highlight, two-sided.
 // material.emissive_factor carries the flat light, material.metallic_factor the strength of
 // the highlights; pyrender sets both.
 

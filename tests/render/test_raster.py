@@ -11,9 +11,9 @@ from pipeline.errors import Reject
 from pipeline.mesh import Material, Mesh
 from pipeline.sources.procedural import CATEGORIES, make_shape
 from render.cameras import make_cameras
-from render.kernels import DIRECTIONAL
 from render.lights import make_lights, plain, unlit
 from render.scene import prepare_scene
+from render.shading import DIRECTIONAL
 from tests.render.helpers import (
     WHITE,
     ball,
@@ -114,8 +114,11 @@ def test_winding_changes_nothing() -> None:
     doubled = ball()
     doubled.faces = np.concatenate([mesh.faces, mesh.faces[:, ::-1]])
     picture = draw(mesh, cam, plain(cam)).rgba.astype(int)
-    assert np.abs(draw(turned, cam, plain(cam)).rgba - picture).max() <= 1
-    assert np.abs(draw(doubled, cam, plain(cam)).rgba - picture).max() <= 1
+    for other in (turned, doubled):
+        # Which of two tiny faces stands for both may change, by a level or two.
+        difference = np.abs(draw(other, cam, plain(cam)).rgba - picture)
+        assert difference.max() <= 4
+        assert (difference > 1).mean() < 0.002
 
 
 def test_a_textured_square_is_upright_unmirrored_and_perspective() -> None:

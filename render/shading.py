@@ -1,13 +1,4 @@
-"""The compiled loops of the built-in renderer: visibility by homogeneous edge functions, then shading.
-
-A sample's ray is d = (x, y, 1) in the camera's frame (x right, y up, z forward).  With corners
-p0, p1, p2 the edge functions e_i = d . (p_j x p_k) are linear over the picture; the ray meets
-the triangle where all have the sign of det = p0 . (p1 x p2), at depth det / (e0 + e1 + e2) with
-barycentric coordinates e_i / (e0 + e1 + e2): perspective-correct, and the near plane is a test
-of the depth, so no triangle is ever clipped (Olano and Greer, "Triangle scan conversion using 2D
-homogeneous coordinates", 1997).  Two faces that share an edge see the same number with opposite
-signs, bit for bit, so there are no cracks between them.
-"""
+"""What colour every pixel has: the light on the faces that `visibility.draw` found, compiled."""
 
 # The types are in the compiled signatures.
 # mypy: allow-untyped-defs, allow-untyped-decorators
@@ -19,163 +10,8 @@ from numba import njit
 
 # Kinds of light, as stored in the shards' `lights` rows; 0 is an unused row.
 AMBIENT, DIRECTIONAL, POINT, FLAT = 1.0, 2.0, 3.0, 4.0
-CUTOUT_ALPHA = 128  # texels below it are holes in an opacity map
-ENCODE_STEPS = 8192
-
-
-@njit(
-    "void(f8[:,::1], i4[:,::1], f8[::1], f8[:,::1], f8, f8[:,::1], f4[:,::1], f4[:,::1], i4[:,::1],"
-    " i4[::1], b1[::1], i8[:,::1], i8[::1], u1[:,::1], f8[:,::1])",
-    cache=True,
-    nogil=True,
-)
-def draw(
-    vertices, faces, pinhole, pose, near, local, screen, inverse_depth, face_id,
-    face_material, cutout, levels, first_level, texels, uv,
-):  # fmt: skip
-    """Find the nearest face of every sample.
-
-    pinhole (4,) = fx, fy, cx, cy in samples; pose (4, 4) camera_to_world.  Fills local (V, 3),
-    the vertices in the camera's frame, screen (V, 2), where they are seen, inverse_depth
-    (W, W), 0 where nothing is, and face_id (W, W), -1 where nothing is.
-    """
-    size = face_id.shape[0]
-    fx, fy, cx, cy = pinhole[0], pinhole[1], pinhole[2], pinhole[3]
-    per_fx, per_fy = 1.0 / fx, 1.0 / fy
-    farthest = 1.0 / near
-    inverse_depth[:, :] = 0.0
-    face_id[:, :] = -1
-    all_in_front = True
-    for v in range(vertices.shape[0]):
-        wx, wy, wz = vertices[v, 0] - pose[0, 3], vertices[v, 1] - pose[1, 3], vertices[v, 2] - pose[2, 3]
-        x = wx * pose[0, 0] + wy * pose[1, 0] + wz * pose[2, 0]
-        y = wx * pose[0, 1] + wy * pose[1, 1] + wz * pose[2, 1]
-        z = -(wx * pose[0, 2] + wy * pose[1, 2] + wz * pose[2, 2])
-        local[v, 0], local[v, 1], local[v, 2] = x, y, z
-        if z > near:
-            z = 1.0 / z
-            screen[v, 0] = fx * x * z + cx
-            screen[v, 1] = cy - fy * y * z
-        else:
-            all_in_front = False
-    edge = np.float32(size)
-    zero = np.float32(0.0)
-    # Positions on the screen are rounded: a box is this much wider than they say.
-    low_slack, high_slack = np.float32(0.501), np.float32(0.499)
-    for f in range(faces.shape[0]):
-        i, j, k = faces[f, 0], faces[f, 1], faces[f, 2]
-        in_front = 3
-        if not all_in_front:
-            in_front = int(local[i, 2] > near) + int(local[j, 2] > near) + int(local[k, 2] > near)
-            if in_front == 0:
-                continue
-        left, right, top, bottom = 0, size - 1, 0, size - 1
-        if in_front == 3:
-            x0, x1, x2 = screen[i, 0], screen[j, 0], screen[k, 0]
-            left = int(np.ceil(max(min(x0, x1, x2), zero) - low_slack))
-            right = int(np.floor(min(max(x0, x1, x2), edge) - high_slack))
-            if left > right:
-                continue
-            y0, y1, y2 = screen[i, 1], screen[j, 1], screen[k, 1]
-            top = int(np.ceil(max(min(y0, y1, y2), zero) - low_slack))
-            bottom = int(np.floor(min(max(y0, y1, y2), edge) - high_slack))
-            if top > bottom:
-                continue
-        ix, iy, iz = local[i, 0], local[i, 1], local[i, 2]
-        jx, jy, jz = local[j, 0], local[j, 1], local[j, 2]
-        kx, ky, kz = local[k, 0], local[k, 1], local[k, 2]
-        # Normals of the planes through the eye and each edge.
-        n0x, n0y, n0z = jy * kz - jz * ky, jz * kx - jx * kz, jx * ky - jy * kx
-        n1x, n1y, n1z = ky * iz - kz * iy, kz * ix - kx * iz, kx * iy - ky * ix
-        n2x, n2y, n2z = iy * jz - iz * jy, iz * jx - ix * jz, ix * jy - iy * jx
-        det = ix * n0x + iy * n0y + iz * n0z
-        if det == 0.0 or not np.isfinite(det):
-            continue
-        side = 1.0 if det > 0.0 else -1.0
-        a0, b0 = side * (n0x * per_fx), -side * (n0y * per_fy)
-        a1, b1 = side * (n1x * per_fx), -side * (n1y * per_fy)
-        a2, b2 = side * (n2x * per_fx), -side * (n2y * per_fy)
-        c0 = side * n0z - a0 * cx - b0 * cy
-        c1 = side * n1z - a1 * cx - b1 * cy
-        c2 = side * n2z - a2 * cx - b2 * cy
-        scale = 1.0 / abs(det)
-        za, zb, zc = (a0 + a1 + a2) * scale, (b0 + b1 + b2) * scale, (c0 + c1 + c2) * scale
-        has_holes = cutout[face_material[f]]
-        if right - left >= 6 and in_front == 3 and not has_holes:
-            # A row of a large face is one run of samples between the edges.
-            per_a0 = 1.0 / a0 if a0 != 0.0 else 0.0
-            per_a1 = 1.0 / a1 if a1 != 0.0 else 0.0
-            per_a2 = 1.0 / a2 if a2 != 0.0 else 0.0
-            for row in range(top, bottom + 1):
-                y = row + 0.5
-                r0, r1, r2, rz = b0 * y + c0, b1 * y + c1, b2 * y + c2, zb * y + zc
-                low, high = float(left), float(right)
-                cut = -r0 * per_a0 - 0.5
-                if a0 > 0.0:
-                    low = max(low, cut - 0.01)
-                elif a0 < 0.0:
-                    high = min(high, cut + 0.01)
-                cut = -r1 * per_a1 - 0.5
-                if a1 > 0.0:
-                    low = max(low, cut - 0.01)
-                elif a1 < 0.0:
-                    high = min(high, cut + 0.01)
-                cut = -r2 * per_a2 - 0.5
-                if a2 > 0.0:
-                    low = max(low, cut - 0.01)
-                elif a2 < 0.0:
-                    high = min(high, cut + 0.01)
-                if low > high:
-                    continue
-                # The edge functions have the last word on both ends of the run.
-                begin, end = int(np.ceil(low)), int(high)
-                while begin <= end:
-                    x = begin + 0.5
-                    if a0 * x + r0 >= 0.0 and a1 * x + r1 >= 0.0 and a2 * x + r2 >= 0.0:
-                        break
-                    begin += 1
-                while end >= begin:
-                    x = end + 0.5
-                    if a0 * x + r0 >= 0.0 and a1 * x + r1 >= 0.0 and a2 * x + r2 >= 0.0:
-                        break
-                    end -= 1
-                if begin > end:
-                    continue
-                run_depth = inverse_depth[row, begin : end + 1]
-                run_face = face_id[row, begin : end + 1]
-                x = begin + 0.5
-                for place in range(run_depth.shape[0]):
-                    nearness = np.float32(za * (x + place) + rz)
-                    # Written always, so that the loop has no branch.
-                    nearer = nearness > run_depth[place]
-                    run_depth[place] = nearness if nearer else run_depth[place]
-                    run_face[place] = f if nearer else run_face[place]
-            continue
-        for row in range(top, bottom + 1):
-            y = row + 0.5
-            r0, r1, r2, rz = b0 * y + c0, b1 * y + c1, b2 * y + c2, zb * y + zc
-            for column in range(left, right + 1):
-                x = column + 0.5
-                e0 = a0 * x + r0
-                e1 = a1 * x + r1
-                e2 = a2 * x + r2
-                if e0 < 0.0 or e1 < 0.0 or e2 < 0.0:
-                    continue
-                nearness = np.float32(za * x + rz)
-                if nearness <= inverse_depth[row, column] or nearness > farthest:
-                    continue
-                if has_holes:
-                    total = 1.0 / (e0 + e1 + e2)
-                    u = (e0 * uv[i, 0] + e1 * uv[j, 0] + e2 * uv[k, 0]) * total
-                    v2 = (e0 * uv[i, 1] + e1 * uv[j, 1] + e2 * uv[k, 1]) * total
-                    level = first_level[face_material[f]]
-                    height, width = levels[level, 1], levels[level, 2]
-                    tx = min(int((u - np.floor(u)) * width), width - 1)
-                    ty = min(int((1.0 - (v2 - np.floor(v2))) * height), height - 1)
-                    if texels[levels[level, 0] + ty * width + tx, 3] < CUTOUT_ALPHA:
-                        continue
-                inverse_depth[row, column] = nearness
-                face_id[row, column] = f
+ENCODE_STEPS = 8192  # of light, in the table that turns it into sRGB bytes
+SAME_DEPTH, SAME_NORMAL = 0.01, 0.985  # within a pixel: 1 % of the depth, 10 degrees
 
 
 @njit(
@@ -194,8 +30,8 @@ def shade(
 
     pose (4, 4) camera_to_world; lights (L, 8); decode (256,) sRGB byte to light; encode
     (ENCODE_STEPS + 1,) light to sRGB byte.  Each pixel shades every face it sees once, at the
-    centre of that face's samples; colour is the mean light of the covered samples (straight
-    alpha), alpha their share.  depth, normals and ids are those of the nearest sample.
+    centre of that face's samples (tiny faces of one surface together); colour is the mean light
+    of the covered samples (straight alpha), alpha their share.  depth, normals and ids are those of the nearest sample.
     """
     pixels = rgba.shape[0]
     factor = face_id.shape[0] // pixels
@@ -207,10 +43,12 @@ def shade(
     group_count = np.empty(samples, np.int64)
     group_x = np.empty(samples)
     group_y = np.empty(samples)
+    group_depth = np.empty(samples, np.float32)
+    group_weight = np.empty(samples, np.int64)
     for row in range(pixels):
         for column in range(pixels):
             groups, covered = 0, 0
-            nearest, nearest_face = np.float32(0.0), -1
+            nearest, nearest_group = np.float32(0.0), 0
             if factor == 2:
                 # Most pixels see one face or none; they need no search.
                 f = face_id[2 * row, 2 * column]
@@ -221,8 +59,8 @@ def shade(
                 ):
                     if f < 0:
                         continue
-                    groups, covered, nearest_face = 1, 4, f
-                    group_face[0], group_count[0] = f, 4
+                    groups, covered = 1, 4
+                    group_face[0], group_count[0], group_weight[0] = f, 4, 4
                     group_x[0], group_y[0] = 4.0 * (2 * column + 1), 4.0 * (2 * row + 1)
                     nearest = max(
                         max(inverse_depth[2 * row, 2 * column], inverse_depth[2 * row, 2 * column + 1]),
@@ -234,21 +72,48 @@ def shade(
                     if f < 0:
                         continue
                     covered += 1
-                    if inverse_depth[sr, sc] > nearest:
-                        nearest, nearest_face = inverse_depth[sr, sc], f
                     g = 0
                     while g < groups and group_face[g] != f:
                         g += 1
                     if g == groups:
                         group_face[g], group_count[g], group_x[g], group_y[g] = f, 0, 0.0, 0.0
+                        group_weight[g] = 0
+                        group_depth[g] = inverse_depth[sr, sc]
                         groups += 1
+                    if inverse_depth[sr, sc] > nearest:
+                        nearest, nearest_group = inverse_depth[sr, sc], g
                     group_count[g] += 1
+                    group_weight[g] += 1
                     group_x[g] += sc + 0.5
                     group_y[g] += sr + 0.5
             if covered == 0:
                 continue
+            nearest_face = group_face[nearest_group]
+            # Faces smaller than a pixel that continue each other are shaded as one.
+            for g in range(1, groups):
+                f = group_face[g]
+                for h in range(g):
+                    e = group_face[h]
+                    if (
+                        group_weight[h] > 0
+                        and face_material[e] == face_material[f]
+                        and abs(group_depth[h] - group_depth[g]) < SAME_DEPTH * group_depth[g]
+                        and abs(
+                            corner_normals[e, 0, 0] * corner_normals[f, 0, 0]
+                            + corner_normals[e, 0, 1] * corner_normals[f, 0, 1]
+                            + corner_normals[e, 0, 2] * corner_normals[f, 0, 2]
+                        )
+                        > SAME_NORMAL
+                    ):
+                        group_weight[h] += group_weight[g]
+                        group_weight[g] = 0
+                        if nearest_group == g:
+                            nearest_group = h
+                        break
             red, green, blue = 0.0, 0.0, 0.0
             for g in range(groups):
+                if group_weight[g] == 0:
+                    continue
                 f = group_face[g]
                 i, j, k = faces[f, 0], faces[f, 1], faces[f, 2]
                 weight = 1.0 / group_count[g]
@@ -378,15 +243,16 @@ def shade(
                     lr += amount * lights[n, 4]
                     lg += amount * lights[n, 5]
                     lb += amount * lights[n, 6]
-                weight = group_count[g]
+                weight = group_weight[g]
                 red += weight * min(cr * lr + shine, 1.0)
                 green += weight * min(cg * lg + shine, 1.0)
                 blue += weight * min(cb * lb + shine, 1.0)
-                if f == nearest_face:
+                if g == nearest_group:
                     normals[row, column, 0], normals[row, column, 1], normals[row, column, 2] = nx, ny, nz
-            rgba[row, column, 0] = encode[int(red / covered * ENCODE_STEPS + 0.5)]
-            rgba[row, column, 1] = encode[int(green / covered * ENCODE_STEPS + 0.5)]
-            rgba[row, column, 2] = encode[int(blue / covered * ENCODE_STEPS + 0.5)]
+            scale = ENCODE_STEPS / covered
+            rgba[row, column, 0] = encode[int(red * scale + 0.5)]
+            rgba[row, column, 1] = encode[int(green * scale + 0.5)]
+            rgba[row, column, 2] = encode[int(blue * scale + 0.5)]
             rgba[row, column, 3] = (255 * covered + samples // 2) // samples
             depth[row, column] = np.float32(1.0) / nearest
             ids[row, column] = nearest_face

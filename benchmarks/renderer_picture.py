@@ -1,0 +1,56 @@
+"""``python -m benchmarks.renderer_picture``: the pictures of docs/renderer.md, from generated furniture only."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image as Pillow
+
+from pipeline.bank import Bank, background, composite
+from pipeline.conventions import Image
+from pipeline.prepare import normalise
+from pipeline.sources.procedural import CATEGORIES, make_shape
+from pipeline.sources.procedural.rooms import room_picture
+from render.cameras import PRESETS, make_cameras
+from render.lights import make_lights
+from render.pack import choose_background
+from render.raster import RasterBackend
+from render.scene import prepare_scene
+from render.sheet import Row, draw_sheet
+
+OUT = Path(__file__).resolve().parent.parent / "docs" / "img"
+SIZE_PX, VIEWS = 128, 6
+
+
+def main() -> None:
+    """One sheet with a class a row, one with a camera preset a row."""
+    bank = Bank(np.stack([room_picture(1, number, 160) for number in range(24)]))
+    OUT.mkdir(parents=True, exist_ok=True)
+    classes = [Row(f"{name}\nr2n2 cameras", (), views(name, "r2n2", bank)) for name in CATEGORIES]
+    save(OUT / "renderer-classes.jpg", draw_sheet("Generated furniture, built-in renderer", "128 px", classes, SIZE_PX))
+    presets = [Row(f"{preset}\nchair", (), views("chair", preset, bank)) for preset in PRESETS]
+    save(OUT / "renderer-cameras.jpg", draw_sheet("Camera presets", "the first six views of each", presets, SIZE_PX))
+
+
+def views(category: str, preset: str, bank: Bank) -> list[Image]:
+    """The first views of one shape."""
+    mesh, _, _ = normalise(make_shape(3, category, 5), np.eye(3), max_faces=10**6)
+    backend = RasterBackend(2)
+    backend.load(prepare_scene(mesh))
+    out = []
+    for view, camera in enumerate(make_cameras(preset, seed=1, shape_id=category, views=VIEWS, size_px=SIZE_PX,
+                                               vertices=mesh.vertices)):  # fmt: skip
+        rgba = backend.render(camera, make_lights(1, category, view, camera)).rgba
+        number, crop = choose_background(1, category, view, bank, "photo", SIZE_PX)
+        out.append(composite(rgba, background(bank, number, crop, SIZE_PX)))
+    return out
+
+
+def save(path: Path, picture: Image) -> None:
+    """A JPEG small enough for a repository."""
+    Pillow.fromarray(picture).save(path, quality=80)
+
+
+if __name__ == "__main__":
+    main()
