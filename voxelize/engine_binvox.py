@@ -117,20 +117,19 @@ def _flags(options: Options) -> list[str]:
 
 def _run_group(command: list[str], folder: Path, seconds: float) -> tuple[int, str]:
     """Run in a session of its own, so that the time limit ends its children too -> exit code, what it said."""
-    process = subprocess.Popen(
+    with subprocess.Popen(
         command,
         cwd=folder,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         start_new_session=True,
-    )
-    try:
-        said, _ = process.communicate(timeout=seconds)
-    except subprocess.TimeoutExpired as error:
-        raise Reject("timeout", f"binvox took longer than {seconds:g} s") from error
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+    ) as process:
+        try:
+            said, _ = process.communicate(timeout=seconds)
+        except subprocess.TimeoutExpired as error:
+            raise Reject("timeout", f"binvox took longer than {seconds:g} s") from error
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
     return process.returncode, said.decode("utf-8", errors="replace")
