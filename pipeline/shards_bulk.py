@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import zipfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
-from pipeline.bank import Bank, background, composite
+import numpy as np
+
+from pipeline.bank import Bank, background, composite, open_bank
+from pipeline.errors import UserError
 from pipeline.shards_read import Rows, Shard
-from pipeline.shards_schema import Array
+from pipeline.shards_schema import Array, damaged
 
 
 def load_rows(rows: Rows, wanted: Array, out: Array, places: Array, *, threads: int = 2) -> None:
@@ -31,6 +38,34 @@ def load_composites(
             out[place, view] = composite(rgba.view(row, view), behind, shard.compositing)
 
     _run(load, wanted, places, threads)
+
+
+def bank_mark(bank: Bank) -> str:
+    """Short name of a bank's content, from its size, its notes and three of its pictures."""
+    digest = hashlib.sha256(json.dumps([bank.crops.shape, bank.info], sort_keys=True).encode())
+    for number in {0, len(bank) // 2, len(bank) - 1} if len(bank) else ():
+        digest.update(np.ascontiguousarray(bank.crops[number]).data)
+    return digest.hexdigest()[:16]
+
+
+def open_bank_of(path: Path, shards: list[Shard]) -> Bank:
+    """The bank that `shards` in layers were made with: every byte compared with its checksum, and not another bank."""
+    bank = open_bank(path)
+    with zipfile.ZipFile(path) as archive:
+        broken = archive.testzip()
+    if broken is not None:
+        raise damaged(f"{path}: {broken}", "a CRC-32 that does not match")
+    for shard in shards:
+        wanted = shard.attributes.get("bank")
+        if wanted is not None and wanted != bank_mark(bank):
+            raise UserError(
+                "a background bank is not the one that the shards were made with",
+                where=str(path),
+                got=bank_mark(bank),
+                wanted=f"{wanted} as in {shard.path}",
+                do="delete the shards and run the same command again",
+            )
+    return bank
 
 
 def _run(load: Callable[[int, int], None], wanted: Array, places: Array, threads: int) -> None:

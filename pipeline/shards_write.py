@@ -13,17 +13,20 @@ itself until HDF5 is closed.
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
+import shutil
 import tempfile
 import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any, BinaryIO
 
 import h5py
 import numpy as np
 
 from pipeline.atomic import atomic_path
+from pipeline.errors import UserError
 from pipeline.manifest import Record, Rejection
 from pipeline.shards_read import H5_ERRORS, Shard, header_crc
 from pipeline.shards_schema import (
@@ -46,6 +49,8 @@ from pipeline.shards_schema import (
     to_json,
 )
 
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
 
 @contextlib.contextmanager
 def create(
@@ -60,16 +65,35 @@ def create(
 ) -> Iterator[ShardWriter]:
     """``with create(...) as shard: shard.append(record, rgba=..., K=...)``; published whole or not at all."""
     path = Path(path)
-    with atomic_path(path) as temporary, tempfile.TemporaryFile(dir=path.parent) as spool:
-        writer = ShardWriter(spool, kind, count, Sizes(views, size_px, resolution), attributes)
-        yield writer
-        writer.finish(temporary)
+    with atomic_path(path) as temporary:
+        writer = ShardWriter(kind, count, Sizes(views, size_px, resolution), attributes)
+        try:
+            with tempfile.TemporaryFile(dir=path.parent) as writer.spool:
+                yield writer
+                writer.finish(temporary)
+        except OSError as error:
+            if error.errno in _NO_ROOM:
+                raise _no_room(error, path, writer.nbytes) from error
+            raise
+
+
+def _no_room(error: OSError, path: Path, size: int) -> UserError:
+    free = shutil.disk_usage(path.parent).free
+    return UserError(
+        f"cannot write {path}: {error.strerror}",
+        where=str(path.parent),
+        got=f"{free:,} bytes free",
+        wanted=f"room for {2 * size:,} bytes: {size:,} of the shard and as many while it is written",
+        do="free some space or choose another `output` in config.yaml, then run the same command again",
+    )
 
 
 class ShardWriter:
     """Collects the rows of one shard; use `create`."""
 
-    def __init__(self, spool: Any, kind: str, count: int, sizes: Sizes, attributes: Mapping[str, Any]):
+    spool: IO[bytes]  # where rows wait until the shard is assembled
+
+    def __init__(self, kind: str, count: int, sizes: Sizes, attributes: Mapping[str, Any]):
         if kind not in KINDS:
             raise ValueError(f"unknown kind of shard {kind!r}; known: {', '.join(KINDS)}")
         if ("voxels" in KINDS[kind]) != (sizes.resolution is not None):
@@ -77,12 +101,16 @@ class ShardWriter:
         self.kind, self.count, self.sizes, self.attributes = kind, count, sizes, to_json(attributes)
         self.records: list[Record] = []
         self.rejects: list[Rejection] = []
-        self._spool = spool
         self._fields: dict[str, Field] = {}
         self._places: dict[str, list[list[int]]] = {}  # name -> row -> lengths of its parts, in the spool's order
         self._starts: dict[str, list[int]] = {}  # name -> row -> where its first part begins
         self._crc: dict[str, list[Array]] = {}
         self._ids: set[str] = set()
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that the shapes so far will take."""
+        return sum(length for rows in self._places.values() for lengths in rows for length in lengths)
 
     def append(self, record: Record, **arrays: Any) -> None:
         """Add one shape; arrays as `KINDS` lists them, one row each. ValueError where they do not fit."""
@@ -94,11 +122,11 @@ class ShardWriter:
         for name, row in rows.items():
             field = self._fields[name]
             parts = _stored_parts(field, row)
-            self._starts[name].append(self._spool.tell())
+            self._starts[name].append(self.spool.tell())
             self._places[name].append([len(part) for part in parts])
             self._crc[name].append(crc_rows(field, row))
             for part in parts:
-                self._spool.write(part)
+                self.spool.write(part)
         self._ids.add(record.shape_id)
         self.records.append(record)
 
@@ -108,7 +136,7 @@ class ShardWriter:
 
     def finish(self, temporary: Path) -> None:
         """Assemble the file at `temporary` and compare it with what was appended."""
-        self._spool.flush()
+        self.spool.flush()
         with _PatientFile(temporary) as file:
             try:
                 with h5py.File(file, "w", libver=LIBVER) as h5:
@@ -193,8 +221,8 @@ class ShardWriter:
         chunks = (1, 1, *shape[2:]) if field.gzip and self.records else None
         data = _dataset(h5, name, shape, field.dtype, chunks)
         for row in range(len(self.records)):
-            self._spool.seek(self._starts[name][row])
-            parts = [self._spool.read(length) for length in self._places[name][row]]
+            self.spool.seek(self._starts[name][row])
+            parts = [self.spool.read(length) for length in self._places[name][row]]
             if chunks:
                 for view, part in enumerate(parts):
                     data.id.write_direct_chunk((row, view) + (0,) * (len(shape) - 2), part)

@@ -20,12 +20,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.bank import Bank, open_bank
+from pipeline.bank import Bank
 from pipeline.config import did_you_mean
 from pipeline.errors import UserError
 from pipeline.manifest import Record
 from pipeline.shards import Shard
-from pipeline.shards_bulk import load_composites, load_rows
+from pipeline.shards_bulk import load_composites, load_rows, open_bank_of
 from pipeline.shards_index import open_indexed, read_index
 from pipeline.shards_schema import damaged
 from training.data_memory import allow_open_files, fits_in_ram
@@ -93,11 +93,12 @@ class ShapeData:
         names = _kept_categories(indices, categories)
         if bank is None and head["kind"] == "layers" and not random_background:
             bank = _bank_beside(indices[0][0])
-        how = _How(tier, None if bank is None else open_bank(bank), random_background, threads)
         entries = [(path, entry) for path, index in indices for entry in index["shards"] if entry["count"]]
         allow_open_files(2 * len(entries))
         shards = [open_indexed(path, entry) for path, entry in entries]
         try:
+            opened = None if bank is None else open_bank_of(Path(bank), shards)
+            how = _How(tier, opened, random_background, threads)
             return cls._fill(shards, split, head, names, how)
         finally:
             for shard in shards:

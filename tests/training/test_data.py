@@ -14,9 +14,10 @@ from pipeline.bank import open_bank
 from pipeline.camera import look_at_origin, project
 from pipeline.conventions import unpack_grid, voxel_centres
 from pipeline.errors import UserError
-from pipeline.shards import open_shard
+from pipeline.shards import create, open_shard
+from pipeline.shards_bulk import bank_mark
 from pipeline.shards_index import write_index
-from tests.pipeline.shards_helpers import arrays, write_shard, write_test_bank
+from tests.pipeline.shards_helpers import arrays, record, write_shard, write_test_bank
 from training.data import CAMERAS, ShapeData
 from training.data_device import DRAWS, Augment, Batch, to_device, unpack_bits
 from training.data_loader import Loader
@@ -69,6 +70,24 @@ def test_layers_give_the_composite_of_record(tmp_path: Path) -> None:
         np.testing.assert_array_equal(data.gather([0], [[0, 1, 2]])[0], shard.images(row, open_bank(bank)))
         foregrounds = ShapeData.open([index], "test", bank=bank, random_background=True)
         np.testing.assert_array_equal(foregrounds.gather([0], [[0, 1, 2]])[0], shard.array("rgba")[row])
+
+
+def test_another_or_a_damaged_bank_is_refused(tmp_path: Path) -> None:
+    bank = write_test_bank(tmp_path / "backgrounds" / "bank.npz")
+    path = tmp_path / "shards" / "demo" / "0.h5"
+    mark = {"bank": bank_mark(open_bank(bank))}
+    with create(path, "layers", count=1, views=3, size_px=16, resolution=16, attributes=mark) as shard:
+        shard.append(record(0), **arrays("layers", 0))
+    write_index([path], path.parent / "index.json")
+    assert len(ShapeData.open([path.parent / "index.json"], "train")) == 1, "the run's own bank is found"
+    other = write_test_bank(tmp_path / "other.npz", size_px=24)
+    with pytest.raises(UserError, match=r"(?s)not the one that the shards were made with.*other\.npz.*0\.h5"):
+        ShapeData.open([path.parent / "index.json"], "train", bank=other)
+    content = bytearray(bank.read_bytes())
+    content[1000] ^= 1
+    bank.write_bytes(content)
+    with pytest.raises(UserError, match=r"(?s)damaged.*bank\.npz: crops\.npy"):
+        ShapeData.open([path.parent / "index.json"], "train")
 
 
 def test_how_shapes_were_cut_into_shards_changes_nothing(tmp_path: Path) -> None:
@@ -248,7 +267,7 @@ def test_quarter_turns_move_voxels_and_camera_and_leave_the_picture() -> None:
             pixels, depth = project((cells + 0.5) / 8 - 0.5, K, pose)
             places = np.column_stack([pixels, depth]).round(3)
             seen.append(places[np.lexsort(places.T)])
-            angles = [float(inputs[name][row, 0]) for name in  # type: ignore[literal-required]
+            angles = [float(inputs[name][row, 0]) for name in
                       ("azimuth_deg", "elevation_deg", "distance", "roll_deg")]  # fmt: skip
             np.testing.assert_allclose(pose, look_at_origin(*angles), atol=1e-5)
         np.testing.assert_allclose(seen[0], seen[1], atol=3e-3)
