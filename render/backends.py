@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from typing import Protocol
+from typing import Any, Protocol
 
 from pipeline.errors import UserError
 from pipeline.settings.stages import Render
@@ -25,14 +25,13 @@ class Backend(Protocol):
     def close(self) -> None: ...
 
 
-def make_backend(settings: Render) -> Backend:
-    """The backend that the settings ask for; ``auto`` takes OpenGL only where a GPU answers."""
+def settle(settings: Render) -> Render:
+    """The settings with a backend that can start here: ``auto`` takes OpenGL only where a GPU answers."""
     if settings.backend == "raster":
-        return RasterBackend(settings.supersampling)
-    # Imported by name: pyrender and its context are for the processes that draw with them.
-    opengl = importlib.import_module("render.backend_pyrender")
-    if settings.backend == "auto" and not opengl.gpu_answers():
-        return RasterBackend(settings.supersampling)
+        return settings
+    opengl = _opengl()
+    if settings.backend == "auto":
+        return settings.model_copy(update={"backend": "pyrender" if opengl.gpu_answers() else "raster"})
     if not opengl.available():
         raise UserError(
             "the pyrender backend cannot start",
@@ -40,5 +39,17 @@ def make_backend(settings: Render) -> Backend:
             wanted="an EGL or OSMesa library (Debian: libegl1 libgl1 libxrender1, or libosmesa6)",
             do="install it, or set render.backend to raster",
         )
-    backend: Backend = opengl.PyrenderBackend(settings.supersampling)
+    return settings
+
+
+def make_backend(settings: Render) -> Backend:
+    """The backend of settled settings."""
+    if settings.backend == "raster":
+        return RasterBackend(settings.supersampling)
+    backend: Backend = _opengl().PyrenderBackend(settings.supersampling)
     return backend
+
+
+def _opengl() -> Any:
+    """Imported by name: pyrender and its context are for the processes that draw with them."""
+    return importlib.import_module("render.backend_pyrender")

@@ -20,7 +20,7 @@ from pipeline.prepare import normalise
 from pipeline.progress import Log, progress, say
 from pipeline.settings.datasets import Backgrounds
 from pipeline.settings.stages import Render
-from render.backends import Backend, make_backend
+from render.backends import Backend, make_backend, settle
 from render.backgrounds import build_bank
 from render.cameras import PRESETS, make_cameras
 from render.lights import make_lights
@@ -66,7 +66,7 @@ def look(argv: Sequence[str]) -> None:
     if as_sheet and arguments.compositing == "none":
         raise UserError("a sheet has no transparency", do="give a folder with -o, or another --compositing")
     bank = _bank(arguments)
-    backend = make_backend(settings)
+    backend = make_backend(settle(settings))
     rows = []
     for path in progress(arguments.meshes, "render", unit="mesh"):
         try:

@@ -22,7 +22,7 @@ from pipeline.pack import PackReader
 from pipeline.progress import Log, progress, say
 from pipeline.settings.stages import Render
 from pipeline.shards import create
-from render.backends import Backend, make_backend
+from render.backends import Backend, make_backend, settle
 from render.cameras import FOV_DEG, make_cameras, truncation
 from render.lights import make_lights
 from render.scene import prepare_scene
@@ -36,6 +36,9 @@ Arrays = dict[str, npt.NDArray[Any]]
 def render_shard(prepared: Path, out: Path, *, seed: int, settings: Render, log: Log) -> None:
     """Draw a pack; a shape that cannot be drawn becomes a rejection in the shard."""
     pack = PackReader(prepared)
+    attributes = {"seed": seed, "render": settings.model_dump(mode="json"), "fov_deg": FOV_DEG}
+    settings = settle(settings)
+    attributes["backend"] = settings.backend
     raster = settings.backend == "raster"
     worker: IsolatedWorker[tuple[Arrays, dict[str, Any]]] = IsolatedWorker(
         functools.partial(_make_job, settings, seed),
@@ -43,7 +46,6 @@ def render_shard(prepared: Path, out: Path, *, seed: int, settings: Render, log:
         memory_bytes=MEMORY_BYTES if raster else None,  # GPU drivers map far more than they use
         start="fork" if raster else "spawn",
     )
-    attributes = {"seed": seed, "render": settings.model_dump(mode="json"), "fov_deg": FOV_DEG}
     with worker, create(out, "renders", count=len(pack.records), views=settings.views, size_px=settings.size_px,
                         attributes=attributes) as shard:  # fmt: skip
         for record, payload in progress(pack, "render", total=len(pack.records), log=log):
