@@ -109,22 +109,24 @@ def _sort_out(
     dataset_name: str, found: Iterable[Found], dataset: Dataset, source: Source, seed: int
 ) -> tuple[list[Shape], list[Rejection]]:
     """Give every shape its split, refuse what cannot be used, keep the chosen ones of each category."""
-    shapes: dict[str, Shape] = {}
-    rejects: list[Rejection] = []
+    by_category: dict[str, list[tuple[str, Shape | Rejection]]] = defaultdict(list)
+    members: dict[str, str] = {}
     for item in sorted(found, key=lambda item: (item.category, item.name, item.member)):
         key = f"{item.category}/{item.name}"
         reason, detail = item.reason, item.detail or item.member
         if not reason and not (_CATEGORY.fullmatch(item.category) and _NAME.fullmatch(item.name)):
             reason, detail = "unsafe_name", f"{item.member}: the name cannot be a file name everywhere"
-        if not reason and key in shapes:
-            reason, detail = "duplicate_name", f"{item.member} beside {shapes[key].member}"
+        if not reason and members.setdefault(key, item.member) != item.member:
+            reason, detail = "duplicate_name", f"{item.member} beside {members[key]}"
             key = f"{key}#{item.member}"  # the shape that came first keeps its line in the ledger
         if reason:
-            rejects.append(Rejection(f"{dataset_name}/{key}", "index", reason, detail))
-            continue
-        split = _split(item, key, dataset, source, seed)
-        shapes[key] = Shape(dataset_name, item.category, item.name, split, item.member, item.size, item.checksum)
-    return _limited(list(shapes.values()), dataset.shapes_per_category, seed), rejects
+            by_category[item.category].append((key, Rejection(f"{dataset_name}/{key}", "index", reason, detail)))
+        else:
+            split = _split(item, key, dataset, source, seed)
+            shape = Shape(dataset_name, item.category, item.name, split, item.member, item.size, item.checksum)
+            by_category[item.category].append((key, shape))
+    kept = [entry for group in by_category.values() for entry in _limited(group, dataset.shapes_per_category, seed)]
+    return [e for e in kept if isinstance(e, Shape)], [e for e in kept if isinstance(e, Rejection)]
 
 
 def _split(item: Found, key: str, dataset: Dataset, source: Source, seed: int) -> str:
@@ -135,18 +137,20 @@ def _split(item: Found, key: str, dataset: Dataset, source: Source, seed: int) -
     return item.split
 
 
-def _limited(shapes: list[Shape], limit: int | None, seed: int) -> list[Shape]:
-    """At most `limit` shapes of each category: those whose hash comes first, so a larger limit only adds."""
+def _limited(group: list[tuple[str, Shape | Rejection]], limit: int | None, seed: int) -> list[Shape | Rejection]:
+    """The first `limit` usable shapes of one category in the order of a hash, so that a larger limit only adds.
+
+    Refused ones count where they stand in that order: a small sample has its own share of them.
+    """
     if limit is None:
-        return shapes
-    by_category: dict[str, list[Shape]] = defaultdict(list)
-    for shape in shapes:
-        by_category[shape.category].append(shape)
-    return [
-        shape
-        for group in by_category.values()
-        for shape in sorted(group, key=lambda s: uniform(seed, "choose", s.key))[:limit]
-    ]
+        return [entry for _, entry in group]
+    kept: list[Shape | Rejection] = []
+    for _, entry in sorted(group, key=lambda pair: uniform(seed, "choose", pair[0])):
+        if limit == 0:
+            break
+        limit -= isinstance(entry, Shape)
+        kept.append(entry)
+    return kept
 
 
 def _summary(shapes: list[Shape], rejects: list[Rejection]) -> dict[str, Any]:

@@ -30,6 +30,7 @@ except errors.UserError as error:
 OUT = PLAN.out
 SEED = PLAN.config.seed
 ARCHIVED = PLAN.datasets_from("generated") + PLAN.datasets_from("archives")
+IMPORTED = PLAN.datasets_imported()
 BACKGROUNDS = PLAN.config.backgrounds
 
 # Stages use processes and shards for parallelism: one thread each in the numeric libraries

@@ -144,6 +144,37 @@ rule render:
         "-o {output:q} --log {log:q}"
 
 
+# Sources that bring their own pictures and voxels skip prepare, voxelize and render.
+if IMPORTED:
+
+    ruleorder: import_views > voxelize
+    ruleorder: import_views > render
+
+    rule import_views:
+        input:
+            shapes=f"{OUT}/index/{{dataset}}/{{shard}}.tsv",
+            archives=ancient(f"{OUT}/archives/{{dataset}}.json"),
+        output:
+            voxels=f"{OUT}/voxels/{{dataset}}/{{shard}}.zip",
+            renders=f"{OUT}/renders/{{dataset}}/{{shard}}.h5",
+        log:
+            f"{OUT}/logs/import/{{dataset}}-{{shard}}.jsonl",
+        benchmark:
+            f"{OUT}/benchmarks/import/{{dataset}}-{{shard}}.tsv"
+        wildcard_constraints:
+            dataset="|".join(IMPORTED).replace(".", r"\."),
+        threads: 1
+        resources:
+            mem_mb=lambda w, attempt: 2000 * attempt,
+            runtime=lambda w, attempt: 60 * attempt,
+        params:
+            settings=lambda w: PLAN.imported(w.dataset),
+            code=PLAN.code("import"),
+        shell:
+            "python -m pipeline import --settings {params.settings:q} --archives {input.archives:q} "
+            "--shard {input.shapes:q} --voxels {output.voxels:q} -o {output.renders:q} --log {log:q}"
+
+
 # Pictures behind the objects: a folder, an archive of SUN photographs, or generated rooms.
 rule rooms:
     output:
@@ -235,7 +266,11 @@ rule ledger:
     input:
         index=f"{OUT}/index/{{dataset}}/rejects.jsonl",
         lists=lambda w: PLAN.per_shard("index", w.dataset, ".tsv"),
-        prepared=lambda w: PLAN.per_shard("prepared", w.dataset, ".zip"),
+        prepared=lambda w: (
+            []
+            if w.dataset in IMPORTED
+            else PLAN.per_shard("prepared", w.dataset, ".zip")
+        ),
         voxels=lambda w: PLAN.per_shard("voxels", w.dataset, ".zip"),
         renders=lambda w: PLAN.per_shard("renders", w.dataset, ".h5"),
     output:

@@ -69,6 +69,15 @@ def test_a_larger_limit_only_adds(tmp_path: Path) -> None:
     assert few < more
 
 
+def test_a_small_sample_has_its_own_share_of_refused_shapes(tmp_path: Path) -> None:
+    extra = {f"ModelNet10/chair/train/empty_{n}.off": b"" for n in range(20)}
+    folder = modelnet_zip(tmp_path / "m", extra=extra)
+    assert len(run(tmp_path, modelnet(folder, shapes_per_category=8))) == 16
+    assert 0 < len(read_rejects(tmp_path / "index/d")) < 12
+    run(tmp_path / "all", modelnet(folder))
+    assert len(read_rejects(tmp_path / "all/index/d")) == 20
+
+
 def test_every_shape_is_in_exactly_one_shard_and_a_second_run_changes_no_file(tmp_path: Path) -> None:
     settings = modelnet(modelnet_zip(tmp_path / "m"), shards=7)
     assert len({s.key for s in run(tmp_path, settings)}) == len(run(tmp_path, settings)) == 80
