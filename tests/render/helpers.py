@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -27,11 +28,13 @@ def boxes(
     *corners: tuple[tuple[float, float, float], tuple[float, float, float]], material: Material | None = None
 ) -> Mesh:
     """Axis-aligned boxes, each given by its lowest and highest corner."""
-    vertices, faces = [], []
+    vertices: list[npt.NDArray[np.float64]] = []
+    faces: list[npt.NDArray[np.int64]] = []
     for low, high in corners:
         faces.append(np.array(_BOX_FACES) + 8 * len(vertices))
-        vertices.append([[(low, high)[i][0], (low, high)[j][1], (low, high)[k][2]]
-                         for i in (0, 1) for j in (0, 1) for k in (0, 1)])  # fmt: skip
+        ends = (low, high)
+        vertices.append(np.array([[ends[i][0], ends[j][1], ends[k][2]]
+                                  for i in (0, 1) for j in (0, 1) for k in (0, 1)]))  # fmt: skip
     return Mesh(np.concatenate(vertices).astype(np.float64), np.concatenate(faces).astype(np.int64),
                 materials=[material or Material()])  # fmt: skip
 
@@ -110,7 +113,7 @@ def read_png(path: Path) -> Image:
         return np.asarray(picture)
 
 
-def prepared_pack(path: Path, meshes: dict[str, Mesh | bytes], dataset: str = "demo") -> Path:
+def prepared_pack(path: Path, meshes: Mapping[str, Mesh | bytes], dataset: str = "demo") -> Path:
     """A pack as `prepare` writes it; bytes instead of a mesh are stored as they are."""
     with write_pack(path, ".glb") as pack:
         for key, mesh in meshes.items():

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.bank import open_bank
+from pipeline.bank import Bank, open_bank
 from pipeline.errors import UserError
 from pipeline.progress import Log
 from pipeline.settings.datasets import Backgrounds
@@ -42,7 +42,7 @@ def folder(path: Path, files: dict[str, bytes]) -> Path:
     return path
 
 
-def bank(source: Path, out: Path, *, count: int = 100, seed: int = 1, render_px: int = 64):
+def bank(source: Path, out: Path, *, count: int = 100, seed: int = 1, render_px: int = 64) -> Bank:
     build_bank(source, out, seed=seed, settings=Backgrounds(count=count), render_px=render_px, log=Log(None))
     return open_bank(out)
 

@@ -8,14 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.camera import project
-from render.cameras import PRESETS, Pose, make_cameras, place_camera, truncation
+from render.cameras import PRESETS, Camera, Pose, make_cameras, place_camera, truncation
 from render.lights import unlit
 from tests.render.helpers import ball, calibration, camera, draw
 
 NUMBERS = ("azimuth_deg", "elevation_deg", "distance", "roll_deg")
 
 
-def cameras(preset: str, views: int = 12, seed: int = 1, shape_id: str = "a/b/c"):
+def cameras(preset: str, views: int = 12, seed: int = 1, shape_id: str = "a/b/c") -> list[Camera]:
     return make_cameras(preset, seed=seed, shape_id=shape_id, views=views, size_px=64, vertices=calibration().vertices)
 
 

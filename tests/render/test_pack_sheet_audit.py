@@ -36,7 +36,7 @@ def filled(mesh: Mesh, resolution: int = 32) -> Grid:
     """Voxels of the test shapes, which are unions of boxes or a ball, by their definition."""
     centres = np.stack(np.meshgrid(*[voxel_centres(resolution)] * 3, indexing="ij"), axis=-1)
     if len(mesh.vertices) % 8 or len(mesh.vertices) > 64:
-        return np.linalg.norm(centres, axis=-1) < 0.45
+        return np.asarray(np.linalg.norm(centres, axis=-1) < 0.45)
     grid = np.zeros((resolution,) * 3, bool)
     for box in mesh.vertices.reshape(-1, 8, 3):
         grid |= ((centres >= box.min(axis=0)) & (centres <= box.max(axis=0))).all(axis=-1)

@@ -45,9 +45,9 @@ def opengl(request: pytest.FixtureRequest) -> Iterator[IsolatedWorker[Layers]]:
     name, why_not = backend_pyrender.probe(request.param)
     if not name:
         pytest.skip(f"no OpenGL context: {why_not}")
-    with IsolatedWorker(
-        functools.partial(_start, request.param), seconds=120, memory_bytes=None, start="spawn"
-    ) as worker:
+    start = functools.partial(_start, request.param)
+    worker: IsolatedWorker[Layers] = IsolatedWorker(start, seconds=120, memory_bytes=None, start="spawn")
+    with worker:
         yield worker
 
 

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import zipfile
+from pathlib import Path
+
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from pipeline.bank import composite
 from pipeline.camera import back_project
+from pipeline.conventions import UP_AXIS_TO_WORLD
 from pipeline.errors import Reject
 from pipeline.mesh import Material, Mesh
+from pipeline.off import read_off
+from pipeline.prepare import normalise
 from pipeline.sources.procedural import CATEGORIES, make_shape
-from render.cameras import make_cameras
+from render.cameras import Camera, make_cameras
 from render.lights import make_lights, plain, unlit
 from render.scene import prepare_scene
 from render.shading import DIRECTIONAL
@@ -35,7 +42,7 @@ MESHES = {
 }
 
 
-def embree_alpha(mesh: Mesh, cam, factor: int) -> np.ndarray:
+def embree_alpha(mesh: Mesh, cam: Camera, factor: int) -> npt.NDArray[np.uint8]:
     """Share of the samples of every pixel whose ray meets the mesh, by another program."""
     trimesh = pytest.importorskip("trimesh", reason="the oracle needs trimesh")
     ray = pytest.importorskip("trimesh.ray.ray_pyembree", reason="the oracle needs embreex")
@@ -48,7 +55,7 @@ def embree_alpha(mesh: Mesh, cam, factor: int) -> np.ndarray:
     origins = np.broadcast_to(cam.camera_to_world[:3, 3], directions.shape)
     hit = ray.RayMeshIntersector(body).intersects_any(origins, directions)
     count = hit.reshape(cam.size_px, factor, cam.size_px, factor).sum(axis=(1, 3))
-    return ((255 * count + factor * factor // 2) // (factor * factor)).astype(np.uint8)
+    return np.asarray((255 * count + factor * factor // 2) // (factor * factor), dtype=np.uint8)
 
 
 def furniture(category: str) -> Mesh:
@@ -63,6 +70,16 @@ def test_alpha_is_embrees_bit_for_bit(name: str) -> None:
     mesh = MESHES[name] if name in MESHES else furniture(name)
     for preset in ("r2n2", "photo"):
         for cam in make_cameras(preset, seed=3, shape_id=name, views=4, size_px=64, vertices=mesh.vertices):
+            assert np.array_equal(draw(mesh, cam, unlit()).rgba[..., 3], embree_alpha(mesh, cam, 2))
+
+
+def test_alpha_is_embrees_on_real_meshes_too(shared_data: Path) -> None:
+    with zipfile.ZipFile(shared_data / "modelnet" / "ModelNet10.zip") as archive:
+        members = sorted(name for name in archive.namelist() if name.endswith(".off"))[::3]
+        meshes = {name: Mesh(*read_off(archive.read(name), name)) for name in members}
+    for name, raw in meshes.items():
+        mesh, _, _ = normalise(raw, UP_AXIS_TO_WORLD["z"], max_faces=10**6)
+        for cam in make_cameras("photo", seed=3, shape_id=name, views=4, size_px=96, vertices=mesh.vertices):
             assert np.array_equal(draw(mesh, cam, unlit()).rgba[..., 3], embree_alpha(mesh, cam, 2))
 
 
@@ -89,7 +106,7 @@ def test_depth_back_projects_onto_the_mesh(name: str) -> None:
     for supersampling, most in ((1, 1e-5), (2, half_a_pixel)):
         layers = draw(mesh, cam, unlit(), supersampling)
         rows, columns = np.nonzero(layers.mask)
-        points = back_project(np.stack([columns, rows], 1) + 0.5, layers.depth[layers.mask].astype(float), cam.K,
+        points = back_project(np.stack([columns, rows], 1).astype(np.float64) + 0.5, layers.depth[layers.mask].astype(np.float64), cam.K,
                               cam.camera_to_world)  # fmt: skip
         drawn = prepare_scene(mesh)
         nearest = trimesh.triangles.closest_point(drawn.vertices[drawn.faces[layers.face_ids[layers.mask]]], points)
@@ -132,8 +149,9 @@ def test_a_textured_square_is_upright_unmirrored_and_perspective() -> None:
     assert tuple(rgba[int(top + side / 8), int(left + side * 3 / 8), :3]) == (255, 255, 255)
 
     # Seen at a slant, the middle of the picture is where the middle of the square projects.
-    mesh.materials[0].texture = np.zeros((64, 64, 4), np.uint8) + np.array([0, 0, 0, 255], np.uint8)
-    mesh.materials[0].texture[:, 32:] = 255
+    halves = np.zeros((64, 64, 4), np.uint8) + np.array([0, 0, 0, 255], np.uint8)
+    halves[:, 32:] = 255
+    mesh.materials[0].texture = halves
     slant = camera(60, 0, 1.2, 128, mesh=mesh)
     row = draw(mesh, slant, unlit(), 1).rgba[64]
     bright = np.nonzero((row[:, 0] > 128) & (row[:, 3] == 255))[0]
@@ -152,8 +170,9 @@ def test_uv_outside_the_picture_wraps_and_nonsense_is_harmless() -> None:
 
 
 def test_a_fine_texture_far_away_is_grey_not_noise() -> None:
-    mesh = square(Material(colour=(255, 255, 255, 255), texture=checkers(128, 2, dark=0)))
-    mesh.materials[0].texture[:2, :2] = 255
+    fine = checkers(128, 2, dark=0)
+    fine[:2, :2] = 255
+    mesh = square(Material(colour=(255, 255, 255, 255), texture=fine))
     cam = camera(0, 0, 1.2, 64, mesh=mesh)
     rgba = draw(mesh, cam, unlit()).rgba
     inner = rgba[20:44, 20:44, 0].astype(float)
