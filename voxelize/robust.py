@@ -3,6 +3,8 @@
 1. solid    binvox's default (carve or vote).
 2. thin     surface voxels (``-e``) with no solid voxel among themselves and their 26 neighbours:
             chair legs, rails, sheets.  So every point of the surface has an occupied voxel within one voxel.
+            Crumbs do not count as solid here: a shell thinner than a voxel leaves scattered solid voxels
+            wherever a centre happens to lie in it, and holes around them if they kept the surface away.
 3. bridges  where solid + thin falls into more parts than surface + solid: first the surface
             voxels that touch two parts at once; where that is not enough, pairs of neighbouring
             surface voxels that touch different parts.  Every surface voxel touches some part,
@@ -22,6 +24,7 @@ from voxelize.bits import ONE, Words, span, spread
 from voxelize.components import count_parts, run_labels
 from voxelize.surface import surface_words
 
+CRUMB = 8  # a face-connected solid part of fewer voxels is a crumb
 _MANY = -2  # a voxel that touches several parts
 _NONE = -1
 
@@ -31,7 +34,7 @@ def add_thin_parts(solid: Words, points: npt.NDArray[np.float64], faces: npt.NDA
     resolution = solid.shape[0]
     points = towards_centre(points, resolution)
     near_solid = np.empty_like(solid)
-    spread(solid, near_solid)
+    spread(without_crumbs(solid, resolution), near_solid)
     surface = np.zeros_like(solid)
     surface_words(points, faces, resolution, near_solid, surface)
     result: Words = solid | (surface & ~near_solid)
@@ -62,21 +65,38 @@ def _bridge(result: Words, surface: Words, resolution: int) -> None:
 
 
 @njit(cache=True, nogil=True)
+def without_crumbs(words, resolution):  # type: ignore[no-untyped-def]
+    """The face-connected parts of words (R, R, W) that have at least CRUMB voxels."""
+    start, stop, offset, label, parts = run_labels(words, resolution, False)
+    size = np.zeros(parts, dtype=np.int64)
+    for run in range(label.size):
+        size[label[run]] += stop[run] - start[run]
+    return _draw(start, stop, offset, label, size >= CRUMB, words, resolution)
+
+
+@njit(cache=True, nogil=True)
 def without_specks(words, near_surface, resolution):  # type: ignore[no-untyped-def]
     """The parts of words (R, R, W) that have a voxel in near_surface."""
     start, stop, offset, label, parts = run_labels(words, resolution, True)
     kept = np.zeros(parts, dtype=np.bool_)
+    for x in range(resolution):
+        for y in range(resolution):
+            for run in range(offset[x * resolution + y], offset[x * resolution + y + 1]):
+                for w in range(start[run] >> 6, ((stop[run] - 1) >> 6) + 1):
+                    kept[label[run]] |= span(start[run], stop[run], w) & near_surface[x, y, w] != 0
+    return _draw(start, stop, offset, label, kept, words, resolution)
+
+
+@njit(cache=True, nogil=True)
+def _draw(start, stop, offset, label, kept, words, resolution):  # type: ignore[no-untyped-def]
+    """The runs whose part is kept, as words like `words`."""
     result = np.zeros_like(words)
-    for drawing in (False, True):
-        for x in range(resolution):
-            for y in range(resolution):
-                for run in range(offset[x * resolution + y], offset[x * resolution + y + 1]):
+    for x in range(resolution):
+        for y in range(resolution):
+            for run in range(offset[x * resolution + y], offset[x * resolution + y + 1]):
+                if kept[label[run]]:
                     for w in range(start[run] >> 6, ((stop[run] - 1) >> 6) + 1):
-                        bits = span(start[run], stop[run], w)
-                        if not drawing:
-                            kept[label[run]] |= bits & near_surface[x, y, w] != 0
-                        elif kept[label[run]]:
-                            result[x, y, w] |= bits
+                        result[x, y, w] |= span(start[run], stop[run], w)
     return result
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from pipeline.obj import read_obj
 from pipeline.off import read_off
@@ -65,6 +66,30 @@ def test_a_sheet_without_thickness_survives() -> None:
     grid = voxelize(sheet, np.array([[0, 1, 2], [0, 2, 3]]), Options(mode="robust", box=UNIT_BOX_BOUNDS)).grid
     assert (grid.sum(axis=1) <= 1).all()
     assert grid.sum() == 26 * 26
+
+
+def bowl(thickness: float) -> Mesh:
+    """The lower half of a hollow ball, tilted; `thickness` in unit-box sides."""
+    around, down = np.meshgrid(np.linspace(0, 2 * np.pi, 49), np.linspace(np.pi / 2, np.pi, 17), indexing="ij")
+    ball = np.stack([np.sin(down) * np.cos(around), np.cos(down), np.sin(down) * np.sin(around)], axis=-1)
+    number = np.arange(49 * 17).reshape(49, 17)
+    a, b, c, d = (number[i : 48 + i, j : 16 + j].ravel() for i, j in ((0, 0), (1, 0), (1, 1), (0, 1)))
+    faces = np.concatenate([np.stack([a, b, c], 1), np.stack([a, c, d], 1)])
+    tilt = np.array([[0.8, -0.6, 0.0], [0.6, 0.8, 0.0], [0.0, 0.0, 1.0]])
+    shells = [ball.reshape(-1, 3) * radius @ tilt.T for radius in (0.47, 0.47 - thickness)]
+    return np.concatenate(shells), np.concatenate([faces, faces[:, ::-1] + number.size])
+
+
+def test_a_shell_thinner_than_a_voxel_has_no_holes() -> None:
+    mesh = bowl(0.12 / 32)
+    grids = {
+        mode: voxelize(*mesh, Options(mode=mode, box=UNIT_BOX_BOUNDS)).grid for mode in ("binvox", "exact", "robust")
+    }
+    labels, count = ndimage.label(grids["binvox"])
+    crumbs = np.isin(labels, [k for k in range(1, count + 1) if (labels == k).sum() < 8])
+    assert crumbs.sum() > 0.9 * grids["binvox"].sum() > 0, "the original leaves crumbs of this shell"
+    missing = grids["exact"] & ~grids["robust"]
+    assert not missing.any()
 
 
 def test_thick_solids_get_nothing_added() -> None:
