@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.conventions import Image
 from pipeline.errors import Reject
 from pipeline.glb import read_glb
 from pipeline.manifest import Record, Rejection
@@ -30,6 +31,7 @@ from render.worker import IsolatedWorker
 
 STAGE = "render"
 MEMORY_BYTES = 4 << 30  # address space that one shape may take
+BLACK_LIGHT = 0.002  # linear; materials below it may well be drawn black
 Arrays = dict[str, npt.NDArray[Any]]
 
 
@@ -86,6 +88,7 @@ def render_shape(
     lights = [make_lights(seed, shape_id, view, camera) for view, camera in enumerate(cameras)]
     rgba = np.stack([backend.render(camera, row).rgba for camera, row in zip(cameras, lights, strict=True)])
     triangles = scene.vertices[scene.faces]
+    textured = int((scene.level_count[scene.face_material] > 0).sum())
     arrays: Arrays = {
         "rgba": rgba,
         "K": np.stack([camera.K for camera in cameras]),
@@ -98,22 +101,23 @@ def render_shape(
         "truncation": np.array([truncation(camera, triangles) for camera in cameras], np.float32),
         "lights": np.stack(lights),
     }
-    _check_views(arrays)
+    _check_views(rgba, black=not textured and bool(scene.material_colour[scene.face_material].max() < BLACK_LIGHT))
     facts = {
         "backend": backend.name,
         "backend_version": backend.version,
         "faces": len(scene.faces),
         "faces_left_out": len(mesh.faces) - len(scene.faces),
-        "textured_faces": int((scene.level_count[scene.face_material] > 0).sum()),
+        "textured_faces": textured,
     }
     return arrays, facts
 
 
-def _check_views(arrays: Arrays) -> None:
-    """A shape without a single visible or lit view is of no use; single odd views are the audit's matter."""
-    rgba = arrays["rgba"]
+def _check_views(rgba: Image, *, black: bool) -> None:
+    """A shape without a single visible or lit view is of no use; single odd views are the audit's matter.
+
+    `black` says that the shape's own materials are: that is a fact, not a mistake.
+    """
     if not rgba[..., 3].any():
         raise Reject("empty_views", "no view shows anything of the shape")
-    if not rgba[..., :3][rgba[..., 3] > 0].any():
-        # A black material is a fact, but every view entirely black is a broken one.
+    if not black and not rgba[..., :3][rgba[..., 3] > 0].any():
         raise Reject("black_views", "every view is entirely black")

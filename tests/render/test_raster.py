@@ -106,8 +106,9 @@ def test_depth_back_projects_onto_the_mesh(name: str) -> None:
     for supersampling, most in ((1, 1e-5), (2, half_a_pixel)):
         layers = draw(mesh, cam, unlit(), supersampling)
         rows, columns = np.nonzero(layers.mask)
-        points = back_project(np.stack([columns, rows], 1).astype(np.float64) + 0.5, layers.depth[layers.mask].astype(np.float64), cam.K,
-                              cam.camera_to_world)  # fmt: skip
+        centres = np.stack([columns, rows], 1).astype(np.float64) + 0.5
+        depth = layers.depth[layers.mask].astype(np.float64)
+        points = back_project(centres, depth, cam.K, cam.camera_to_world)
         drawn = prepare_scene(mesh)
         nearest = trimesh.triangles.closest_point(drawn.vertices[drawn.faces[layers.face_ids[layers.mask]]], points)
         assert np.linalg.norm(nearest - points, axis=1).max() < most

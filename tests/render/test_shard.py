@@ -88,6 +88,20 @@ def test_broken_shapes_are_recorded_and_the_others_drawn(tmp_path: Path) -> None
         ]
 
 
+def test_a_black_chair_is_a_black_chair_and_darkness_is_a_mistake(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pack = prepared_pack(
+        tmp_path / "in.zip", {"b/black": cube(material=Material(colour=(0, 0, 0, 255))), "b/grey": cube()}
+    )
+    with open_shard(run(pack, tmp_path / "lit.h5")) as shard:
+        assert len(shard) == 2
+    monkeypatch.setattr("render.shard.make_lights", lambda *_: np.zeros((4, 8), np.float32))
+    with open_shard(run(pack, tmp_path / "dark.h5")) as shard:
+        assert [r.name for r in shard.records] == ["black"]
+        assert [r.reason for r in shard.rejects] == ["black_views"]
+
+
 def test_an_empty_pack_gives_an_empty_shard(tmp_path: Path) -> None:
     with open_shard(run(prepared_pack(tmp_path / "in.zip", {}), tmp_path / "out.h5")) as shard:
         assert len(shard) == 0
