@@ -28,7 +28,7 @@ from training.data_device import DRAWS, Batch, move
 from training.data_memory import fits_on_device
 from training.sampler import Sampler
 
-_BLOCK = 16  # steps whose choices are computed together, to spread the cost of small array calls
+_BLOCK = 64  # steps whose choices are computed together, to spread the cost of small array calls
 _WAIT_S = 0.1  # how often a blocked thread looks whether it is still wanted
 
 
@@ -73,7 +73,7 @@ class Loader:
             return self._gathered_on_device(move(batch, self.device))
         images = self.data.gather(objects, views, None if buffer is None else buffer.numpy())
         batch["images"] = torch.from_numpy(images) if buffer is None else buffer
-        batch["voxel_bits"] = torch.from_numpy(self.data.voxels_bits[objects])
+        batch["voxel_bits"] = torch.from_numpy(np.take(self.data.voxels_bits, objects, axis=0))
         return batch
 
     def _gathered_on_device(self, batch: Batch) -> Batch:
