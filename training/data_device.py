@@ -113,7 +113,7 @@ def move(batch: Batch, device: torch.device) -> Batch:
 def unpack_bits(bits: Tensor) -> Tensor:
     """(B, R^3 / 8) uint8, most significant bit first -> (B, 1, R, R, R) float of 0 and 1."""
     resolution = round((bits.shape[1] * 8) ** (1 / 3))
-    shifts = torch.arange(7, -1, -1, device=bits.device, dtype=torch.uint8)
+    shifts = 7 - torch.arange(8, device=bits.device, dtype=torch.uint8)
     cells = (bits[:, :, None] >> shifts) & 1
     return cells.reshape(-1, 1, resolution, resolution, resolution).float()
 
@@ -151,7 +151,8 @@ def _coloured(images: Tensor, draws: Tensor, augment: Augment) -> Tensor:
         mean = images.mean(dim=(1, 2, 3), keepdim=True)
         images = mean + (images - mean) * factor("contrast", augment.contrast)
     if augment.saturation:
-        grey = (images * images.new_tensor(_LUMA)[:, None, None]).sum(1, keepdim=True)
+        red, green, blue = images.split(1, dim=1)
+        grey = _LUMA[0] * red + _LUMA[1] * green + _LUMA[2] * blue
         images = grey + (images - grey) * factor("saturation", augment.saturation)
     if augment.channel_gain:
         images = images * factor("gain", augment.channel_gain, 3)
