@@ -33,12 +33,12 @@ from pipeline.pack import write_pack
 from pipeline.prepare import normalise
 from pipeline.progress import progress, say
 from pipeline.sources.procedural import CATEGORIES, make_shape
+from pipeline.worker import IsolatedWorker
 from render.backend_pyrender import PLATFORMS, PyrenderBackend, probe
 from render.cameras import make_cameras
 from render.lights import make_lights
 from render.raster import Layers, RasterBackend
 from render.scene import prepare_scene
-from render.worker import IsolatedWorker
 
 DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "renderer.md"
 OURS, STOCK = "raster (built in)", "pyrender, EGL"

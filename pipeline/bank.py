@@ -72,9 +72,13 @@ def open_bank(path: str | Path) -> Bank:
             raise ValueError(f"crops of shape {crops.shape} and type {crops.dtype}")
         return Bank(crops, list(info["names"]), info)
     except (OSError, zipfile.BadZipFile, KeyError, ValueError) as error:
-        raise UserError("cannot read a background bank", where=str(path), got=str(error),
-                        wanted="a file made by `python -m render backgrounds`",
-                        do="delete the file and run the same command again") from error
+        raise UserError(
+            "cannot read a background bank",
+            where=str(path),
+            got=str(error),
+            wanted="a file made by `python -m render backgrounds`",
+            do="delete the file and run the same command again",
+        ) from error
 
 
 def _map_member(path: Path, name: str) -> Bytes:
@@ -102,9 +106,12 @@ def background(bank: Bank | None, background_id: int, crop: Sequence[float] | Fl
     if background_id == PLAIN:
         return np.broadcast_to(np.asarray(crop[:3]).astype(np.uint8), (size_px, size_px, 3)).copy()
     if bank is None or background_id >= len(bank):
-        raise UserError("a view names a background that the bank does not hold", got=str(background_id),
-                        wanted=f"0 to {0 if bank is None else len(bank) - 1}",
-                        do="use the bank that the shard was made with")
+        raise UserError(
+            "a view names a background that the bank does not hold",
+            got=str(background_id),
+            wanted=f"0 to {0 if bank is None else len(bank) - 1}",
+            do="use the bank that the shard was made with",
+        )
     row, column, side = (int(value) for value in crop[:3])
     picture = np.asarray(bank.crops[background_id, row : row + side, column : column + side])
     picture = resize(picture, size_px)

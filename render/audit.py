@@ -193,9 +193,13 @@ def _refuse(report: dict[str, Any], findings: Findings, index_path: Path, out: P
         )  # fmt: skip
     share = len(findings.flagged) / max(findings.shapes, 1)
     if share > MOST_FLAGGED:
-        raise UserError("voxels and views do not show the same objects", where=str(index_path),
-                        got=f"{share:.0%} of the shapes have a silhouette IoU below {LEAST_IOU}",
-                        wanted=f"at most {MOST_FLAGGED:.0%}", do=f"look at the contact sheet; the shapes are in {out}")
+        raise UserError(
+            "voxels and views do not show the same objects",
+            where=str(index_path),
+            got=f"{share:.0%} of the shapes have a silhouette IoU below {LEAST_IOU}",
+            wanted=f"at most {MOST_FLAGGED:.0%}",
+            do=f"look at the contact sheet; the shapes are in {out}",
+        )
 
 
 def name(way: Permutation) -> str:

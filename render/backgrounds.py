@@ -61,8 +61,13 @@ class Tally:
 
     def as_json(self) -> dict[str, object]:
         counts = {reason: len(names) for reason, names in sorted(self.refused.items())}
-        return {"found": self.found, "used": self.used, "greyscale": self.greyscale, "refused": counts,
-                "examples": {reason: sorted(names)[:NAMES_KEPT] for reason, names in sorted(self.refused.items())}}
+        return {
+            "found": self.found,
+            "used": self.used,
+            "greyscale": self.greyscale,
+            "refused": counts,
+            "examples": {reason: sorted(names)[:NAMES_KEPT] for reason, names in sorted(self.refused.items())},
+        }
 
 
 def build_bank(source: Path, out: Path, *, seed: int, settings: Backgrounds, render_px: int, log: Log) -> None:
@@ -175,9 +180,13 @@ def open_pictures(source: Path, seed: int) -> Iterator[Picture]:
             return _from_tar(source)
     except OSError as error:
         raise UserError("cannot open the backgrounds", where=str(source), got=error.strerror or str(error)) from error
-    raise UserError("no pictures to make backgrounds from", where=str(source),
-                    got="not a folder, .zip or .tar.gz" if source.exists() else "no such folder or archive",
-                    wanted="a folder of photographs or a SUN archive", do="set backgrounds.path")
+    raise UserError(
+        "no pictures to make backgrounds from",
+        where=str(source),
+        got="not a folder, .zip or .tar.gz" if source.exists() else "no such folder or archive",
+        wanted="a folder of photographs or a SUN archive",
+        do="set backgrounds.path",
+    )
 
 
 def _from_folder(folder: Path, seed: int) -> Iterator[Picture]:
@@ -233,5 +242,9 @@ def _is_picture(name: str) -> bool:
 
 
 def _damaged(path: Path, error: Exception) -> UserError:
-    return UserError("an archive of backgrounds is damaged", where=str(path), got=str(error) or type(error).__name__,
-                     do="delete it and fetch it again")
+    return UserError(
+        "an archive of backgrounds is damaged",
+        where=str(path),
+        got=str(error) or type(error).__name__,
+        do="delete it and fetch it again",
+    )

@@ -60,8 +60,11 @@ def look(argv: Sequence[str]) -> None:
         settings = Render(size_px=arguments.size, views=arguments.views, cameras=arguments.cameras,
                           backend=arguments.backend, supersampling=arguments.supersampling)  # fmt: skip
     except ValueError as error:
-        raise UserError("the views cannot be drawn like this", got=" ".join(str(error).split()),
-                        wanted="--size 32 to 1024, a multiple of 8; --views 1 to 256") from error
+        raise UserError(
+            "the views cannot be drawn like this",
+            got=" ".join(str(error).split()),
+            wanted="--size 32 to 1024, a multiple of 8; --views 1 to 256",
+        ) from error
     as_sheet = arguments.output.suffix.lower() == ".png"
     if as_sheet and arguments.compositing == "none":
         raise UserError("a sheet has no transparency", do="give a folder with -o, or another --compositing")

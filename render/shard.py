@@ -23,11 +23,11 @@ from pipeline.pack import PackReader
 from pipeline.progress import Log, progress, say
 from pipeline.settings.stages import Render
 from pipeline.shards import create
+from pipeline.worker import IsolatedWorker
 from render.backends import Backend, make_backend, settle
 from render.cameras import FOV_DEG, make_cameras, truncation
 from render.lights import make_lights
 from render.scene import prepare_scene
-from render.worker import IsolatedWorker
 
 STAGE = "render"
 MEMORY_BYTES = 4 << 30  # address space that one shape may take

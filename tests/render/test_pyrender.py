@@ -13,12 +13,12 @@ from pipeline.bank import composite
 from pipeline.errors import UserError
 from pipeline.mesh import Material, Mesh
 from pipeline.settings.stages import Render
+from pipeline.worker import IsolatedWorker
 from render import backend_pyrender, backends
 from render.cameras import make_cameras
 from render.lights import make_lights, unlit
 from render.raster import Layers, RasterBackend
 from render.scene import prepare_scene
-from render.worker import IsolatedWorker
 from tests.render.helpers import WHITE, ball, calibration, checkers, cube, soft_iou
 
 MESHES = {

@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-import faulthandler
-import functools
 import hashlib
-import os
-import signal
-import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -16,14 +10,13 @@ import numpy as np
 import pytest
 
 from pipeline.camera import project
-from pipeline.errors import Reject, UserError
+from pipeline.errors import UserError
 from pipeline.mesh import Material
 from pipeline.progress import Log
 from pipeline.settings.stages import Render
 from pipeline.shards import open_shard
 from render.__main__ import main
 from render.shard import render_shard
-from render.worker import IsolatedWorker
 from tests.render.helpers import ball, calibration, checkers, cube, prepared_pack
 
 SETTINGS = Render(size_px=32, views=3, seconds_per_shape=20)
@@ -105,56 +98,6 @@ def test_a_black_chair_is_a_black_chair_and_darkness_is_a_mistake(
 def test_an_empty_pack_gives_an_empty_shard(tmp_path: Path) -> None:
     with open_shard(run(prepared_pack(tmp_path / "in.zip", {}), tmp_path / "out.h5")) as shard:
         assert len(shard) == 0
-
-
-def _job_of_a_troubled_library() -> Callable[[str], str]:
-    return _do
-
-
-def _do(what: str) -> str:
-    if what == "crash":
-        faulthandler.disable()  # pytest's; it would print the stack of this wanted crash
-        os.kill(os.getpid(), signal.SIGSEGV)
-    elif what == "hang":
-        time.sleep(1000)
-    elif what == "eat":
-        return str(len(bytearray(8 << 30)))
-    elif what == "reject":
-        raise Reject("odd", "a detail")
-    elif what == "user":
-        raise UserError("a setting is wrong", do="change it")
-    elif what == "exit":
-        os._exit(3)
-    return f"{what} done"
-
-
-def worker(seconds: float = 10) -> IsolatedWorker[str]:
-    return IsolatedWorker(functools.partial(_job_of_a_troubled_library), seconds=seconds, memory_bytes=1 << 30)
-
-
-@pytest.mark.parametrize("what,reason,detail", [
-    ("crash", "crash", "SIGSEGV"), ("exit", "crash", "exit code 3"), ("eat", "memory", "1,073,741,824"),
-    ("reject", "odd", "a detail"),
-])  # fmt: skip
-def test_trouble_costs_one_shape(what: str, reason: str, detail: str) -> None:
-    with worker() as isolated:
-        assert isolated.call("one") == "one done"
-        with pytest.raises(Reject, match=detail) as caught:
-            isolated.call(what)
-        assert caught.value.reason == reason
-        assert isolated.call("two") == "two done"
-
-
-def test_a_hanging_shape_is_ended() -> None:
-    with worker(0.5) as isolated:
-        with pytest.raises(Reject, match="took longer than 0.5 s"):
-            isolated.call("hang")
-        assert isolated.call("next") == "next done"
-
-
-def test_a_wrong_setting_is_no_rejection() -> None:
-    with worker() as isolated, pytest.raises(UserError, match="a setting is wrong"):
-        isolated.call("user")
 
 
 def test_the_command_line_names_what_is_wrong(tmp_path: Path) -> None:
