@@ -14,42 +14,50 @@ def _root(parent, label):  # type: ignore[no-untyped-def]
     return label
 
 
+# Position of the lowest bit of a word, by a de Bruijn sequence (Leiserson, Prokop and Randall 1998).
+_SEQUENCE = np.uint64(0x03F7_9D71_B4CB_0A89)
+_POSITION = np.zeros(64, dtype=np.int32)
+for _bit in range(64):
+    _POSITION[((int(_SEQUENCE) << _bit) & (2**64 - 1)) >> 58] = _bit
+
+
+@njit(cache=True, nogil=True)
+def _mark(bits, offset, places, n):  # type: ignore[no-untyped-def]
+    """Write the positions of the bits, plus offset, from places[n] on -> the next n."""
+    while bits:
+        lowest = bits & (~bits + np.uint64(1))
+        places[n] = offset + _POSITION[(lowest * _SEQUENCE) >> np.uint64(58)]
+        bits ^= lowest
+        n += 1
+    return n
+
+
 @njit(cache=True, nogil=True)
 def _runs(words, resolution):  # type: ignore[no-untyped-def]
     """Runs of on voxels, column by column -> start (N,), stop (N,), offset (R*R + 1,) of each column's runs."""
     offset = np.zeros(resolution * resolution + 1, dtype=np.int64)
-    total = 0
+    size = words.shape[2]
+    start = np.empty(1024, dtype=np.int32)
+    stop = np.empty(1024, dtype=np.int32)
+    begun = ended = 0
     for x in range(resolution):
         for y in range(resolution):
-            carry = np.uint64(0)
-            for w in range(words.shape[2]):
+            if begun + resolution > start.size:
+                start = np.concatenate((start, np.empty_like(start)))
+                stop = np.concatenate((stop, np.empty_like(stop)))
+            before = np.uint64(0)
+            for w in range(size):
                 word = words[x, y, w]
-                starts = word & ~((word << np.uint64(1)) | carry)
-                while starts:
-                    starts &= starts - np.uint64(1)
-                    total += 1
-                carry = word >> np.uint64(63)
-            offset[x * resolution + y + 1] = total
-    start = np.empty(total, dtype=np.int32)
-    stop = np.empty(total, dtype=np.int32)
-    n = 0
-    for x in range(resolution):
-        for y in range(resolution):
-            if offset[x * resolution + y] == offset[x * resolution + y + 1]:
-                continue
-            before = False
-            for z in range(resolution):
-                on = (words[x, y, z >> 6] >> np.uint64(z & 63)) & np.uint64(1) != 0
-                if on and not before:
-                    start[n] = z
-                elif before and not on:
-                    stop[n] = z
-                    n += 1
-                before = on
-            if before:
-                stop[n] = resolution
-                n += 1
-    return start, stop, offset
+                if word or before:
+                    shifted = (word << np.uint64(1)) | before
+                    begun = _mark(word & ~shifted, 64 * w, start, begun)
+                    ended = _mark(shifted & ~word, 64 * w, stop, ended)
+                    before = word >> np.uint64(63)
+            if ended < begun:  # the last run reaches the end of the words
+                stop[ended] = resolution
+                ended += 1
+            offset[x * resolution + y + 1] = begun
+    return start[:begun], stop[:begun], offset
 
 
 @njit(cache=True, nogil=True)

@@ -34,11 +34,13 @@ def add_thin_parts(solid: Words, points: npt.NDArray[np.float64], faces: npt.NDA
     resolution = solid.shape[0]
     points = towards_centre(points, resolution)
     near_solid = np.empty_like(solid)
-    spread(without_crumbs(solid, resolution), near_solid)
+    thick, parts = without_crumbs(solid, resolution)
+    spread(thick, near_solid)
     surface = np.zeros_like(solid)
     surface_words(points, faces, resolution, near_solid, surface)
-    result: Words = solid | (surface & ~near_solid)
-    if count_parts(result, resolution) > 1:
+    thin = surface & ~near_solid
+    result: Words = solid | thin
+    if (parts > 1 or thin.any()) and count_parts(result, resolution) > 1:
         # Several parts: now the surface is needed near the solid too.
         surface_words(points, faces, resolution, np.zeros_like(solid), surface)
         near_surface = near_solid
@@ -66,12 +68,13 @@ def _bridge(result: Words, surface: Words, resolution: int) -> None:
 
 @njit(cache=True, nogil=True)
 def without_crumbs(words, resolution):  # type: ignore[no-untyped-def]
-    """The face-connected parts of words (R, R, W) that have at least CRUMB voxels."""
+    """The face-connected parts of words (R, R, W) of at least CRUMB voxels, and the number of all."""
     start, stop, offset, label, parts = run_labels(words, resolution, False)
     size = np.zeros(parts, dtype=np.int64)
     for run in range(label.size):
         size[label[run]] += stop[run] - start[run]
-    return _draw(start, stop, offset, label, size >= CRUMB, words, resolution)
+    kept = size >= CRUMB
+    return (words if kept.all() else _draw(start, stop, offset, label, kept, words, resolution)), parts
 
 
 @njit(cache=True, nogil=True)
