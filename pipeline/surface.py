@@ -18,31 +18,46 @@ from pipeline.mesh import Mesh
 
 def surface_of(grid: Grid) -> Mesh:
     """Occupied voxels (R, R, R) -> Mesh in the unit box of conventions.py."""
-    padded = np.pad(grid, 1)
-    crossings = [
-        np.asarray(np.diff(padded.astype(np.int8), axis=axis), np.int8) for axis in range(3)
-    ]  # +1: the surface is entered
+    return level_surface(grid.astype(np.float64), 0.5)
+
+
+def level_surface(field: npt.NDArray[np.float64], level: float) -> Mesh:
+    """Where a field (R, R, R), 0 outside, is `level` (above 0) -> Mesh; edges are cut by linear interpolation."""
+    padded = np.pad(field, 1)
+    inside = (padded >= level).astype(np.int8)
+    crossings = [np.asarray(np.diff(inside, axis=axis), np.int8) for axis in range(3)]  # +1: the surface is entered
     cells = padded.shape[0] - 1
     total, count = np.zeros((cells, cells, cells, 3)), np.zeros((cells, cells, cells))
     for axis, crossing in enumerate(crossings):
+        fraction = _fractions(padded, level, axis, crossing)
         others = [other for other in range(3) if other != axis]
         for shift in ((0, 0), (0, 1), (1, 0), (1, 1)):
             window = [slice(None)] * 3
             middle = np.zeros(3)
-            middle[axis] = 0.5
             for other, step in zip(others, shift):
                 window[other] = slice(step, step + cells)
                 middle[other] = step
             crossed = crossing[tuple(window)] != 0
             count += crossed
             total += crossed[..., None] * middle
+            total[..., axis] += crossed * fraction[tuple(window)]
     mixed = count > 0
     number = np.full(count.shape, -1, dtype=np.int64)
     number[mixed] = np.arange(int(mixed.sum()))
     corner = np.argwhere(mixed) - 1  # of the cell's lowest voxel, in the grid before padding
-    vertices = (corner + total[mixed] / count[mixed][:, None] + 0.5) / grid.shape[0] - 0.5
+    vertices = (corner + total[mixed] / count[mixed][:, None] + 0.5) / field.shape[0] - 0.5
     faces = np.concatenate([_quads(number, crossing, axis) for axis, crossing in enumerate(crossings)])
     return Mesh(vertices, faces)
+
+
+def _fractions(padded: npt.NDArray[np.float64], level: float, axis: int,
+               crossing: npt.NDArray[np.int8]) -> npt.NDArray[np.float64]:
+    """How far along each edge the field is `level`, in [0, 1]; 0 where it does not cross."""
+    step = np.diff(padded, axis=axis)
+    start = np.take(padded, np.arange(padded.shape[axis] - 1), axis=axis)
+    out = np.zeros_like(step)
+    np.divide(level - start, step, out=out, where=crossing != 0)
+    return out
 
 
 def _quads(number: npt.NDArray[np.int64], crossing: npt.NDArray[np.int8], axis: int) -> npt.NDArray[np.int64]:

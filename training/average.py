@@ -22,7 +22,7 @@ class Average:
 
     def __init__(self, networks: Networks, decay: float):
         self.decay = decay
-        self.networks = cast(Networks, copy.deepcopy(networks)).requires_grad_(False).eval()
+        self.networks = copy.deepcopy(networks).requires_grad_(False).eval()
         self.networks.D = None
 
     def update(self, networks: Networks, step: int) -> None:

@@ -105,4 +105,4 @@ def _small(data: ShapeData, objects: npt.NDArray[np.int64]) -> npt.NDArray[np.fl
     side = data.size_px // factor
     cut = pictures[:, : side * factor, : side * factor]
     small = cut.reshape(len(cut), side, factor, side, factor, 3).mean((2, 4))
-    return (small / 255 - 0.5).reshape(len(cut), -1)
+    return np.asarray((small / 255 - 0.5).reshape(len(cut), -1), np.float32)

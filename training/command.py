@@ -11,6 +11,7 @@ from pipeline.errors import run_command
 from pipeline.progress import Log, say
 from pipeline.seeds import stable_hash
 from pipeline.settings.training import Experiment
+from training import command_use
 
 TERMINATED = 143  # what a shell reports for a process that SIGTERM ended
 
@@ -42,6 +43,7 @@ def parser() -> argparse.ArgumentParser:
     evaluate.add_argument("-o", "--output", type=Path, required=True, help="results.json")
     evaluate.set_defaults(command=_evaluate)
 
+    command_use.add(commands)
     for command in (train, evaluate):
         command.add_argument("--log", type=Path, help="JSON lines for machines")
     return top

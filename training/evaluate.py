@@ -229,7 +229,7 @@ def _write_npz(path: Path, **arrays: npt.NDArray[Any]) -> None:
 def table(results: dict[str, Any]) -> str:
     """The results for a person at the terminal."""
     if "iou" not in results:
-        return results["verdict"]["sentence"]
+        return str(results["verdict"]["sentence"])
     lines = [f"{'held-out IoU':<18}{'mean':>7}   95 % interval"]
     rows = {"this network": results["iou"], **{name: one["iou"] for name, one in results["baselines"].items()}}
     lines += [f"{name.replace('_', ' '):<18}{one['mean']:>7.3f}   {one['low']:.3f} to {one['high']:.3f}"

@@ -12,6 +12,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 
+def channels_last(x: Tensor) -> Tensor:
+    """The same numbers in the layout that convolutions like best; as it is in a traced graph, which has no layouts."""
+    if torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]
+        return x
+    return x.contiguous(memory_format=torch.channels_last if x.dim() == 4 else torch.channels_last_3d)
+
+
 class TwoSourceBatchNorm(nn.Module):
     """Batch norm whose running statistics are kept apart for two sources of samples.
 
@@ -113,10 +120,9 @@ class Doubling(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, n, n, n) -> (B, 1, 2n, 2n, 2n)."""
         b, channels, n = x.shape[:3]
-        # Output 2i + p takes input i - 1 + p with tap 3 - p and input i + p with tap 1 - p.
-        taps = torch.tensor([[3, 1], [2, 0]], device=x.device)
-        w = self.weight[:, 0][:, taps][:, :, :, taps][:, :, :, :, :, taps]  # (C, px, ax, py, ay, pz, az)
-        w = w.permute(1, 3, 5, 0, 2, 4, 6).reshape(8, channels, 2, 2, 2)
+        # Output 2i + p takes inputs i - 1 + p + a, a = 0 or 1, with tap 3 - p - 2a: the flipped kernel's tap p + 2a.
+        w = self.weight[:, 0].flip(1, 2, 3).reshape(channels, 2, 2, 2, 2, 2, 2)  # (C, ax, px, ay, py, az, pz)
+        w = w.permute(2, 4, 6, 0, 1, 3, 5).reshape(8, channels, 2, 2, 2)
         y = F.conv3d(x, w, padding=1)  # (B, 8, n + 1, n + 1, n + 1)
         parts = [
             y[:, 4 * i + 2 * j + k, i : n + i, j : n + j, k : n + k] for i in (0, 1) for j in (0, 1) for k in (0, 1)

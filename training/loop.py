@@ -165,7 +165,7 @@ def _training_loop(
                         for alarm, raised in state.change_alarms(symptoms(look, *state.take_discriminator()), samples):
                             metrics.write("alarm", samples, alarm=alarm, raised=raised)
                             display.alarm(alarm, raised, samples)
-                        state.note(look.iou, samples)
+                        state.note(look.iou, look.threshold, samples)
                         display.look(look, samples, state.alarms)
 
                     # Log the mean losses.

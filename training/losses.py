@@ -83,7 +83,8 @@ def gradient_penalty(critic: Callable[[Tensor], Tensor], real: Tensor, fake: Ten
     """(||grad D(mix x + (1 - mix) G(z))|| - 1)^2, Gulrajani et al. 2017 equation 3; `mix` (B, 1, 1, 1, 1)."""
     between = (mix * real + (1 - mix) * fake).requires_grad_(True)
     (gradient,) = torch.autograd.grad(critic(between).sum(), between, create_graph=True)
-    return (gradient.flatten(1).norm(dim=1) - 1).square().mean()
+    penalty: Tensor = (gradient.flatten(1).norm(dim=1) - 1).square().mean()
+    return penalty
 
 
 DISCRIMINATOR: dict[str, Callable[[Tensor, Tensor], Tensor]] = {

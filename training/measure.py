@@ -20,7 +20,7 @@ from training.data import ShapeData
 from training.data_device import unpack_bits
 from training.metrics import Bits, Levels
 from training.networks import Networks
-from training.step import POSTERIOR, PRIOR, encode, pool, prior_codes, projections
+from training.step import POSTERIOR, encode, pool, prior_codes, projections, sampling_source
 
 BATCH = 64  # pictures or codes in one evaluation pass
 
@@ -61,7 +61,7 @@ def sample(networks: Networks, settings: Experiment, count: int, purpose: str = 
     device = next(networks.parameters()).device
     networks.eval()
     codes = prior_codes(settings, 0, count, device, purpose)
-    return np.concatenate([levels_of(networks, part, PRIOR) for part in codes.split(BATCH)])
+    return np.concatenate([levels_of(networks, part, sampling_source(settings)) for part in torch.split(codes, BATCH)])
 
 
 @torch.no_grad()

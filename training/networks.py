@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from pipeline.errors import UserError
 from pipeline.seeds import stable_hash
 from pipeline.settings.training import Experiment
-from training.layers import Convolution, Doubling, SpectralNorm, TwoSourceBatchNorm
+from training.layers import Convolution, Doubling, SpectralNorm, TwoSourceBatchNorm, channels_last
 
 
 def _channels(base: int, width: float) -> int:
@@ -35,11 +35,12 @@ class PaperEncoder(nn.Module):
         for i in (1, 2, 3):
             layers += [nn.Conv2d(c[i], c[i + 1], 5, 2, 2, bias=False), nn.BatchNorm2d(c[i + 1]), nn.ReLU()]
         self.body = nn.Sequential(*layers)
-        self.head = nn.Conv2d(c[4], 2 * latent, size_px // 32, bias=False)
+        self.head = nn.Conv2d(c[4], 2 * latent, max(1, size_px // 32), bias=False)
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, 3, S, S) -> (B, 2Z)."""
-        return self.head(self.body(images)).flatten(1)
+        out: Tensor = self.head(self.body(images))
+        return out.flatten(1)
 
 
 class StridedEncoder(nn.Module):
@@ -57,11 +58,12 @@ class StridedEncoder(nn.Module):
                 nn.ReLU(),
             ]
         self.body = nn.Sequential(*layers)
-        self.head = nn.Linear(c[5] * (size_px // 32) ** 2, 2 * latent)
+        self.head = nn.Linear(c[5] * max(1, size_px // 32) ** 2, 2 * latent)
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, 3, S, S) -> (B, 2Z)."""
-        return self.head(self.body(images).flatten(1))
+        out: Tensor = self.head(self.body(images).flatten(1))
+        return out
 
 
 class Residual(nn.Module):
@@ -100,7 +102,8 @@ class ResidualEncoder(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, 3, S, S) -> (B, 2Z)."""
-        return self.head(self.body(images).mean((2, 3)))
+        out: Tensor = self.head(self.body(images).mean((2, 3)))
+        return out
 
 
 ENCODERS = {"paper": PaperEncoder, "strided": StridedEncoder, "resnet": ResidualEncoder}
@@ -131,10 +134,11 @@ class Generator(nn.Module):
     def forward(self, z: Tensor, source: int) -> Tensor:
         """(B, Z) -> (B, 1, R, R, R) logits; `source` is 0 for codes of E and 1 for codes of the prior."""
         x = self.first(z).reshape(z.shape[0], -1, self.side, self.side, self.side)
-        x = F.relu(self.norms[0](x.contiguous(memory_format=torch.channels_last_3d), source))
+        x = F.relu(self.norms[0](channels_last(x), source))
         for layer, norm in zip(self.middle, list(self.norms)[1:], strict=True):
             x = F.relu(norm(layer(x), source))
-        return self.last(x)
+        logits: Tensor = self.last(x)
+        return logits
 
 
 class Discriminator(nn.Module):
@@ -178,7 +182,8 @@ class Discriminator(nn.Module):
 
     def forward(self, occupancy: Tensor, source: int) -> Tensor:
         """(B, 1, R, R, R) in [0, 1] -> (B,) logits; `source` is 0 for real and 1 for generated."""
-        return self.last(self.features(occupancy, source)[-1]).flatten()
+        logits: Tensor = self.last(self.features(occupancy, source)[-1])
+        return logits.flatten()
 
 
 class Networks(nn.Module):

@@ -164,4 +164,4 @@ def _samples_of(line: str) -> float:
 def _tensorboard(run: Path) -> Any:
     from torch.utils.tensorboard import SummaryWriter
 
-    return SummaryWriter(str(run / "tensorboard"))  # type: ignore[no-untyped-call]
+    return SummaryWriter(str(run / "tensorboard"))

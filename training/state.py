@@ -21,6 +21,7 @@ class LoopState:
     alarm_history: list[dict[str, Any]] = field(default_factory=list)  # {"samples", "alarm", "raised"}
     best_iou: float | None = None  # on validation shapes
     best_samples: int = 0
+    best_threshold: int | None = None  # level 1 ... 255 that suited the validation shapes
     skipped: list[int] = field(default_factory=list)  # batches that gave NaN or infinity
     rollbacks: int = 0
     best_is_new: bool = False  # a checkpoint should be written and marked
@@ -59,7 +60,7 @@ class LoopState:
         self.alarms = sorted(now)
         return changes
 
-    def note(self, iou: float | None, samples: int) -> None:
+    def note(self, iou: float | None, threshold: int | None, samples: int) -> None:
         """Remember the best look; without an encoder the latest is the best."""
         if iou is None or self.best_iou is None or iou > self.best_iou:
-            self.best_iou, self.best_samples, self.best_is_new = iou, samples, True
+            self.best_iou, self.best_threshold, self.best_samples, self.best_is_new = iou, threshold, samples, True

@@ -22,6 +22,7 @@ from pipeline.seeds import stable_hash
 from pipeline.settings.training import Experiment
 from training import losses
 from training.data_device import Inputs
+from training.layers import channels_last
 from training.networks import Networks
 
 REAL, GENERATED = 0, 1  # sources of D's batch norm
@@ -42,6 +43,11 @@ def prior_codes(settings: Experiment, step: int, count: int, device: torch.devic
     return torch.special.ndtr(z) if settings.prior == "uniform" else z
 
 
+def sampling_source(settings: Experiment) -> int:
+    """Which statistics of G's batch norm fit codes from p(z): without a game only the encoder's were ever counted."""
+    return PRIOR if settings.adversarial_weight > 0 else POSTERIOR
+
+
 def projections(voxels: Tensor) -> Tensor:
     """(B, 1, R, R, R) -> (B, 1, 3, R, R): what is occupied seen along x, y and z, as channels in [-1, 1]."""
     return 2 * torch.stack([voxels[:, 0].amax(axis) for axis in (1, 2, 3)], dim=1)[:, None] - 1
@@ -56,7 +62,7 @@ def encode(networks: Networks, images: Tensor) -> tuple[Tensor, Tensor]:
     """(B, V, 3, S, S) -> mean and log-variance, (B, V, Z) each; all views in one pass."""
     assert networks.E is not None
     b, views = images.shape[:2]
-    out = networks.E(images.flatten(0, 1).contiguous(memory_format=torch.channels_last))
+    out = networks.E(channels_last(images.flatten(0, 1)))
     mean, log_variance = out.reshape(b, views, -1).chunk(2, dim=-1)
     return mean, log_variance.clamp(-15, 15)  # exp() stays finite
 
@@ -132,7 +138,7 @@ class Step:
                 loss = loss + settings.gradient_penalty * losses.gradient_penalty(
                     lambda x: d(x, GENERATED), batch["voxels"], fake, mix
                 )
-            loss.backward()
+            torch.autograd.backward(loss)
             out["d_gradient"] = self._move("D")
         return out
 
@@ -144,7 +150,7 @@ class Step:
         z = pool(mean + (0.5 * log_variance).exp() * epsilon, settings.pooling)
         reconstruction = losses.RECONSTRUCTION[settings.reconstruction](g(z, POSTERIOR), batch["voxels"]).mean()
         kl = losses.kl_to_standard_normal(mean, log_variance).mean()  # over the batch and the views
-        (settings.reconstruction_weight * reconstruction + settings.kl_weight * kl).backward()
+        torch.autograd.backward(settings.reconstruction_weight * reconstruction + settings.kl_weight * kl)
         return {"reconstruction": reconstruction.detach(), "kl": kl.detach(), "e_gradient": self._move("E")}
 
     def generator_step(self, fake: Tensor | None) -> dict[str, Tensor | float]:
@@ -153,7 +159,7 @@ class Step:
         if fake is not None and self.networks.D is not None:
             with frozen(self.networks.D):
                 loss = losses.GENERATOR[self.settings.adversarial](self.networks.D(fake, GENERATED))
-                (self.settings.adversarial_weight * loss).backward()
+                torch.autograd.backward(self.settings.adversarial_weight * loss)
             out["g_loss"] = loss.detach()
         if fake is not None or self.networks.E is not None:
             out["g_gradient"] = self._move("G")

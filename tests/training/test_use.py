@@ -1,0 +1,160 @@
+"""Shapes from a trained network: photographs in, files out, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from pipeline.binvox import read_binvox
+from pipeline.errors import UserError
+from pipeline.surface import level_surface
+from tests.training.tiny_world import row, settings
+from training import use
+from training.command import main
+from training.export import Reconstructor, Sampler
+from training.loop import training_loop
+from training.model import Model, load_model
+
+
+@pytest.fixture(scope="module")
+def run(boxes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("use")
+    training_loop(settings(samples=160, adversarial_every=1, ema=0.0), folder, [boxes])
+    return folder
+
+
+@pytest.fixture(scope="module")
+def model(run: Path) -> Model:
+    return load_model(run, torch.device("cpu"))
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    path = tmp_path / "photo.png"
+    Image.fromarray(row(3)["images"][0]).save(path)
+    return path
+
+
+def ball(resolution: int = 16, radius: float = 0.3) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+    """Distance to the surface of a ball, positive inside, in unit-box sides."""
+    centres = (np.arange(resolution) + 0.5) / resolution - 0.5
+    x, y, z = np.meshgrid(centres, centres, centres, indexing="ij")
+    return radius - np.sqrt(x**2 + y**2 + z**2)
+
+
+def test_the_surface_of_a_ball_lies_on_the_ball() -> None:
+    mesh = level_surface(ball() + 1.0, 1.0)
+    radii = np.linalg.norm(mesh.vertices, axis=1)
+    assert np.abs(radii - 0.3).max() < 0.01
+    normals = np.cross(mesh.triangles[:, 1] - mesh.triangles[:, 0], mesh.triangles[:, 2] - mesh.triangles[:, 0])
+    assert (np.einsum("ij,ij->i", normals, mesh.triangles.mean(1)) >= 0).all()
+
+
+@pytest.mark.parametrize("suffix", use.SUFFIXES)
+def test_every_format_holds_the_shape(suffix: str, tmp_path: Path) -> None:
+    levels = np.clip(128 + 1500 * ball(), 0, 255).astype(np.uint8).reshape(-1)
+    path, cut = tmp_path / f"ball{suffix}", use.Cut(128)
+    use.write_shape(path, levels, 16, cut)
+    if suffix == ".binvox":
+        assert np.array_equal(read_binvox(path.read_bytes()).grid, cut.bits(levels, 16))
+    elif suffix == ".npy":
+        assert np.array_equal(np.load(path).reshape(-1), levels)
+    else:
+        trimesh = pytest.importorskip("trimesh")
+        mesh = trimesh.load(path, force="mesh")
+        mesh.merge_vertices()
+        assert mesh.is_watertight and mesh.volume == pytest.approx(4 / 3 * np.pi * 0.3**3, rel=0.05)
+
+
+def test_the_largest_part_stays_and_the_rest_goes(tmp_path: Path) -> None:
+    levels = np.zeros((16, 16, 16), np.uint8)
+    levels[2:9, 2:9, 2:9] = levels[12:14, 12:14, 12:14] = 200
+    assert use.Cut(128).bits(levels.reshape(-1), 16).sum() == 343 + 8
+    cut = use.Cut(128, largest=True)
+    assert cut.bits(levels.reshape(-1), 16).sum() == 343
+    mesh = use.mesh_of(levels.reshape(-1), cut.bits(levels.reshape(-1), 16), 16, 128)
+    assert mesh.vertices.max() < 0.1
+
+
+def test_an_empty_shape_and_an_unknown_format_are_named(tmp_path: Path) -> None:
+    levels = np.full(16**3, 40, np.uint8)
+    with pytest.raises(UserError, match=r"(?s)empty at this threshold.*below 0.16.*lower --threshold"):
+        use.write_shape(tmp_path / "x.glb", levels, 16, use.Cut(128))
+    with pytest.raises(UserError, match=r"cannot write such a file"):
+        use.write_shape(tmp_path / "x.png", levels, 16, use.Cut(20))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_photographs_are_cropped_masked_and_squared(tmp_path: Path) -> None:
+    pixels = np.zeros((20, 60, 3), np.uint8)
+    pixels[:, 20:40] = (250, 10, 10)
+    path, mask = tmp_path / "wide.png", tmp_path / "mask.png"
+    Image.fromarray(pixels).save(path)
+    Image.fromarray((pixels[..., 0] > 0).astype(np.uint8) * 255).save(mask)
+    assert use.read_photo(path, 32).shape == (32, 32, 3)
+    assert (use.read_photo(path, 32, crop=(20, 0, 40, 20)) == (250, 10, 10)).all()
+    assert (use.read_photo(path, 32, mask=mask)[:, 0] == use.GREY).all()
+    with pytest.raises(UserError, match="the crop does not lie in the photograph"):
+        use.read_photo(path, 32, crop=(0, 0, 61, 20))
+    with pytest.raises(UserError, match="cannot read this picture"):
+        use.read_photo(tmp_path / "none.png", 32)
+    Image.fromarray(pixels[:10]).save(mask)
+    with pytest.raises(UserError, match="the mask has another size"):
+        use.read_photo(path, 32, mask=mask)
+
+
+def test_samples_do_not_depend_on_how_many_are_made(run: Path) -> None:
+    model = load_model(run / "checkpoints" / "000000160.safetensors", torch.device("cpu"))
+    assert np.array_equal(use.samples(model, 2, 7), use.samples(model, 3, 7)[:2])
+    assert not np.array_equal(use.samples(model, 1, 7), use.samples(model, 1, 8))
+
+
+def test_interpolation_ends_at_the_reconstructions(model: Model) -> None:
+    first, last = row(3)["images"][0], row(7)["images"][0]
+    between = use.interpolate(model, first, last, 5).astype(int)
+    for one, other in ((between[0], first), (between[-1], last)):
+        assert np.abs(one - use.reconstruct(model, [other])).max() <= 1
+
+
+def test_several_photographs_need_a_multi_view_network(model: Model) -> None:
+    with pytest.raises(UserError, match="trained on single views"):
+        use.reconstruct(model, [row(3)["images"][0]] * 2)
+
+
+def test_the_commands_write_their_files(run: Path, photo: Path, tmp_path: Path,
+                                        capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "out"
+    common = ["--run", str(run), "--threshold", "0.2"]
+    assert main(["reconstruct", str(photo), *common, "-o", str(out / "box.glb")]) == 0
+    assert main(["sample", *common, "--count", "2", "--format", "binvox", "-o", str(out)]) == 0
+    assert main(["interpolate", str(photo), str(photo), *common, "--format", "npy", "-o", str(out)]) == 0
+    assert (out / "box.glb").exists() and (out / "000.binvox").exists() and (out / "002.npy").exists()
+    assert main(["reconstruct", str(photo), "--run", str(tmp_path), "-o", str(out / "x.glb")]) == 1
+    assert "this run has no checkpoint" in capsys.readouterr().err
+    assert main(["sample", "--run", str(photo), "-o", str(out)]) == 1
+    assert "not a whole checkpoint" in capsys.readouterr().err
+
+
+def test_onnx_graphs_give_what_torch_gives(run: Path, model: Model, tmp_path: Path) -> None:
+    runtime = pytest.importorskip("onnxruntime", reason="onnxruntime is a development package")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert main(["export", "--run", str(run), "-o", str(tmp_path)]) == 0
+    source = torch.Generator().manual_seed(1)
+    for name, module, example in (
+        ("reconstructor", Reconstructor(model), torch.rand(3, 3, 32, 32, generator=source) * 2 - 1),
+        ("sampler", Sampler(model), torch.randn(3, 8, generator=source)),
+    ):
+        session = runtime.InferenceSession(str(tmp_path / f"{name}.onnx"))
+        (found,) = session.run(None, {session.get_inputs()[0].name: example.numpy()})
+        with torch.no_grad():
+            np.testing.assert_allclose(found, module(example).numpy(), atol=1e-5)
+    card = (tmp_path / "README.md").read_text()
+    assert "reconstructor.onnx" in card and "box, crate" in card
+    assert json.loads((tmp_path / "config.json").read_text())["resolution"] == 16

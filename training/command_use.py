@@ -1,0 +1,113 @@
+"""Sub-commands that use a trained network: sample, reconstruct, interpolate, export."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from pipeline.errors import UserError
+from pipeline.progress import say
+
+
+def add(commands: Any) -> None:
+    """Add the four sub-commands to an argparse sub-parser object."""
+    sample = commands.add_parser("sample", help="make shapes from the prior")
+    sample.add_argument("--count", type=int, default=16, help="how many")
+    sample.add_argument("--seed", type=int, default=1, help="another seed gives other shapes")
+    sample.add_argument("--format", choices=("glb", "obj", "stl", "binvox", "npy"), default="glb")
+    sample.add_argument("-o", "--output", type=Path, required=True, help="folder for 000.glb, 001.glb, ...")
+    sample.set_defaults(command=_sample)
+
+    reconstruct = commands.add_parser("reconstruct", help="make a shape from a photograph")
+    reconstruct.add_argument("photos", type=Path, nargs="+", metavar="PHOTO",
+                             help="one photograph; several of one object for multi-view networks")
+    reconstruct.add_argument("--crop", type=int, nargs=4, metavar=("LEFT", "TOP", "RIGHT", "BOTTOM"),
+                             help="where the object is, in pixels")
+    reconstruct.add_argument("--mask", type=Path, help="picture that is bright where the object is")
+    reconstruct.add_argument("-o", "--output", type=Path, required=True,
+                             help=".glb, .obj, .stl, .binvox, or .npy for the levels 0 ... 255")
+    reconstruct.set_defaults(command=_reconstruct)
+
+    interpolate = commands.add_parser("interpolate", help="make the shapes between two photographs")
+    interpolate.add_argument("photos", type=Path, nargs=2, metavar="PHOTO")
+    interpolate.add_argument("--steps", type=int, default=8, help="shapes, the two ends included")
+    interpolate.add_argument("--format", choices=("glb", "obj", "stl", "binvox", "npy"), default="glb")
+    interpolate.add_argument("-o", "--output", type=Path, required=True, help="folder for 000.glb, 001.glb, ...")
+    interpolate.set_defaults(command=_interpolate)
+
+    export = commands.add_parser("export", help="write ONNX graphs, weights and a model card for sharing")
+    export.add_argument("-o", "--output", type=Path, required=True, help="folder")
+    export.set_defaults(command=_export)
+
+    for command in (sample, reconstruct, interpolate, export):
+        command.add_argument("--run", type=Path, required=True, help="folder of the run, or one checkpoint file")
+    for command in (sample, reconstruct, interpolate):
+        command.add_argument("--threshold", type=float,
+                             help="occupied above this probability; default: what suited the validation shapes")
+        command.add_argument("--largest", action="store_true", help="keep the largest connected part only")
+
+
+def _model(options: argparse.Namespace) -> Any:
+    from training.loop import choose_device
+    from training.model import load_model
+
+    return load_model(options.run, choose_device("cpu"))
+
+
+def _write_all(options: argparse.Namespace, model: Any, levels: Any) -> None:
+    from training import use
+
+    cut = use.Cut(use.threshold_of(model, options.threshold), options.largest)
+    empty = 0
+    for number, one in enumerate(levels):
+        try:
+            use.write_shape(options.output / f"{number:03d}.{options.format}", one, model.header.resolution, cut)
+        except UserError:
+            if cut.bits(one, model.header.resolution).any():
+                raise
+            empty += 1
+    say(f"{len(levels) - empty} shapes in {options.output}" + (f", {empty} were empty" if empty else ""))
+
+
+def _sample(options: argparse.Namespace) -> int:
+    from training import use
+
+    if options.count < 1:
+        raise UserError("--count must be at least 1", got=str(options.count))
+    model = _model(options)
+    _write_all(options, model, use.samples(model, options.count, options.seed))
+    return 0
+
+
+def _reconstruct(options: argparse.Namespace) -> int:
+    from training import use
+
+    model = _model(options)
+    crop = tuple(options.crop) if options.crop else None
+    photos = [use.read_photo(path, model.header.size_px, crop=crop, mask=options.mask) for path in options.photos]
+    levels = use.reconstruct(model, photos)
+    cut = use.Cut(use.threshold_of(model, options.threshold), options.largest)
+    use.write_shape(options.output, levels, model.header.resolution, cut)
+    share = cut.bits(levels, model.header.resolution).mean()
+    say(f"{options.output}: {share:.1%} of the box occupied at threshold {cut.threshold / 255:.2f}")
+    return 0
+
+
+def _interpolate(options: argparse.Namespace) -> int:
+    from training import use
+
+    if options.steps < 2:
+        raise UserError("--steps must be at least 2", got=str(options.steps))
+    model = _model(options)
+    first, last = (use.read_photo(path, model.header.size_px) for path in options.photos)
+    _write_all(options, model, use.interpolate(model, first, last, options.steps))
+    return 0
+
+
+def _export(options: argparse.Namespace) -> int:
+    from training.export import export
+
+    files = export(_model(options), options.output, options.run / "results.json" if options.run.is_dir() else None)
+    say(f"{options.output}: {', '.join(path.name for path in files)}")
+    return 0

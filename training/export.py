@@ -1,0 +1,112 @@
+"""Export a trained network to a folder that can be shared: ONNX graphs, weights and a model card."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from pipeline.atomic import atomic_path, write_json, write_text
+from pipeline.errors import UserError
+from training.model import Model
+from training.step import POSTERIOR, sampling_source
+
+
+class Reconstructor(nn.Module):
+    """(B, 3, S, S) pictures in [-1, 1] -> (B, R, R, R) occupancy probabilities, by the mean code."""
+
+    def __init__(self, model: Model):
+        super().__init__()
+        self.networks, self.latent = model.networks, model.settings.latent
+
+    def forward(self, images: Tensor) -> Tensor:
+        assert self.networks.E is not None
+        code = self.networks.E(images)[:, : self.latent]
+        logits: Tensor = self.networks.G(code, POSTERIOR)
+        return logits[:, 0].sigmoid()
+
+
+class Sampler(nn.Module):
+    """(B, Z) codes from the prior -> (B, R, R, R) occupancy probabilities."""
+
+    def __init__(self, model: Model):
+        super().__init__()
+        self.generator, self.source = model.networks.G, sampling_source(model.settings)
+
+    def forward(self, codes: Tensor) -> Tensor:
+        logits: Tensor = self.generator(codes, self.source)
+        return logits[:, 0].sigmoid()
+
+
+def export(model: Model, folder: Path, results: Path | None = None) -> list[Path]:
+    """Write the folder; returns its files.  `results` is results.json for the model card."""
+    header, settings = model.header, model.settings
+    folder.mkdir(parents=True, exist_ok=True)
+    written = [folder / "sampler.onnx"]
+    _write_onnx(written[0], Sampler(model), torch.zeros(2, settings.latent), "codes")
+    if model.networks.E is not None:
+        side = header.resolution if settings.encoder_input == "projections" else header.size_px
+        written.append(folder / "reconstructor.onnx")
+        _write_onnx(written[-1], Reconstructor(model), torch.zeros(2, 3, side, side), "images")
+    weights, card, config = folder / "model.safetensors", folder / "README.md", folder / "config.json"
+    with atomic_path(weights) as temporary:
+        save_file({name: value.contiguous().cpu() for name, value in model.networks.state_dict().items()}, temporary)
+    write_json(config, {"settings": settings.model_dump(mode="json"), "size_px": header.size_px,
+                        "resolution": header.resolution, "categories": header.categories,
+                        "identity": header.identity, "samples": header.samples,
+                        "threshold": (header.loop.get("best_threshold") or 128) / 255})
+    write_text(card, model_card(model, _read(results)))
+    return [*written, weights, config, card]
+
+
+def _write_onnx(path: Path, module: nn.Module, example: Tensor, name: str) -> None:
+    with atomic_path(path) as temporary, warnings.catch_warnings():
+        # The exporter that needs no package beside torch announces its age each time.
+        warnings.simplefilter("ignore")
+        torch.onnx.export(module.cpu().eval(), (example,), str(temporary), dynamo=False, opset_version=17,
+                          input_names=[name], output_names=["occupancy"],
+                          dynamic_axes={name: {0: "batch"}, "occupancy": {0: "batch"}})
+
+
+def _read(results: Path | None) -> dict[str, Any] | None:
+    if results is None or not results.exists():
+        return None
+    try:
+        return dict(json.loads(results.read_text(encoding="utf-8")))
+    except ValueError as error:
+        raise UserError("this is not a results file", where=str(results), got=str(error),
+                        do="run `python -m training evaluate` again") from error
+
+
+def model_card(model: Model, results: dict[str, Any] | None) -> str:
+    """What the model is, what it takes and gives, and how well it was measured to work."""
+    header, settings = model.header, model.settings
+    measured = "Not measured." if results is None else results["verdict"]["sentence"] + "."
+    threshold = (header.loop.get("best_threshold") or 128) / 255
+    reconstructor = "" if model.networks.E is None else (
+        f"- `reconstructor.onnx`: `images` (batch, 3, {header.size_px}, {header.size_px}) float32 in [-1, 1], RGB, "
+        "row 0 on top, to `occupancy`\n")
+    return f"""# 3D-VAE-GAN, preset {settings.preset}
+
+Wu et al. 2016, "Learning a Probabilistic Latent Space of Object Shapes via 3D Generative-Adversarial Modeling".
+
+- Categories: {", ".join(header.categories)}
+- Trained on {header.samples} samples; identity {header.identity}
+- Measured: {measured}
+
+## Files
+{reconstructor}- `sampler.onnx`: `codes` (batch, {settings.latent}) from the prior `{settings.prior}` to `occupancy`
+- `model.safetensors`, `config.json`: weights and every setting
+
+`occupancy` is (batch, {header.resolution}, {header.resolution}, {header.resolution}) indexed x, y, z, +Y up, -Z front;
+a voxel is occupied above {threshold:.3f}, chosen on validation shapes.
+
+## Limits
+It knows the categories above in pictures like those it was trained on, and nothing else.
+Reconstruction and generation are different abilities: the measurement above speaks of the first only.
+"""

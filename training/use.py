@@ -1,0 +1,164 @@
+"""Use a trained network: shapes from the prior, from photographs, and between two photographs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image, ImageOps, UnidentifiedImageError
+from scipy import ndimage
+
+from pipeline.atomic import atomic_path
+from pipeline.binvox import write_binvox
+from pipeline.errors import UserError
+from pipeline.glb import write_glb
+from pipeline.mesh import Material, Mesh
+from pipeline.surface import level_surface
+from training.measure import levels_of, sample
+from training.metrics import Levels
+from training.model import Model
+from training.step import POSTERIOR, encode, pool
+
+SUFFIXES = (".glb", ".obj", ".stl", ".binvox", ".npy")
+GREY = (127, 127, 127)  # behind a masked object: 0 in the network's range
+
+
+@dataclass(frozen=True)
+class Cut:
+    """How occupancy levels become a shape."""
+
+    threshold: int  # level 1 ... 255
+    largest: bool = False  # keep the largest face-connected part only
+
+    def bits(self, levels: Levels, resolution: int) -> npt.NDArray[np.bool_]:
+        """(P,) levels -> (R, R, R) occupied voxels."""
+        grid = levels.reshape((resolution,) * 3) >= self.threshold
+        if not self.largest or not grid.any():
+            return grid
+        labels, _ = ndimage.label(grid)
+        return np.asarray(labels == np.bincount(labels.reshape(-1))[1:].argmax() + 1)
+
+
+def threshold_of(model: Model, wanted: float | None) -> int:
+    """The level for a wanted probability, or the one that suited the validation shapes."""
+    if wanted is not None:
+        if not 0 < wanted < 1:
+            raise UserError("the threshold must lie between 0 and 1", got=str(wanted))
+        return max(1, round(255 * wanted))
+    return model.header.loop.get("best_threshold") or 128
+
+
+def read_photo(path: Path, size_px: int, *, crop: tuple[int, int, int, int] | None = None,
+               mask: Path | None = None) -> npt.NDArray[np.uint8]:
+    """(S, S, 3) a photograph as the encoder wants it: cropped, masked onto grey, square, scaled.
+
+    crop : left, top, right, bottom in pixels of the photograph; None takes the whole.
+    mask : picture of the same size, bright where the object is; a photograph's own alpha serves as well.
+    """
+    try:
+        photo = ImageOps.exif_transpose(Image.open(path)).convert("RGBA")
+        cover = photo.getchannel("A") if mask is None else Image.open(mask).convert("L")
+    except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
+        raise UserError("cannot read this picture", where=str(mask or path), got=str(error),
+                        wanted="a JPEG, PNG or other common picture") from error
+    if cover.size != photo.size:
+        raise UserError("the mask has another size than the photograph", where=str(mask), got=str(cover.size),
+                        wanted=str(photo.size))
+    flat = Image.composite(photo.convert("RGB"), Image.new("RGB", photo.size, GREY), cover)
+    if crop is not None:
+        left, top, right, bottom = crop
+        if not (0 <= left < right <= flat.width and 0 <= top < bottom <= flat.height):
+            raise UserError("the crop does not lie in the photograph", where=str(path), got=str(crop),
+                            wanted=f"0 <= left < right <= {flat.width}, 0 <= top < bottom <= {flat.height}")
+        flat = flat.crop(crop)
+    # A square that holds the whole crop; its border is repeated, which disturbs less than a frame.
+    side = max(flat.size)
+    pixels = np.asarray(flat)
+    tall, wide = side - flat.height, side - flat.width
+    square = np.pad(pixels, ((tall // 2, tall - tall // 2), (wide // 2, wide - wide // 2), (0, 0)), mode="edge")
+    return np.asarray(Image.fromarray(square).resize((size_px, size_px), Image.Resampling.LANCZOS), np.uint8)
+
+
+@torch.no_grad()
+def code_of(model: Model, photos: Sequence[npt.NDArray[np.uint8]]) -> torch.Tensor:
+    """(1, Z) the mean code of one object seen in one or more photographs (S, S, 3)."""
+    if model.networks.E is None or model.settings.encoder_input == "projections":
+        raise UserError("this network cannot look at photographs", where=str(model.path),
+                        got=f"encoder {model.settings.encoder}, encoder_input {model.settings.encoder_input}",
+                        do="train an experiment with an encoder for pictures")
+    if len(photos) > 1 and model.settings.views_per_shape == 1:
+        raise UserError("this network was trained on single views", got=f"{len(photos)} photographs of one object",
+                        do="give one photograph, or train with views_per_shape above 1")
+    device = next(model.networks.parameters()).device
+    images = torch.from_numpy(np.stack(photos)).to(device).permute(0, 3, 1, 2).float() / 127.5 - 1
+    return pool(encode(model.networks, images[None])[0], model.settings.pooling)
+
+
+def reconstruct(model: Model, photos: Sequence[npt.NDArray[np.uint8]]) -> Levels:
+    """(P,) occupancy levels of the object in the photographs."""
+    return np.asarray(levels_of(model.networks, code_of(model, photos), POSTERIOR)[0])
+
+
+@torch.no_grad()
+def interpolate(model: Model, first: npt.NDArray[np.uint8], last: npt.NDArray[np.uint8], steps: int) -> Levels:
+    """(steps, P) occupancy levels on the straight line between two photographs' codes (section 4.4 of the paper)."""
+    ends = code_of(model, [first]), code_of(model, [last])
+    weights = torch.linspace(0, 1, steps, device=ends[0].device)[:, None]
+    return levels_of(model.networks, torch.lerp(*ends, weights), POSTERIOR)
+
+
+def samples(model: Model, count: int, seed: int) -> Levels:
+    """(count, P) occupancy levels from the prior; sample i is the same for every count."""
+    settings = model.settings.model_copy(update={"seed": seed})
+    return np.concatenate([sample(model.networks, settings, 1, f"sample {number}") for number in range(count)])
+
+
+def write_shape(path: Path, levels: Levels, resolution: int, cut: Cut) -> None:
+    """Write one shape; the suffix says how.  Raises UserError for another suffix or an empty shape."""
+    suffix = path.suffix.lower()
+    if suffix not in SUFFIXES:
+        raise UserError("cannot write such a file", where=str(path), got=suffix or "no suffix",
+                        wanted=", ".join(SUFFIXES))
+    bits = cut.bits(levels, resolution)
+    if not bits.any() and suffix != ".npy":
+        raise UserError("the shape is empty at this threshold", where=str(path), got=f"{cut.threshold / 255:.2f}",
+                        wanted=f"below {levels.max() / 255:.2f}", do="lower --threshold")
+    with atomic_path(path) as temporary:
+        if suffix == ".npy":
+            np.save(temporary, levels.reshape((resolution,) * 3), allow_pickle=False)
+        else:
+            temporary.write_bytes(write_binvox(bits) if suffix == ".binvox" else
+                                  MESH_WRITERS[suffix](mesh_of(levels, bits, resolution, cut.threshold)))
+
+
+def mesh_of(levels: Levels, bits: npt.NDArray[np.bool_], resolution: int, threshold: int) -> Mesh:
+    """The surface where the probability crosses the threshold; removed parts count as empty."""
+    field = levels.reshape((resolution,) * 3).astype(np.float64)
+    # Between two levels, so that no vertex falls on a voxel centre.
+    field[~bits & (field >= threshold)] = 0.0
+    mesh = level_surface(field, threshold - 0.5)
+    return Mesh(mesh.vertices, mesh.faces, materials=[Material((150, 170, 190, 255), name="reconstruction")])
+
+
+def obj_bytes(mesh: Mesh) -> bytes:
+    """Wavefront OBJ, one-based faces."""
+    lines = [f"v {x:.6f} {y:.6f} {z:.6f}" for x, y, z in mesh.vertices.tolist()]
+    lines += [f"f {a + 1} {b + 1} {c + 1}" for a, b, c in mesh.faces.tolist()]
+    return ("\n".join(lines) + "\n").encode("ascii")
+
+
+def stl_bytes(mesh: Mesh) -> bytes:
+    """Binary STL: 80 bytes of header, the count, then normal, three corners and a 16-bit zero for each face."""
+    triangles = mesh.triangles.astype("<f4")
+    normals = np.cross(triangles[:, 1] - triangles[:, 0], triangles[:, 2] - triangles[:, 0])
+    lengths = np.linalg.norm(normals, axis=1, keepdims=True)
+    facets = np.zeros(len(triangles), [("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("zero", "<u2")])
+    facets["normal"], facets["corners"] = normals / np.where(lengths > 0, lengths, 1), triangles
+    return bytes(80) + np.array(len(triangles), "<u4").tobytes() + facets.tobytes()
+
+
+MESH_WRITERS = {".glb": write_glb, ".obj": obj_bytes, ".stl": stl_bytes}
