@@ -24,11 +24,12 @@ if TYPE_CHECKING:
 Level = Literal["quick", "full", "deep"]
 LEVELS: tuple[Level, ...] = ("quick", "full", "deep")
 
-# Least agreement of a shape's silhouettes with its voxels, over all views.  Both approximate one mesh,
-# up to a voxel apart.  Over 238 generated pieces of furniture the least were 0.999 and 0.978; the same
-# voxels turned by 90 degrees about the up axis fell below 0.95 and 0.9 for 95 % of them.
-VOXELS_IN_SILHOUETTE = 0.9
-SILHOUETTE_IN_VOXELS = 0.85
+# Least agreement of a shape's silhouettes with its voxels, over all views.  Both approximate one mesh, up to
+# a voxel apart.  Over 238 generated pieces of furniture and 13 real models the least were 0.999 and 0.978;
+# modes that lose thin parts (binvox, carve, vote) cover 0.84 at worst.  The same voxels turned by 90 degrees
+# about the up axis are found out on 92 % of the shapes, upside down on 63 %; a symmetric shape cannot tell.
+VOXELS_IN_SILHOUETTE = 0.95
+SILHOUETTE_IN_VOXELS = 0.7
 _SHOWN = 10  # findings that a message lists
 
 
