@@ -103,9 +103,14 @@ def shapes_from_tsv(text: str, where: str = "shape list") -> list[Shape]:
     """Inverse of `shapes_to_tsv`; refuses another header or an unknown split."""
     rows = list(csv.reader(io.StringIO(text), delimiter="\t"))
     if not rows or rows[0] != _COLUMNS:
-        raise UserError("not a shape list", where=where, got=str(rows[:1]), wanted="\t".join(_COLUMNS),
-                        do="delete the file and run the same command again")
-    shapes = [Shape(*row[:5], int(row[5]), row[6]) for row in rows[1:]]
+        raise UserError(
+            "not a shape list",
+            where=where,
+            got=str(rows[:1]),
+            wanted="\t".join(_COLUMNS),
+            do="delete the file and run the same command again",
+        )
+    shapes = [Shape(a, b, c, d, e, int(size), checksum) for a, b, c, d, e, size, checksum in rows[1:]]
     for shape in shapes:
         if shape.split not in SPLITS:
             raise UserError("unknown split in a shape list", where=where, got=shape.split, wanted=", ".join(SPLITS))

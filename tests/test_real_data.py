@@ -28,7 +28,9 @@ def test_modelnet_on_sun_photographs(shared_data: Path, tmp_path: Path) -> None:
         },
         "backgrounds": {"source": "folder", "path": str(shared_data / "backgrounds" / "sun"), "count": 16},
         "render": {"size_px": 64, "views": 4},
-        "experiments": {"chairs": {"datasets": ["modelnet10"], "samples": 320, "width": 0.0625, "encoder_width": 0.125}},
+        "experiments": {
+            "chairs": {"datasets": ["modelnet10"], "samples": 320, "width": 0.0625, "encoder_width": 0.125}
+        },
     }
     path = tmp_path / "real.yaml"
     path.write_text(yaml.safe_dump(config), encoding="utf-8")
