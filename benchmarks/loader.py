@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.loader_peers import MDS, MDS_PEER, PEERS, Case, World, write_peers
+from benchmarks.loader_peers import MDS, MDS_PEER, PEERS, QUALITY, Case, World, write_peers
 from pipeline.bank import composite, write_bank
 from pipeline.camera import look_at_origin
 from pipeline.manifest import Record
@@ -163,6 +163,7 @@ def _facts(world: World, layers: Path, bank: Path) -> dict[str, float]:
     with open_shard(layers) as shard:
         facts["layers_bytes"] = shard.array("rgba").stored_bytes / (len(shard) * shard.views)
     facts["composite_bytes"] = 3 * world.size_px**2
+    facts["jpeg_bytes"] = (world.folder / "webdataset-all.tar").stat().st_size / (world.shapes * world.views)
     return facts
 
 
@@ -194,6 +195,7 @@ def _page(world: World, rates: dict[Case, dict[str, list[float]]], facts: dict[s
         f"| `layers`: start (inflate, compare, composite; 2 threads) | {facts['layers_ms']:.2f} ms a picture |",
         f"| `layers`: bytes a view | {facts['layers_bytes']:,.0f} |",
         f"| `composite`: bytes a view | {facts['composite_bytes']:,.0f} |",
+        f"| the peers' JPEG of quality {QUALITY}: bytes a view, with its tar header | {facts['jpeg_bytes']:,.0f} |",
         "",
         "After the start, `layers` are read from RAM like composites: the first table holds for them too.",
         "",
