@@ -106,4 +106,5 @@ def memory_bytes(options: Options) -> int:
     voxels = options.expanded().resolution ** 3
     planes = 8  # toggles of three axes, result and its helpers, one bit each
     labels = 8 if options.mode == "robust" else 4 if options.mode == "flood" else 0
-    return voxels * planes // 8 + 2 * voxels + labels * voxels
+    plain = 4  # the plain grid, its transpose and what encoding it takes
+    return voxels * planes // 8 + (plain + labels) * voxels
