@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import Any, Protocol
+from typing import Protocol
 
 from pipeline.errors import UserError
 from pipeline.settings.stages import Render
+from render import backend_pyrender
 from render.cameras import Camera
 from render.raster import Layers, Lights, RasterBackend
 from render.scene import Scene
@@ -29,13 +29,12 @@ def settle(settings: Render) -> Render:
     """The settings with a backend that can start here: ``auto`` takes OpenGL only where a GPU answers."""
     if settings.backend == "raster":
         return settings
-    opengl = _opengl()
     if settings.backend == "auto":
-        return settings.model_copy(update={"backend": "pyrender" if opengl.gpu_answers() else "raster"})
-    if not opengl.available():
+        return settings.model_copy(update={"backend": "pyrender" if backend_pyrender.gpu_answers() else "raster"})
+    if not backend_pyrender.available():
         raise UserError(
             "the pyrender backend cannot start",
-            got=opengl.why_not(),
+            got=backend_pyrender.why_not(),
             wanted="an EGL or OSMesa library (Debian: libegl1 libgl1 libxrender1, or libosmesa6)",
             do="install it, or set render.backend to raster",
         )
@@ -46,10 +45,4 @@ def make_backend(settings: Render) -> Backend:
     """The backend of settled settings."""
     if settings.backend == "raster":
         return RasterBackend(settings.supersampling)
-    backend: Backend = _opengl().PyrenderBackend(settings.supersampling)
-    return backend
-
-
-def _opengl() -> Any:
-    """Imported by name: pyrender and its context are for the processes that draw with them."""
-    return importlib.import_module("render.backend_pyrender")
+    return backend_pyrender.PyrenderBackend(settings.supersampling)

@@ -21,6 +21,7 @@ from pipeline.seeds import generator
 FOV_DEG = float(2 * np.degrees(np.arctan(16 / 35)))
 FREE_BORDER = 0.04  # share of the picture's half side that stays free on each side
 NEAREST = 0.05  # the camera keeps this distance from the shape, in unit-box sides
+Floats = npt.NDArray[np.float64]
 PAPER_AZIMUTHS, PAPER_ELEVATIONS = 24, (5.0, 20.0, 35.0)
 
 
@@ -97,7 +98,7 @@ def make_cameras(
     shape_id: str,
     views: int,
     size_px: int,
-    vertices: npt.NDArray[np.float64],  # (V, 3) those that faces use
+    vertices: Floats,  # (V, 3) those that faces use
 ) -> list[Camera]:
     """The cameras of one shape; view i does not depend on how the others are drawn."""
     pose_of = PRESETS[preset]
@@ -105,7 +106,7 @@ def make_cameras(
     return [place_camera(pose, size_px, vertices) for pose in poses]
 
 
-def place_camera(pose: Pose, size_px: int, vertices: npt.NDArray[np.float64]) -> Camera:
+def place_camera(pose: Pose, size_px: int, vertices: Floats) -> Camera:
     """Put a camera at a pose, far enough away for the shape to be inside the picture."""
     diameter = 2 * float(np.linalg.norm(vertices, axis=1).max())
     distance = max(pose.diameters * diameter, NEAREST)
@@ -120,7 +121,7 @@ def place_camera(pose: Pose, size_px: int, vertices: npt.NDArray[np.float64]) ->
     return Camera(K, camera_to_world, pose.azimuth_deg, pose.elevation_deg, distance, pose.roll_deg, size_px)
 
 
-def fitting_distance(pose: Pose, vertices: npt.NDArray[np.float64]) -> float:
+def fitting_distance(pose: Pose, vertices: Floats) -> float:
     """The smallest distance at which every vertex is inside the picture and its free border."""
     rotation = look_at_origin(pose.azimuth_deg, pose.elevation_deg, 1.0, pose.roll_deg)[:3, :3]
     local = vertices @ rotation  # x right, y up, z towards the camera, from the origin
@@ -130,10 +131,16 @@ def fitting_distance(pose: Pose, vertices: npt.NDArray[np.float64]) -> float:
     return float((np.maximum(needed, NEAREST) + local[:, 2]).max())
 
 
-def truncation(camera: Camera, triangles: npt.NDArray[np.float64]) -> float:
-    """Share of the surface (by the centres of its (F, 3, 3) triangles) that is outside the picture."""
-    edges = np.cross(triangles[:, 1] - triangles[:, 0], triangles[:, 2] - triangles[:, 0])
-    area = np.linalg.norm(edges, axis=1)
-    pixels, depth = project(triangles.mean(axis=1), camera.K, camera.camera_to_world)
-    outside = (depth <= 0) | (pixels < 0).any(axis=1) | (pixels >= camera.size_px).any(axis=1)
-    return float(area[outside].sum() / area.sum()) if area.sum() > 0 else 0.0
+def face_samples(triangles: Floats) -> tuple[Floats, Floats]:
+    """Centres (F, 3) and areas (F,) of (F, 3, 3) triangles, for `truncation`."""
+    a, b, c = triangles[:, 0], triangles[:, 1], triangles[:, 2]
+    return (a + b + c) / 3, np.linalg.norm(np.cross(b - a, c - a), axis=1) / 2
+
+
+def truncation(camera: Camera, centres: Floats, areas: Floats) -> float:
+    """Share of the surface, by the centres of its faces, that is outside the picture."""
+    pixels, depth = project(centres, camera.K, camera.camera_to_world)
+    column, row = pixels[:, 0], pixels[:, 1]
+    size = camera.size_px
+    outside = (depth <= 0) | (column < 0) | (row < 0) | (column >= size) | (row >= size)
+    return float(areas[outside].sum() / areas.sum()) if outside.any() else 0.0

@@ -25,7 +25,7 @@ from pipeline.settings.stages import Render
 from pipeline.shards import create
 from pipeline.worker import IsolatedWorker
 from render.backends import Backend, make_backend, settle
-from render.cameras import FOV_DEG, make_cameras, truncation
+from render.cameras import FOV_DEG, face_samples, make_cameras, truncation
 from render.lights import make_lights
 from render.scene import prepare_scene
 
@@ -87,7 +87,7 @@ def render_shape(
                            size_px=settings.size_px, vertices=used)  # fmt: skip
     lights = [make_lights(seed, shape_id, view, camera) for view, camera in enumerate(cameras)]
     rgba = np.stack([backend.render(camera, row).rgba for camera, row in zip(cameras, lights, strict=True)])
-    triangles = scene.vertices[scene.faces]
+    centres, areas = face_samples(scene.vertices[scene.faces])
     textured = int((scene.level_count[scene.face_material] > 0).sum())
     arrays: Arrays = {
         "rgba": rgba,
@@ -98,7 +98,7 @@ def render_shape(
         "distance": np.array([camera.distance for camera in cameras], np.float32),
         "roll_deg": np.array([camera.roll_deg for camera in cameras], np.float32),
         "coverage": (rgba[..., 3].mean(axis=(1, 2)) / 255).astype(np.float32),
-        "truncation": np.array([truncation(camera, triangles) for camera in cameras], np.float32),
+        "truncation": np.array([truncation(camera, centres, areas) for camera in cameras], np.float32),
         "lights": np.stack(lights),
     }
     _check_views(rgba, black=not textured and bool(scene.material_colour[scene.face_material].max() < BLACK_LIGHT))
@@ -119,5 +119,5 @@ def _check_views(rgba: Image, *, black: bool) -> None:
     """
     if not rgba[..., 3].any():
         raise Reject("empty_views", "no view shows anything of the shape")
-    if not black and not rgba[..., :3][rgba[..., 3] > 0].any():
+    if not black and rgba[..., :3].max() == 0:
         raise Reject("black_views", "every view is entirely black")

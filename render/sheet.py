@@ -18,7 +18,7 @@ from PIL import ImageDraw, ImageFont
 
 from pipeline.atomic import atomic_path
 from pipeline.bank import Bank, composite, open_bank
-from pipeline.conventions import Grid, Image, unpack_grid
+from pipeline.conventions import SPLITS, Grid, Image, unpack_grid
 from pipeline.manifest import Record
 from pipeline.mesh import Material, Mesh
 from pipeline.progress import Log, progress, say
@@ -63,8 +63,8 @@ def sheets_of_index(index_path: Path, folder: Path, *, shapes: int, bank_path: P
         write_png(folder / f"{category}.png", draw_sheet(f"{index['dataset']}: {category}", what, of_it))
     each = max(1, -(-shapes // max(len(by_category), 1)))
     some = [row for _, of_it in sorted(by_category.items()) for row in of_it[:each]][: max(shapes, len(by_category))]
-    counts = ", ".join(f"{count} {split}" for split, count in index["counts"].items())
-    write_png(folder / "sheet.png", draw_sheet(str(index["dataset"]), f"{counts} shapes; {what}", some))
+    counts = ", ".join(f"{index['counts'][split]} {split}" for split in SPLITS if index["counts"].get(split))
+    write_png(folder / "sheet.png", draw_sheet(str(index["dataset"]), f"shapes: {counts or 0}; {what}", some))
     say(f"sheet {index['dataset']}: {len(by_category)} categories, {len(rows)} shapes")
 
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.camera import project
-from render.cameras import PRESETS, Camera, Pose, make_cameras, place_camera, truncation
+from render.cameras import PRESETS, Camera, Pose, face_samples, make_cameras, place_camera, truncation
 from render.lights import unlit
 from tests.render.helpers import ball, calibration, camera, draw
 
@@ -61,7 +61,7 @@ def test_sphere_also_looks_from_below_and_photo_tilts_and_cuts_off() -> None:
     assert min(c.elevation_deg for c in cameras("sphere", 100)) < -50
     photos = cameras("photo", 200)
     assert np.std([c.roll_deg for c in photos]) > 2
-    cut = [truncation(c, calibration().triangles) > 0 for c in photos]
+    cut = [truncation(c, *face_samples(calibration().triangles)) > 0 for c in photos]
     assert 0 < sum(cut) < 60
 
 
@@ -95,6 +95,6 @@ def test_a_flipped_picture_is_the_mirrored_object_at_the_negated_azimuth() -> No
 
 def test_truncation_is_the_share_of_the_surface_outside() -> None:
     mesh = ball(32)
-    assert truncation(camera(0, 0, 2.0, mesh=mesh), mesh.triangles) == 0
+    assert truncation(camera(0, 0, 2.0, mesh=mesh), *face_samples(mesh.triangles)) == 0
     half = place_camera(Pose(0, 0, 2.0, shift=(0.5, 0.0), cut_off=True), 64, mesh.vertices)
-    assert truncation(half, mesh.triangles) == pytest.approx(0.5, abs=0.03)
+    assert truncation(half, *face_samples(mesh.triangles)) == pytest.approx(0.5, abs=0.03)
