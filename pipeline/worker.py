@@ -59,6 +59,7 @@ class IsolatedWorker(Generic[T]):
             self._process.join()
 
     def __enter__(self) -> IsolatedWorker[T]:
+        self._start()  # now, before a progress bar or a writer has started threads
         return self
 
     def __exit__(self, *_: object) -> None:
