@@ -19,6 +19,9 @@ from pipeline.shards_schema import Array, damaged
 
 def load_rows(rows: Rows, wanted: Array, out: Array, places: Array, *, threads: int = 2) -> None:
     """Copy rows `wanted` of a dataset to ``out[places]``; checksums and inflate run without the interpreter's lock."""
+    if not rows.field.per_view:
+        out[places] = rows.whole()[wanted]
+        return
 
     def load(row: int, place: int) -> None:
         out[place] = rows.row(row)

@@ -10,6 +10,7 @@ sheet    a picture of views beside voxels
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -26,6 +27,8 @@ from pipeline.shards_index import file_sha256, open_indexed, read_index, write_i
 from pipeline.shards_look import describe, draw_sheet, write_sheet
 from pipeline.shards_read import Shard
 from pipeline.shards_verify import LEVELS
+
+_THREADS = min(4, os.cpu_count() or 1)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -129,10 +132,10 @@ def _entries(path: Path) -> list[dict[str, Any] | None]:
 def _verify_one(path: Path, entry: dict[str, Any] | None, level: Any) -> int:
     if entry is None:
         with Shard(path) as shard:
-            return shard.verify(level)
+            return shard.verify(level, _THREADS)
     with open_indexed(path, entry) as shard:
         if level != "quick" and file_sha256(shard.path) != entry["sha256"]:
-            shard.verify(level)  # names the place, where it lies in the content
+            shard.verify(level, _THREADS)  # names the place, where it lies in the content
             raise UserError(
                 "a shard is not the file that was indexed",
                 where=str(shard.path),
@@ -140,7 +143,7 @@ def _verify_one(path: Path, entry: dict[str, Any] | None, level: Any) -> int:
                 wanted=f"{entry['sha256']} as in {path}",
                 do="run the command that makes it again",
             )
-        return shard.verify(level)
+        return shard.verify(level, _THREADS)
 
 
 def _export(arguments: argparse.Namespace) -> int:

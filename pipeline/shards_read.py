@@ -68,6 +68,14 @@ class Rows:
             out[place] = self.row(int(row))
         return out
 
+    def whole(self) -> Array:
+        """The whole dataset in one read; for those that are not pictures."""
+        values = np.asarray(self._read(...))
+        for row, value in enumerate(values):
+            if zlib.crc32(value.data) != self.crc[row]:
+                raise damaged(self.place(row), "a CRC-32 that does not match")
+        return values
+
     def row(self, row: int) -> Array:
         """One whole row."""
         if self.field.gzip:
@@ -114,7 +122,7 @@ class Rows:
         try:
             return self._data[index]
         except H5_ERRORS as error:
-            row, view = index if isinstance(index, tuple) else (index, None)
+            row, view = index if isinstance(index, tuple) else (None if index is ... else index, None)
             raise damaged(self._shard.place(self.name, row, view), str(error)) from error
 
     def _compare(self, found: Array, row: int) -> None:
@@ -272,9 +280,9 @@ class Shard:
         """Space in which soft edges were blended: "srgb" or "linear"."""
         return str(self.attributes.get("compositing", "srgb"))
 
-    def verify(self, level: Level = "full") -> int:
+    def verify(self, level: Level = "full", threads: int = 1) -> int:
         """Check this shard; returns the bytes that were compared, raises a `UserError` for damage."""
-        return verify_shard(self, level)
+        return verify_shard(self, level, threads)
 
     def close(self) -> None:
         self._file.close()
