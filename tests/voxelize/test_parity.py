@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +12,13 @@ import pytest
 from pipeline.binvox import read_binvox
 from pipeline.errors import Reject
 from pipeline.load import load_mesh
+from pipeline.obj import read_obj
 from pipeline.off import read_off
 from tests.voxelize.solids import Mesh, box, cylinder, iou, joined, sphere, table, torus
 from voxelize.builtin import Solid, voxelize
 from voxelize.formats import encode
 from voxelize.frame import fitted
-from voxelize.options import Options
+from voxelize.options import PRESETS, Options
 
 FLAGS = {
     "def": {}, "c": {"mode": "carve"}, "v": {"mode": "vote"}, "e": {"mode": "exact"}, "cb": {"centred": True},
@@ -90,6 +92,21 @@ def test_the_public_bunny_with_holes_differs_by_half_a_percent(shared_data: Path
     found = voxelize(mesh.vertices, mesh.faces, Options()).grid
     assert (found <= wanted).all()
     assert (found != wanted).sum() <= 38
+
+
+def test_the_solids_that_shapenet_publishes(shared_data: Path) -> None:
+    """model_normalized.solid.binvox of ShapeNetCore.v2, by the preset of that name."""
+    compared = 0
+    for path in sorted((shared_data / "shapenet/ShapeNetCore.v2").glob("*.zip")):
+        with zipfile.ZipFile(path) as archive:
+            for name in sorted(archive.namelist()):
+                if name.endswith("model_normalized.obj"):
+                    mesh = read_obj(archive.read(name), lambda _: None, lambda _: None)
+                    wanted = read_binvox(archive.read(name.replace(".obj", ".solid.binvox"))).grid
+                    found = voxelize(mesh.vertices, mesh.faces, PRESETS["shapenet"]).grid
+                    assert (found != wanted).sum() <= 9, name
+                    compared += 1
+    assert compared == 2
 
 
 def messy() -> Mesh:
