@@ -21,7 +21,7 @@ import numpy as np
 import torch
 
 from benchmarks.loader_peers import MDS, MDS_PEER, PEERS, QUALITY, Case, World, write_peers
-from pipeline.bank import composite, write_bank
+from pipeline.bank import composite, resize, write_bank
 from pipeline.camera import look_at_origin
 from pipeline.manifest import Record
 from pipeline.progress import say
@@ -130,12 +130,12 @@ def _made_up(folder: Path, *, shapes: int = 256, views: int = 12, size_px: int =
 
 
 def _noise(rng: np.random.Generator, size_px: int) -> Any:
-    """(P, P, 3) uint8: octaves of noise, each half as strong as the coarser one."""
-    total = np.zeros((size_px, size_px, 3))
+    """(P, P, 3) uint8: octaves of smooth noise, each half as strong as the coarser one."""
+    total = np.full((size_px, size_px, 3), 128.0)
     for octave in range(3, 8):
-        place = np.arange(size_px) * 2**octave // size_px
-        total += rng.normal(0, 60 / 2 ** (octave - 3), (2**octave, 2**octave, 3))[place][:, place]
-    return np.clip(128 + total, 0, 255).astype(np.uint8)
+        noise = np.clip(rng.normal(128, 50, (2**octave, 2**octave, 3)), 0, 255).astype(np.uint8)
+        total += (resize(noise, size_px) - 128.0) / 2 ** (octave - 3)
+    return np.clip(total, 0, 255).astype(np.uint8)
 
 
 def _blob(rng: np.random.Generator, size_px: int) -> Any:
