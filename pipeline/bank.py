@@ -18,7 +18,7 @@ import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -50,15 +50,27 @@ class Bank:
         return int(self.crops.shape[1])
 
 
-def write_bank(path: str | Path, crops: Bytes, info: dict[str, Any]) -> None:
-    """Publish a bank atomically; equal content gives equal bytes (times inside are fixed)."""
+def write_bank(path: str | Path, crops: Bytes | Sequence[Bytes], info: dict[str, Any]) -> None:
+    """Publish a bank atomically; equal content gives equal bytes (times inside are fixed).
+
+    `crops` may be any sequence that hands out one (B, B, 3) crop at a time: a bank of all of
+    SUN397 is larger than most memories.
+    """
+    header = {"descr": "|u1", "fortran_order": False, "shape": (len(crops), *np.shape(crops[0]))}
     text = np.frombuffer(json.dumps(info, sort_keys=True, allow_nan=False).encode(), dtype=np.uint8)
     with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
-        for name, array in (("crops.npy", crops), ("info.npy", text)):
-            member = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
-            member.external_attr = 0o644 << 16
-            with archive.open(member, "w", force_zip64=True) as file:
-                np.lib.format.write_array(file, np.ascontiguousarray(array), allow_pickle=False)
+        with _member(archive, "crops.npy") as file:
+            np.lib.format.write_array_header_1_0(file, header)
+            for row in range(len(crops)):
+                file.write(np.ascontiguousarray(crops[row], dtype=np.uint8).data)
+        with _member(archive, "info.npy") as file:
+            np.lib.format.write_array(file, text, allow_pickle=False)
+
+
+def _member(archive: zipfile.ZipFile, name: str) -> IO[bytes]:
+    member = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
+    member.external_attr = 0o644 << 16
+    return archive.open(member, "w", force_zip64=True)
 
 
 def open_bank(path: str | Path) -> Bank:

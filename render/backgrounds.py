@@ -17,17 +17,19 @@ import functools
 import heapq
 import io
 import tarfile
+import tempfile
 import warnings
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeAlias
+from typing import IO, Any, TypeAlias
 
 import numpy as np
 from PIL import Image as Pillow
 
+from pipeline.atomic import disk_error
 from pipeline.bank import resize, write_bank
 from pipeline.conventions import Image
 from pipeline.errors import UserError
@@ -74,24 +76,65 @@ def build_bank(source: Path, out: Path, *, seed: int, settings: Backgrounds, ren
     """Fill a bank from `source` and publish it."""
     size_px = settings.bank_px or -(-round(render_px * BANK_PER_RENDER) // 8) * 8
     tally = Tally()
-    crops = _best_crops(open_pictures(source, seed), size_px, seed=seed, count=settings.count, tally=tally, log=log)
-    if not crops:
-        raise UserError("no usable background pictures", where=str(source),
-                        got=f"{tally.found} pictures; left out: {tally.summary() or 'none'}",
-                        wanted=f"JPEG or PNG files of at least {size_px // 2} pixels a side",
-                        do="give another folder in backgrounds.path")  # fmt: skip
-    tally.used = len(crops)
-    names = sorted(crops)
-    info = {"names": names, "counts": tally.as_json(), "seed": seed, "settings": settings.model_dump(mode="json")}
-    write_bank(out, np.stack([crops[name] for name in names]), info)
+    pictures = open_pictures(source, seed)
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=out.parent) as file:
+            crops = _best_crops(pictures, _Spool(file, size_px), seed=seed, count=settings.count, tally=tally, log=log)
+            if not crops.names:
+                raise UserError("no usable background pictures", where=str(source),
+                                got=f"{tally.found} pictures; left out: {tally.summary() or 'none'}",
+                                wanted=f"JPEG or PNG files of at least {size_px // 2} pixels a side",
+                                do="give another folder in backgrounds.path")  # fmt: skip
+            tally.used = len(crops)
+            write_bank(out, crops, {"names": crops.names, "counts": tally.as_json(), "seed": seed,
+                                    "settings": settings.model_dump(mode="json")})  # fmt: skip
+    except OSError as error:
+        raise disk_error(error, out) from error
     log.write("bank", **tally.as_json())
     say(f"backgrounds: {tally.used} of {tally.found} pictures, {size_px} px"
         + (f"; left out: {tally.summary()}" if tally.refused else ""))  # fmt: skip
 
 
-def _best_crops(
-    pictures: Iterable[Picture], size_px: int, *, seed: int, count: int, tally: Tally, log: Log
-) -> dict[str, Image]:
+class _Spool(Sequence[Image]):
+    """Crops in an unnamed file while it is not yet known which will stay; then a sequence by name."""
+
+    def __init__(self, file: IO[bytes], size_px: int):
+        self._file, self.size_px = file, size_px
+        self._bytes = size_px * size_px * 3
+        self._places: dict[str, int] = {}
+        self._free: list[int] = []
+
+    @property
+    def names(self) -> list[str]:
+        return sorted(self._places)
+
+    def add(self, name: str, crop: Image) -> None:
+        place = self._free.pop() if self._free else len(self._places)
+        self._file.seek(place * self._bytes)
+        self._file.write(crop.tobytes())
+        self._places[name] = place
+
+    def remove(self, name: str) -> None:
+        self._free.append(self._places.pop(name))
+
+    def freeze(self) -> _Spool:
+        """Fix the order of the names, by which the crops are numbered."""
+        self._order = self.names
+        return self
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._places
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __getitem__(self, row: Any) -> Any:
+        self._file.seek(self._places[self._order[row]] * self._bytes)
+        return np.frombuffer(self._file.read(self._bytes), np.uint8).reshape(self.size_px, self.size_px, 3)
+
+
+def _best_crops(pictures: Iterable[Picture], crops: _Spool, *, seed: int, count: int, tally: Tally, log: Log) -> _Spool:
     """The usable pictures with the smallest hashes, `count` at most, in one pass over any order.
 
     Only what beats the worst one kept so far is decoded: from a folder, which comes in the
@@ -99,20 +142,19 @@ def _best_crops(
     count * (1 + log(N / count)).
     """
     kept: list[tuple[int, str]] = []  # a heap with the largest hash on top
-    crops: dict[str, Image] = {}
     for name, read in progress(pictures, "backgrounds", total=None, unit="picture", log=log):
         tally.found += 1
         rank = -rank_of(seed, name)
         if name in crops or (len(kept) == count and rank <= kept[0][0]):
             continue
-        crop = _crop_of(read(), name, size_px, seed, tally)
+        crop = _crop_of(read(), name, crops.size_px, seed, tally)
         if crop is None:
             continue
-        crops[name] = crop
+        if len(kept) == count:
+            crops.remove(heapq.heappop(kept)[1])
+        crops.add(name, crop)
         heapq.heappush(kept, (rank, name))
-        if len(kept) > count:
-            del crops[heapq.heappop(kept)[1]]
-    return crops
+    return crops.freeze()
 
 
 def rank_of(seed: int, name: str) -> int:
@@ -196,7 +238,10 @@ def _from_folder(folder: Path, seed: int) -> Iterator[Picture]:
 
 
 def _read_file(path: Path) -> bytes | None:
-    return path.read_bytes() if path.stat().st_size <= MOST_BYTES else None
+    try:
+        return path.read_bytes() if path.stat().st_size <= MOST_BYTES else None
+    except OSError:
+        return b""  # no permission, a broken link: an unreadable picture
 
 
 def _from_zip(path: Path, seed: int) -> Iterator[Picture]:
