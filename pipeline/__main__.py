@@ -72,6 +72,11 @@ def _parser() -> argparse.ArgumentParser:
     config.add_argument("--schema", action="store_true", help="print the JSON schema for editors")
     config.set_defaults(run=_config)
 
+    verify = commands.add_parser("verify", help="compare every file of a run with its checksums")
+    verify.add_argument("output", type=Path, nargs="?", default=Path("results"), help="output folder of the run")
+    verify.add_argument("--log", type=Path, help="JSON lines of what was found")
+    verify.set_defaults(run=_verify)
+
     doctor = commands.add_parser("doctor", help="what is there, what is missing, what to do next")
     doctor.add_argument("file", type=Path, nargs="?", default=Path("config.yaml"))
     doctor.add_argument("--offline", action="store_true", help="do not ask the mirrors")
@@ -194,6 +199,14 @@ def _config(arguments: argparse.Namespace) -> int:
 
     print(json_schema() if arguments.schema else load(arguments.file).model_dump_json(indent=1))
     return 0
+
+
+def _verify(arguments: argparse.Namespace) -> int:
+    from pipeline.progress import Log
+    from pipeline.verify import verify_run
+
+    with Log(arguments.log) as log:
+        return verify_run(arguments.output, log=log)
 
 
 def _doctor(arguments: argparse.Namespace) -> int:

@@ -13,16 +13,21 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import struct
 import zipfile
+import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from pipeline.atomic import atomic_path
 from pipeline.errors import UserError
 from pipeline.manifest import Record, Rejection
 
 RECORDS, REJECTS = "records.jsonl", "rejects.jsonl"
+# What zipfile raises for a damaged file, depending on where the damage lies.
+BROKEN_ZIP = (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, ValueError, KeyError, OSError,
+              zlib.error, struct.error)
 
 
 class PackWriter:
@@ -85,8 +90,9 @@ class PackReader:
             self._zip = zipfile.ZipFile(self.path)
             self.records = [Record(**line) for line in self._jsonl(RECORDS)]
             self.rejects = [Rejection(**line) for line in self._jsonl(REJECTS)]
-        except (OSError, zipfile.BadZipFile, KeyError, TypeError, ValueError) as error:
-            raise UserError("cannot read a pack", where=str(path), got=str(error), wanted="a pack made by this pipeline",
+        except (*BROKEN_ZIP, TypeError) as error:
+            raise UserError("cannot read a pack", where=str(path), got=str(error),
+                            wanted="a pack made by this pipeline",
                             do="delete the file and run the same command again") from error
         self._members = {name.rpartition(".")[0]: name for name in self._zip.namelist()}
 
@@ -94,7 +100,7 @@ class PackReader:
         """The shape's file; zip's CRC is checked while reading."""
         try:
             return self._zip.read(self._members[record.key])
-        except (KeyError, zipfile.BadZipFile) as error:
+        except BROKEN_ZIP as error:
             raise UserError("a pack is damaged", where=f"{self.path}: {record.key}", got=str(error),
                             do="delete the file and run the same command again") from error
 
@@ -103,6 +109,13 @@ class PackReader:
 
     def _jsonl(self, member: str) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self._zip.read(member).splitlines()]
+
+
+def write_again(source: zipfile.ZipFile, target: IO[bytes]) -> None:
+    """Write the content of an open pack once more: equal content gives equal bytes, so any difference is damage."""
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as archive:
+        for info in source.infolist():
+            _write_member(archive, info.filename, source.read(info))
 
 
 def _write_member(archive: zipfile.ZipFile, name: str, payload: bytes) -> None:
