@@ -22,6 +22,12 @@ from pipeline.pack import BROKEN_ZIP, RECORDS, REJECTS, PackReader, write_again
 from pipeline.progress import Log, progress, say
 
 _BLOCK = 1 << 20
+
+
+def verify_run(root: Path, *, log: Log) -> int:
+    """Check every file below a run's output folder; 1 when something is damaged, all of it named."""
+    if not root.is_dir():
+        raise UserError("there is no such folder", where=str(root), do="give the `output` folder of a run")
     files = [path for pattern in ("archives/*.json", "prepared/*/*.zip", "voxels/*/*.zip", "renders/*/*.h5",
                                   "shards/*/*.h5") for path in sorted(root.glob(pattern))
              if not path.name.startswith(".")]  # fmt: skip
