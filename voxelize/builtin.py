@@ -149,8 +149,9 @@ def checked(
     vertices: npt.NDArray[np.float64], faces: npt.NDArray[np.int64]
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
     """The arrays as the kernels want them; Reject for faces that are absent or name no vertex."""
-    vertices = np.ascontiguousarray(vertices, dtype=np.float64)
-    faces = np.ascontiguousarray(faces, dtype=np.int64)
+    # Writable ones too: read-only arrays are another type to the compiler.
+    vertices = np.require(vertices, np.float64, ["C", "W"])
+    faces = np.require(faces, np.int64, ["C", "W"])
     if vertices.ndim != 2 or vertices.shape[1] != 3 or faces.ndim != 2 or faces.shape[1] != 3:
         raise ValueError(f"wanted vertices (V, 3) and faces (F, 3), got {vertices.shape} and {faces.shape}")
     if len(faces) == 0:

@@ -50,6 +50,13 @@ def add_thin_parts(solid: Words, points: npt.NDArray[np.float64], faces: npt.NDA
     return result
 
 
+def compile_bridges() -> None:
+    """Compile what only few meshes need, so that it is not compiled within one's time limit."""
+    nothing = np.zeros((2, 2, 1), dtype=np.uint64)
+    without_specks(nothing, nothing, 2)
+    _bridges(nothing, nothing, 2, False)
+
+
 def towards_centre(points: npt.NDArray[np.float64], resolution: int) -> npt.NDArray[np.float64]:
     """Shrink by 2^-24, so that a face exactly between two voxels goes to the inner one on either side."""
     middle = resolution / 2

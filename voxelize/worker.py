@@ -8,6 +8,7 @@ are a rejection of that one shape, and the next shape gets a fresh worker.
 from __future__ import annotations
 
 import contextlib
+import functools
 import multiprocessing
 from collections.abc import Callable
 from multiprocessing.connection import Connection
@@ -16,13 +17,15 @@ from typing import Any
 from pipeline.errors import Reject, UserError
 
 Job = Callable[..., Any]
+_START_SECONDS = 900.0  # imports and, on a fresh machine, the compiler
 
 
 class Worker:
     """``with Worker(function, common) as worker: worker.run(seconds, item)`` -> ``function(common, item)``."""
 
-    def __init__(self, function: Job, common: Any):
-        self._function, self._common = function, common
+    def __init__(self, function: Job, common: Any, warm_up: Callable[[Any], None] | None = None):
+        """`warm_up` runs first in every new process, with `common`; its time counts for no item."""
+        self._function, self._common, self._warm_up = function, common, warm_up
         # spawn: nothing of the parent's threads and locks is inherited.
         self._context = multiprocessing.get_context("spawn")
         self._process: Any = None
@@ -51,20 +54,28 @@ class Worker:
         if kind == "reject":
             raise Reject(*value)
         if kind == "user":
-            what, where, got, wanted, do = value
-            raise UserError(what, where=where, got=got, wanted=wanted, do=do)
+            raise _user_error(value)
         return value
 
     def _start(self) -> Connection:
         here, there = self._context.Pipe()
-        self._process = self._context.Process(target=_serve, args=(there, self._function, self._common), daemon=True)
+        job = (there, self._function, self._common, self._warm_up)
+        self._process = self._context.Process(target=_serve, args=job, daemon=True)
         self._process.start()
         there.close()
         self._pipe = here
-        if not here.poll(300.0) or here.recv() != "ready":
-            self._stop()
-            raise UserError("a worker process did not start", do="look for a full disk or too little memory")
-        return here
+        kind: str
+        value: Any
+        try:
+            kind, value = here.recv() if here.poll(_START_SECONDS) else ("late", None)
+        except (EOFError, ConnectionError):
+            kind, value = "dead", None
+        if kind == "ready":
+            return here
+        self._stop()
+        if kind == "user":
+            raise _user_error(value)
+        raise UserError("a worker process did not start", got=kind, do="look for a full disk or too little memory")
 
     def _stop(self) -> None:
         if self._process is not None:
@@ -75,18 +86,27 @@ class Worker:
         self._process = self._pipe = None
 
 
-def _serve(pipe: Connection, function: Job, common: Any) -> None:
-    """The worker's loop.  The first message says that imports are done, so they do not count as a shape's time."""
-    pipe.send("ready")
-    with contextlib.suppress(EOFError, KeyboardInterrupt):
+def _serve(pipe: Connection, function: Job, common: Any, warm_up: Callable[[Any], None] | None) -> None:
+    """The worker's loop.  The first message says that all is imported and compiled."""
+    with contextlib.suppress(EOFError, KeyboardInterrupt, BrokenPipeError):
+        started = _answer(lambda: warm_up(common) if warm_up else None)
+        pipe.send(("ready", None) if started[0] == "done" else started)
         while True:
             item = pipe.recv()
-            try:
-                answer: tuple[str, Any] = ("done", function(common, item))
-            except Reject as reject:
-                answer = ("reject", (reject.reason, reject.detail))
-            except UserError as error:
-                answer = ("user", (error.what, error.where, error.got, error.wanted, error.do))
-            except MemoryError:
-                answer = ("reject", ("out_of_memory", "the mesh or its grid does not fit into memory"))
-            pipe.send(answer)
+            pipe.send(_answer(functools.partial(function, common, item)))
+
+
+def _answer(call: Callable[[], Any]) -> tuple[str, Any]:
+    try:
+        return "done", call()
+    except Reject as reject:
+        return "reject", (reject.reason, reject.detail)
+    except UserError as error:
+        return "user", (error.what, error.where, error.got, error.wanted, error.do)
+    except MemoryError:
+        return "reject", ("out_of_memory", "the mesh or its grid does not fit into memory")
+
+
+def _user_error(parts: tuple[str, str, str, str, str]) -> UserError:
+    what, where, got, wanted, do = parts
+    return UserError(what, where=where, got=got, wanted=wanted, do=do)
