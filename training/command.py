@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from pipeline.config import parse
-from pipeline.errors import run_command
+from pipeline.errors import UserError, run_command
 from pipeline.progress import Log, say
 from pipeline.seeds import stable_hash
 from pipeline.settings.training import Experiment
@@ -60,6 +60,8 @@ def _train(options: argparse.Namespace) -> int:
     if options.dry_run:
         print(settings.model_dump_json(indent=1))
         return 0
+    import torch
+
     from training.loop import Interrupted, training_loop
 
     with Log(options.log) as log:
@@ -68,6 +70,10 @@ def _train(options: argparse.Namespace) -> int:
         except Interrupted as stopped:
             say(str(stopped))
             return TERMINATED
+        except torch.OutOfMemoryError as error:
+            raise UserError("the accelerator's memory is full", got=str(error).split(". ")[0],
+                            do=f"set a batch below {settings.batch}, or narrower networks, and run the same command "
+                               "again") from error
     best = result["best"]
     say(
         f"train {options.name}: {result['samples']} samples"

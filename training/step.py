@@ -109,7 +109,7 @@ class Step:
         if self.networks.E is not None:
             out |= self.encoder_step(batch, step)
         out |= self.generator_step(fake)
-        return {name: float(value) for name, value in out.items()}
+        return as_numbers(out)
 
     def discriminator_step(self, batch: Inputs, fake: Tensor, step: int) -> dict[str, Tensor | float]:
         """(1) Score both kinds of shapes; learn from them while the last batch was not too easy."""
@@ -172,6 +172,15 @@ class Step:
         self.optimizers[name].step()
         self.optimizers[name].zero_grad(set_to_none=True)
         return norm
+
+
+def as_numbers(values: dict[str, Tensor | float]) -> dict[str, float]:
+    """Bring all values to the host at once: each copy by itself would wait for the accelerator."""
+    if not values:  # a 3D-GAN between two of its games
+        return {}
+    device = next((value.device for value in values.values() if isinstance(value, Tensor)), None)
+    stacked = torch.stack([torch.as_tensor(value, dtype=torch.float64, device=device) for value in values.values()])
+    return dict(zip(values, stacked.tolist(), strict=True))
 
 
 @contextlib.contextmanager

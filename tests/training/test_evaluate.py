@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from pipeline.errors import UserError
 from tests.training.tiny_world import box, settings, write_world
-from training import baselines, evaluate, measure
+from training import baselines, evaluate, loop, measure
 from training.command import main
 from training.data import ShapeData
 from training.loop import training_loop
@@ -170,3 +171,14 @@ def test_bad_input_is_one_clear_message(arguments: list[str], message: str, boxe
     assert main([text.replace("{tmp}", str(tmp_path)).replace("{boxes}", str(boxes)) for text in arguments]) == 1
     err = capsys.readouterr().err
     assert err.startswith("error: ") and message in err and "Traceback" not in err
+
+
+def test_full_memory_is_advice_not_a_traceback(boxes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                               capsys: pytest.CaptureFixture[str]) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB.")
+
+    monkeypatch.setattr(loop, "training_loop", full)
+    text = settings().model_dump_json()
+    assert main(["train", "--settings", text, "--shards", str(boxes), "--run", str(tmp_path)]) == 1
+    assert "memory is full" in (err := capsys.readouterr().err) and "set a batch below 8" in err
