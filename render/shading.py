@@ -31,7 +31,8 @@ def shade(
     pose (4, 4) camera_to_world; lights (L, 8); decode (256,) sRGB byte to light; encode
     (ENCODE_STEPS + 1,) light to sRGB byte.  Each pixel shades every face it sees once, at the
     centre of that face's samples (tiny faces of one surface together); colour is the mean light
-    of the covered samples (straight alpha), alpha their share.  depth, normals and ids are those of the nearest sample.
+    of the covered samples (straight alpha), alpha their share.  depth, normals and ids are
+    those of the nearest sample.
     """
     pixels = rgba.shape[0]
     factor = face_id.shape[0] // pixels
@@ -89,8 +90,9 @@ def shade(
             if covered == 0:
                 continue
             nearest_face = group_face[nearest_group]
-            # Faces smaller than a pixel that continue each other are shaded as one.
-            for g in range(1, groups):
+            # Faces smaller than a pixel that continue each other are shaded as one; colours of their own keep
+            # them apart, since these, unlike textures, have no coarser level.
+            for g in range(1, 1 if has_colours else groups):
                 f = group_face[g]
                 for h in range(g):
                     e = group_face[h]
