@@ -331,9 +331,12 @@ def _refusal(code: int, url: str) -> str:
     if 300 <= code < 400:
         return f"HTTP status {code}: the address redirects in a circle"
     if code in (401, 403):
-        host = urllib.parse.urlsplit(url).hostname or url
-        token = " (a Hugging Face token is read from HF_TOKEN or ~/.cache/huggingface/token)" * ("hugging" in host)
-        return f"HTTP status {code}: access has to be asked for at {host}{token}"
+        if "huggingface.co/" not in url:
+            return f"HTTP status {code}: access has to be asked for at {urllib.parse.urlsplit(url).hostname}"
+        return (
+            f"HTTP status {code}: access has to be asked for at {url.partition('/resolve/')[0]}; "
+            "then log in with `huggingface-cli login`, or set HF_TOKEN"
+        )
     return f"HTTP status {code}" + (": there is no such file" if code in (404, 410) else "")
 
 

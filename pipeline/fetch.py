@@ -54,7 +54,8 @@ def fetch_dataset(
             log,
         )
     write_json_if_changed(output, {"dataset": name, "files": entries})
-    _report(name, entries, source.title, log)
+    made = "generated, in the layout of " if dataset.source == "procedural" else ""
+    _report(name, entries, f"{made}{source.title}", log)
 
 
 def fetch_backgrounds(settings: Backgrounds, output: Path, *, log: Log) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import subprocess
+import sys
 import tarfile
 from pathlib import Path
 
@@ -150,6 +152,22 @@ def test_another_resolution_is_refused_with_the_key(tmp_path: Path) -> None:
     settings = ImportSettings(source="r2n2", resolution=64)
     with pytest.raises(UserError, match="voxels of one size only"):
         import_shard(settings, tmp_path / "d.json", tmp_path / "0.tsv", tmp_path / "v", tmp_path / "r", log=NO_LOG)
+
+
+def test_the_workflow_imports_such_a_set_and_makes_the_others(tmp_path: Path) -> None:
+    release(tmp_path / "m")
+    (tmp_path / "config.yaml").write_text(
+        f"output: {tmp_path}/results\n"
+        f"datasets:\n  r2n2.v1: {{source: r2n2, mirrors: ['{tmp_path}/m'], shards: 2}}\n"
+        "  made: {source: procedural, shards: 3}\n"
+    )
+    root = Path(__file__).resolve().parents[2]
+    command = [sys.executable, "-m", "snakemake", "-n", "samples", "--cores", "1", "--snakefile",
+               str(root / "Snakefile"), "--configfile", str(tmp_path / "config.yaml")]  # fmt: skip
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    planned = {words[0]: words[1] for words in map(str.split, done.stdout.splitlines()) if len(words) == 2}
+    wanted = {"import_views": "2", "prepare": "3", "voxelize": "3", "render": "3", "pack": "5", "sheet": "2"}
+    assert {rule: planned.get(rule) for rule in wanted} == wanted
 
 
 def test_the_real_samples(shared_data: Path, tmp_path: Path) -> None:
