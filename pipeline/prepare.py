@@ -3,7 +3,7 @@
     python -m pipeline prepare --settings JSON --archives D.json --shard 000.tsv -o 000.zip
 
 Repairs are few, safe and counted in the record: faces that repeat a vertex or have no area
-are dropped, of equal faces the first stays (most ShapeNet faces come twice, once for each
+are dropped, of equal faces one stays (most ShapeNet faces come twice, once for each
 side), equal vertices become one, vertices that no face uses go.  Nothing is re-oriented or
 filled: the voxelizer and the renderer do not trust windings.  Everything else that is wrong
 rejects the shape with a reason code.
@@ -186,10 +186,17 @@ def _only_used_vertices(mesh: Mesh, repairs: dict[str, int]) -> Mesh:
 
 
 def _without_equal_faces(mesh: Mesh, repairs: dict[str, int]) -> Mesh:
-    """Of faces with the same three corners, in any order, the first stays; equal vertices become one."""
+    """Of faces with the same three corners, in any order, one stays; equal vertices become one.
+
+    It is the first that has a picture, or else the first: a ShapeNet model may give the side of a
+    seat that nobody sees the plain material, and list it before the fabric.
+    """
     first, place = _equal_positions(mesh.vertices)
     corners = np.sort(place[mesh.faces], axis=1)
-    _, keep = np.unique(_fold(corners, len(first)), return_index=True)
+    pictured = np.array([material.texture is not None for material in mesh.materials], dtype=bool)
+    order = np.argsort(~pictured[mesh.material_of_face], kind="stable")
+    _, keep = np.unique(_fold(corners, len(first))[order], return_index=True)
+    keep = order[keep]
     repairs["duplicate_faces"] = len(mesh.faces) - len(keep)
     mesh = _keep_faces(mesh, np.sort(keep))
     repairs["merged_vertices"] = 0

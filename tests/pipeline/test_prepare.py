@@ -79,6 +79,15 @@ def test_each_repair_is_counted() -> None:
     assert len(mesh.faces) == 2
 
 
+def test_of_equal_faces_one_with_a_picture_stays() -> None:
+    picture = np.full((2, 2, 4), 255, np.uint8)
+    faces = np.concatenate([TOP, TOP[:, ::-1]])
+    mesh = Mesh(BOX, faces, np.array([0, 0, 1, 0]), [Material(), Material(texture=picture)], uv=np.zeros((8, 2)))
+    placed, _, repairs = normalise(mesh, np.eye(3), max_faces=LIMIT)
+    assert repairs["duplicate_faces"] == 2
+    assert [placed.materials[number].texture is not None for number in placed.material_of_face] == [False, True]
+
+
 def test_of_equal_faces_the_first_keeps_its_material() -> None:
     looks = [Material((255, 0, 0, 255)), Material((0, 0, 255, 255))]
     mesh = Mesh(BOX, np.vstack([TOP, TOP]), np.array([0, 0, 1, 1]), looks)
