@@ -39,6 +39,8 @@ PLATFORMS = ("egl", "osmesa")
 PROBE_SECONDS = 60.0
 SOFTWARE = ("llvmpipe", "softpipe", "swrast", "software")
 SHADERS = Path(__file__).parent / "shaders"
+# First digits of the SHA-256 of the shaders; here because the digest of a stage reads Python files only.
+SHADERS_VERSION = "d02b5845765d"
 
 _PROBE = """
 import os, pyrender
@@ -103,7 +105,7 @@ class PyrenderBackend:
         self._supersampling, self._specular = supersampling, specular
         self._renderer: Any = None
         self.platform = platform
-        self.version = f"pyrender {self._gl.__version__}, {platform}, {probe(platform)[0]}"
+        self.version = f"pyrender {self._gl.__version__}, {platform}, {probe(platform)[0]}, shaders {SHADERS_VERSION}"
 
     def load(self, scene: Scene) -> None:
         """Hand a scene to OpenGL; what was loaded before leaves the context with the next view."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -76,6 +77,11 @@ def test_white_on_white_is_white(opengl: IsolatedWorker[Layers]) -> None:
     assert 0 < (rgba[..., 3] > 0).mean() < 1
     for space in ("srgb", "linear"):
         assert (composite(rgba, np.full((64, 64, 3), 255, np.uint8), space) == 255).all()
+
+
+def test_edited_shaders_change_the_code_of_the_stage() -> None:
+    text = b"".join((backend_pyrender.SHADERS / name).read_bytes() for name in ("mesh.frag", "mesh.vert"))
+    assert hashlib.sha256(text).hexdigest()[:12] == backend_pyrender.SHADERS_VERSION, "write the new digits into it"
 
 
 def test_auto_takes_the_built_in_renderer_where_no_gpu_answers(monkeypatch: pytest.MonkeyPatch) -> None:
