@@ -12,7 +12,9 @@ rejects the shape with a reason code.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -30,13 +32,16 @@ from pipeline.pack import write_pack
 from pipeline.progress import Log, progress, say
 from pipeline.settings.datasets import PrepareSettings
 from pipeline.sources import source_of
-from pipeline.sources.base import Archives
+from pipeline.sources.base import Archives, Source
 from pipeline.surface import surface_of
+from pipeline.worker import IsolatedWorker
 
 # A face whose area is below this share of the squared longest side has none.
 _NO_AREA = 1e-12
 # Longest sides outside this range are damage, not units; squares and sums stay finite inside it.
 _SMALLEST, _LARGEST = 1e-12, 1e12
+SECONDS_PER_SHAPE = 120.0  # the largest real meshes take a few
+MEMORY_BYTES = 4 << 30  # address space that one shape may take
 
 
 def prepare_shard(
@@ -49,20 +54,30 @@ def prepare_shard(
 ) -> None:
     """Prepare every shape of one list; rejected ones are recorded in the pack."""
     shapes = shapes_from_tsv(shard.read_text(encoding="utf-8"), str(shard))
-    source = source_of(settings.source)
-    with Archives.load(archives) as opened, write_pack(output, ".glb") as pack:
+    # A file made to hang a reader or to fill the memory takes its own process with it and nothing else.
+    worker: IsolatedWorker[tuple[Record, bytes]] = IsolatedWorker(
+        functools.partial(_make_job, settings, archives), seconds=SECONDS_PER_SHAPE, memory_bytes=MEMORY_BYTES
+    )
+    with worker, write_pack(output, ".glb") as pack:
         for shape in progress(shapes, f"prepare {shard.stem}", log=log):
             try:
-                grid = source.voxels(opened, shape)
-                if grid is not None:
-                    record, payload = prepare_voxels(shape, grid, source.to_world)
-                else:
-                    member, files = source.model(opened, shape)
-                    record, payload = prepare_shape(shape, member, files, settings, source.to_world)
-                pack.add(record, payload)
+                pack.add(*worker.call(shape))
             except Reject as reject:
                 pack.reject(Rejection(shape.shape_id, "prepare", reject.reason, reject.detail))
         say(f"prepare: {shard.parent.name}/{shard.stem}: {len(pack.records)} meshes, {len(pack.rejects)} rejected")
+
+
+def _make_job(settings: PrepareSettings, archives: Path) -> Callable[[Shape], tuple[Record, bytes]]:
+    """What the worker keeps for its whole life: the open archives."""
+    return functools.partial(_prepare_one, Archives.load(archives), source_of(settings.source), settings)
+
+
+def _prepare_one(opened: Archives, source: Source, settings: PrepareSettings, shape: Shape) -> tuple[Record, bytes]:
+    grid = source.voxels(opened, shape)
+    if grid is not None:
+        return prepare_voxels(shape, grid, source.to_world)
+    member, files = source.model(opened, shape)
+    return prepare_shape(shape, member, files, settings, source.to_world)
 
 
 def prepare_shape(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import struct
+import time
 import zipfile
 from pathlib import Path
 
@@ -10,15 +13,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline import prepare
 from pipeline.conventions import MARGIN, SHAPENET_V1_TO_WORLD, UP_AXIS_TO_WORLD
 from pipeline.errors import Reject
+from pipeline.fetch import fetch_dataset
 from pipeline.glb import read_glb
+from pipeline.index import index_dataset
 from pipeline.load import Files
 from pipeline.manifest import Shape
 from pipeline.mesh import Material, Mesh
+from pipeline.pack import PackReader
 from pipeline.prepare import normalise, prepare_shape, turned
+from pipeline.progress import Log
 from pipeline.seeds import generator
-from pipeline.settings.datasets import PrepareSettings
+from pipeline.settings.datasets import Dataset, PrepareSettings
 from pipeline.sources import SOURCES
 
 LIMIT = 1000
@@ -179,3 +187,36 @@ def test_a_real_car_and_airplane_have_their_length_along_z(shared_data: Path) ->
                       "02691156/1caa02b831cccff090baeef8ba5b93e5/", "model.obj", "shapenet_v1")  # fmt: skip
     tail = plane.vertices[plane.vertices[:, 1] > plane.vertices[:, 1].max() - 0.03]
     assert tail[:, 2].min() > 0.3
+
+
+def hungry_glb() -> bytes:
+    """Three vertices by their header, two thousand million by their accessor: zeros that need no bytes in the file."""
+    head = json.dumps({
+        "asset": {"version": "2.0"}, "scene": 0, "scenes": [{"nodes": [0]}], "nodes": [{"mesh": 0}],
+        "buffers": [{"byteLength": 36}], "bufferViews": [{"buffer": 0, "byteLength": 36}],
+        "meshes": [{"primitives": [{"attributes": {"POSITION": 0}}]}],
+        "accessors": [{"componentType": 5126, "count": 2_000_000_000, "type": "VEC3"}],
+    }).encode()  # fmt: skip
+    head += b" " * (-len(head) % 4)
+    return b"".join([b"glTF", struct.pack("<II", 2, 64 + len(head)), struct.pack("<II", len(head), 0x4E4F534A), head,
+                     struct.pack("<II", 36, 0x004E4942), bytes(36)])  # fmt: skip
+
+
+def test_one_hostile_file_costs_one_shape(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    good = b"OFF\n3 1 0\n0 0 0\n1 0 0\n0 1 0\n3 0 1 2\n"
+    (tmp_path / "mine/chair").mkdir(parents=True)
+    for name, data in {"a.off": good, "b.glb": hungry_glb(), "c.off": good, "slow.off": good}.items():
+        (tmp_path / "mine/chair" / name).write_bytes(data)
+    settings, log = Dataset(source="folder", path=str(tmp_path / "mine"), shards=1), Log(None)
+    fetch_dataset("d", settings, tmp_path / "d.json", log=log)
+    index_dataset("d", settings, tmp_path / "d.json", tmp_path / "index", seed=1, log=log)
+    ours = prepare.prepare_shape
+    monkeypatch.setattr(prepare, "SECONDS_PER_SHAPE", 3.0)
+    monkeypatch.setattr(
+        prepare, "prepare_shape", lambda shape, *rest: time.sleep(60) if shape.name == "slow" else ours(shape, *rest)
+    )
+    prepare.prepare_shard(PrepareSettings(source="folder"), tmp_path / "d.json", tmp_path / "index/000.tsv",
+                          tmp_path / "p.zip")  # fmt: skip
+    pack = PackReader(tmp_path / "p.zip")
+    assert [record.name for record in pack.records] == ["a", "c"]
+    assert [(r.shape_id, r.reason) for r in pack.rejects] == [("d/chair/b", "too_large"), ("d/chair/slow", "timeout")]
