@@ -12,6 +12,7 @@ COLLAPSE = 0.85  # pairwise IoU between predictions of different shapes; a mean 
 EMPTY = 0.1  # share of the data's occupancy
 CUBE_FILL, CUBE_OCCUPANCY = 0.9, 2.0  # share of the own bounding box; times the data's occupancy
 D_ACCURACY, D_SKIPPED = 0.98, 0.95
+D_PAIRWISE, D_OCCUPANCY = 0.3, 2.0  # samples are far from the data: in pairwise IoU, in occupancy either way
 
 ADVICE = {
     "collapse": "every picture gives nearly the same shape: the code is ignored; lower kl_weight "
@@ -22,7 +23,8 @@ ADVICE = {
                         "or train longer",
     "samples-empty": "samples from the prior are nearly empty: raise kl_weight so that codes cover the prior, "
                      "or raise adversarial_weight",
-    "discriminator-wins": "the discriminator is nearly always right and teaches little: lower its learning rate",
+    "discriminator-wins": "the discriminator is nearly always right and the samples are far from the data: "
+                          "train longer, or lower learning_rate_discriminator",
 }  # fmt: skip
 
 
@@ -41,5 +43,8 @@ def symptoms(look: Look, d_accuracy: float | None, d_skipped: float | None) -> s
     elif look.sample_pairwise > max(COLLAPSE, look.data_pairwise + 0.1):
         out.add("samples-collapse")
     if d_accuracy is not None and (d_accuracy > D_ACCURACY or (d_skipped or 0.0) > D_SKIPPED):
-        out.add("discriminator-wins")
+        # A discriminator that is always right still pulls; it is a fault only while the samples give it reason.
+        ratio = look.sample_occupancy / max(look.data_occupancy, 1e-9)
+        if look.sample_pairwise > look.data_pairwise + D_PAIRWISE or not 1 / D_OCCUPANCY < ratio < D_OCCUPANCY:
+            out.add("discriminator-wins")
     return out

@@ -183,6 +183,8 @@ def look(**changes: Any) -> Look:
         ({"box_fill": 0.97, "occupancy": 0.5}, None, {"cube"}),
         ({"sample_occupancy": 0.0, "sample_pairwise": 1.0}, None, {"samples-empty"}),
         ({"sample_pairwise": 0.95}, 0.999, {"samples-collapse", "discriminator-wins"}),
+        ({}, 0.999, set()),
+        ({"sample_occupancy": 0.3}, 0.999, {"discriminator-wins"}),
     ],
 )
 def test_alarms(changes: dict[str, Any], accuracy: float | None, wanted: set[str]) -> None:
