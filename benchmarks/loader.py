@@ -44,6 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("-o", "--output", type=Path, default=OUT)
     arguments = parser.parse_args(argv)
     torch.set_num_threads(1)
+    load = os.getloadavg()[0]
     with tempfile.TemporaryDirectory() as name:
         world, layers, bank = _world(Path(name), arguments.shards, arguments.bank)
         peers = dict(PEERS)
@@ -51,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             peers[MDS] = MDS_PEER
         rates = {case: _measure(world, case, peers, arguments.rounds, arguments.seconds) for case in CASES}
         facts = _facts(world, layers, bank)
-    arguments.output.write_text(_page(world, rates, facts), encoding="utf-8")
+    arguments.output.write_text(_page(world, rates, facts, load), encoding="utf-8")
     say(f"wrote {arguments.output}")
     return 0
 
@@ -167,7 +168,13 @@ def _facts(world: World, layers: Path, bank: Path) -> dict[str, float]:
     return facts
 
 
-def _page(world: World, rates: dict[Case, dict[str, list[float]]], facts: dict[str, float]) -> str:
+def _busy(load: float) -> str:
+    if load < 0.5 * (os.cpu_count() or 1):
+        return "nothing else was running"
+    return "other work took its share of the cores: ratios hold, rates are lower than on an idle machine"
+
+
+def _page(world: World, rates: dict[Case, dict[str, list[float]]], facts: dict[str, float], load: float) -> str:
     one, many = CASES
     lines = [
         "# How fast shards are read",
@@ -177,7 +184,8 @@ def _page(world: World, rates: dict[Case, dict[str, list[float]]], facts: dict[s
         f"{os.cpu_count()} cores ({platform.machine()}), PyTorch {torch.__version__}. "
         f"Peers with worker processes or threads ran with 0 and 2 of them and show the better. "
         f"Medians of {len(next(iter(rates[one].values())))} rounds; in brackets how many times slower "
-        "than this loader with pictures in RAM.",
+        "than this loader with pictures in RAM. "
+        f"Load average of the machine before the run: {load:.1f}, so {_busy(load)}.",
         "",
         f"| loader | samples/s, batch {one.batch} x 1 view | images/s, batch {many.batch} x {many.views} views |",
         "|---|---|---|",
