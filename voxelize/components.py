@@ -39,7 +39,7 @@ def _runs(words, resolution):  # type: ignore[no-untyped-def]
     size = words.shape[2]
     start = np.empty(1024, dtype=np.int32)
     stop = np.empty(1024, dtype=np.int32)
-    begun = ended = 0
+    begun = ended = np.int64(0)
     for x in range(resolution):
         for y in range(resolution):
             if begun + resolution > start.size:
@@ -76,13 +76,15 @@ def _join_columns(parent, start, stop, offset, here, there, reach):  # type: ign
 
 
 @njit(cache=True, nogil=True)
-def run_labels(words, resolution, diagonal):  # type: ignore[no-untyped-def]
+def run_labels(words, resolution, neighbours):  # type: ignore[no-untyped-def]
     """Label the runs -> start, stop, offset, label (N,) with 0 ... parts - 1, and the number of parts.
 
-    diagonal: voxels that share an edge or a corner belong together (26 neighbours), else 6.
+    neighbours: 6 (voxels that share a face belong together) or 26 (an edge or a corner suffices);
+    given as np.int64, since a plain number would be compiled in.
     """
     start, stop, offset = _runs(words, resolution)
     parent = np.arange(start.size)
+    diagonal = neighbours == 26
     reach = 1 if diagonal else 0
     for x in range(resolution):
         for y in range(resolution):
@@ -111,7 +113,7 @@ def run_labels(words, resolution, diagonal):  # type: ignore[no-untyped-def]
 @njit(cache=True, nogil=True)
 def count_parts(words, resolution):  # type: ignore[no-untyped-def]
     """Number of 26-connected parts."""
-    return run_labels(words, resolution, True)[4]
+    return run_labels(words, resolution, np.int64(26))[4]
 
 
 @njit(cache=True, nogil=True)
@@ -124,7 +126,7 @@ def fill_inside(words, resolution):  # type: ignore[no-untyped-def]
             for w in range(width):
                 bits = min(64, resolution - 64 * w)
                 empty[x, y, w] = ~words[x, y, w] & (np.uint64(0xFFFF_FFFF_FFFF_FFFF) >> np.uint64(64 - bits))
-    start, stop, offset, label, parts = run_labels(empty, resolution, False)
+    start, stop, offset, label, parts = run_labels(empty, resolution, np.int64(6))
     outside = np.zeros(parts, dtype=np.bool_)
     for x in range(size):
         for y in range(size):

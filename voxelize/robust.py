@@ -76,7 +76,7 @@ def _bridge(result: Words, surface: Words, resolution: int) -> None:
 @njit(cache=True, nogil=True)
 def without_crumbs(words, resolution):  # type: ignore[no-untyped-def]
     """The face-connected parts of words (R, R, W) of at least CRUMB voxels, and the number of all."""
-    start, stop, offset, label, parts = run_labels(words, resolution, False)
+    start, stop, offset, label, parts = run_labels(words, resolution, np.int64(6))
     size = np.zeros(parts, dtype=np.int64)
     for run in range(label.size):
         size[label[run]] += stop[run] - start[run]
@@ -87,7 +87,7 @@ def without_crumbs(words, resolution):  # type: ignore[no-untyped-def]
 @njit(cache=True, nogil=True)
 def without_specks(words, near_surface, resolution):  # type: ignore[no-untyped-def]
     """The parts of words (R, R, W) that have a voxel in near_surface."""
-    start, stop, offset, label, parts = run_labels(words, resolution, True)
+    start, stop, offset, label, parts = run_labels(words, resolution, np.int64(26))
     kept = np.zeros(parts, dtype=np.bool_)
     for x in range(resolution):
         for y in range(resolution):
@@ -112,7 +112,7 @@ def _draw(start, stop, offset, label, kept, words, resolution):  # type: ignore[
 
 @njit(cache=True, nogil=True)
 def _label_grid(words, resolution):  # type: ignore[no-untyped-def]
-    start, stop, offset, label, _ = run_labels(words, resolution, True)
+    start, stop, offset, label, _ = run_labels(words, resolution, np.int64(26))
     grid = np.full((resolution, resolution, resolution), _NONE, dtype=np.int32)
     for x in range(resolution):
         for y in range(resolution):

@@ -146,7 +146,7 @@ def _mark_general(points, i0, i1, i2, low, high, edges, at, words):  # type: ign
     fx, fy, fz = points[i2, 0] - px, points[i2, 1] - py, points[i2, 2] - pz
     normal = (ey * fz - ez * fy, ez * fx - ex * fz, ex * fy - ey * fx)
     radius = HALF * (abs(normal[0]) + abs(normal[1]) + abs(normal[2]))
-    c = 0  # the axis that the plane faces most, so that few voxels of a column are near the plane
+    c = np.int64(0)  # the axis that the plane faces most, so that few voxels of a column are near the plane
     for axis in range(1, 3):
         if abs(normal[axis]) > abs(normal[c]):
             c = axis
