@@ -149,7 +149,7 @@ def _mark_general(points, i0, i1, i2, low, high, edges, at, words):  # type: ign
     c = np.int64(0)  # the axis that the plane faces most, so that few voxels of a column are near the plane
     for axis in range(1, 3):
         if abs(normal[axis]) > abs(normal[c]):
-            c = axis
+            c = np.int64(axis)
     a, b = (c + 1) % 3, (c + 2) % 3
     inverse = 1.0 / normal[c] if normal[c] != 0.0 else 0.0
     slope_a, slope_b, reach = normal[a] * inverse, normal[b] * inverse, abs(radius * inverse)
