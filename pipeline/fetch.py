@@ -9,6 +9,7 @@ that is written last names every file with its size and SHA-256.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import os
 import tempfile
@@ -49,13 +50,20 @@ def fetch_dataset(
             source.page,
             mirrors,
             f"datasets.{name}",
-            lambda offered: source.files(dataset, offered),
+            lambda offered: _wanted(source.files(dataset, offered), dataset),
             output,
             log,
         )
     write_json_if_changed(output, {"dataset": name, "files": entries})
     made = "generated, in the layout of " if dataset.source == "procedural" else ""
     _report(name, entries, f"{made}{source.title}", log)
+
+
+def _wanted(files: list[RemoteFile], dataset: Dataset) -> list[RemoteFile]:
+    """Generated archives have the published names, and bytes of their own."""
+    if dataset.source != "procedural":
+        return files
+    return [dataclasses.replace(file, sha256="", md5="", bytes=None) for file in files]
 
 
 def fetch_backgrounds(settings: Backgrounds, output: Path, *, log: Log) -> None:

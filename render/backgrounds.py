@@ -16,6 +16,7 @@ from __future__ import annotations
 import functools
 import heapq
 import io
+import json
 import tarfile
 import tempfile
 import warnings
@@ -212,8 +213,10 @@ def _crop_of(data: bytes | None, name: str, size_px: int, seed: int, tally: Tall
 
 
 def open_pictures(source: Path, seed: int) -> Iterator[Picture]:
-    """The pictures of a folder, a zip, or a tar; a UserError for anything else."""
+    """The pictures of a folder, a zip, a tar, or what `fetch --backgrounds` recorded; a UserError for anything else."""
     try:
+        if source.suffix == ".json" and source.is_file():
+            source = Path(json.loads(source.read_text(encoding="utf-8"))["files"][0]["path"])
         if source.is_dir():
             return _from_folder(source, seed)
         if zipfile.is_zipfile(source):

@@ -36,9 +36,10 @@ def run(settings: Voxels, prepared: Path, output: Path, log_path: Path | None) -
             for record, glb in progress(pack, f"voxelize {output.stem}", total=len(pack.records), log=log):
                 _one(worker, settings, record, glb, out, log)
         log.write("done", shapes=len(out.records), rejected=len(out.rejects), seconds=time.monotonic() - start)
+    lost = f", {len(out.rejects)} rejected" if out.rejects else ""
     say(
-        f"{output}: {len(out.records)} shapes voxelized at {settings.resolution}^3, mode {settings.mode}, "
-        f"{len(out.rejects)} rejected"
+        f"voxelize {prepared.parent.name}/{prepared.stem}: {len(out.records)} shapes at {settings.resolution}^3, "
+        f"mode {settings.mode}{lost}"
     )
 
 

@@ -15,6 +15,7 @@ from PIL import Image
 
 from pipeline.bank import Bank, open_bank
 from pipeline.errors import UserError
+from pipeline.fetch import fetch_backgrounds
 from pipeline.progress import Log
 from pipeline.settings.datasets import Backgrounds
 from render.backgrounds import build_bank
@@ -85,6 +86,17 @@ def test_archives_give_the_folders_crops(tmp_path: Path) -> None:
         assert banks[0].names == banks[1].names == banks[2].names
         assert np.array_equal(banks[0].crops, banks[1].crops)
         assert np.array_equal(banks[0].crops, banks[2].crops)
+
+
+def test_a_fetched_archive_of_photographs_becomes_a_bank(tmp_path: Path) -> None:
+    source = folder(tmp_path / "in", PICTURES)
+    (tmp_path / "mirror").mkdir()
+    with tarfile.open(tmp_path / "mirror" / "SUN2012pascalformat.tar.gz", "w:gz") as archive:
+        archive.add(source, "SUN2012pascalformat")
+    settings = Backgrounds(source="sun2012", mirrors=((tmp_path / "mirror").as_uri(),))
+    with Log(None) as log:
+        fetch_backgrounds(settings, tmp_path / "backgrounds.json", log=log)
+    assert len(bank(tmp_path / "backgrounds.json", tmp_path / "b.npz")) == len(PICTURES)
 
 
 def test_one_more_picture_moves_no_other_crop(tmp_path: Path) -> None:
