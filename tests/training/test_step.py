@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests.training.tiny_world import settings
+from tests.training.tiny_world import fixed, settings
 from training.data_device import Inputs
 from training.networks import Networks
 from training.step import POSTERIOR, Step, encode, frozen, pool, prior_codes, projections
@@ -37,7 +37,7 @@ def moved(module: torch.nn.Module, before: list[torch.Tensor]) -> bool:
 def test_discriminator_step_moves_d_and_touches_no_other_gradient() -> None:
     networks, step = made()
     before = {name: weights(getattr(networks, name)) for name in "EGD"}
-    fake = networks.G(torch.randn(4, 8), 1).sigmoid()
+    fake = networks.G(torch.randn(4, 8, generator=fixed()), 1).sigmoid()
     step.discriminator_step(batch(), fake.detach(), 0)
     assert {name: moved(getattr(networks, name), before[name]) for name in "EGD"} == {"E": False, "G": False, "D": True}
     assert all(p.grad is None for name in "EG" for p in getattr(networks, name).parameters())
@@ -53,7 +53,7 @@ def test_encoder_step_moves_e_and_keeps_the_generator_still() -> None:
 def test_generator_step_moves_g_and_leaves_no_gradient_in_d() -> None:
     networks, step = made()
     before = {name: weights(getattr(networks, name)) for name in "EGD"}
-    step.generator_step(networks.G(torch.randn(4, 8), 1).sigmoid())
+    step.generator_step(networks.G(torch.randn(4, 8, generator=fixed()), 1).sigmoid())
     assert {name: moved(getattr(networks, name), before[name]) for name in "EGD"} == {"E": False, "G": True, "D": False}
     assert networks.D is not None and all(p.grad is None and p.requires_grad for p in networks.D.parameters())
 
@@ -97,7 +97,7 @@ def test_adversarial_steps_come_every_nth_time() -> None:
 
 @pytest.mark.parametrize("how", ["max", "mean"])
 def test_pooling_does_not_depend_on_the_order_of_views(how: str) -> None:
-    codes = torch.randn(3, 5, 8)
+    codes = torch.randn(3, 5, 8, generator=fixed())
     torch.testing.assert_close(pool(codes, how), pool(codes.flip(1), how))
     torch.testing.assert_close(pool(codes[:, :1].expand(3, 5, 8), how), codes[:, 0])
 

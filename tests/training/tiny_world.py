@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from pipeline.camera import look_at_origin
 from pipeline.conventions import pack_grid
@@ -65,6 +66,11 @@ def write_world(folder: Path, count: int = 24) -> Path:
     index = folder / "index.json"
     write_index([path], index)
     return index
+
+
+def fixed() -> torch.Generator:
+    """Random numbers that are the same in every run of the tests."""
+    return torch.Generator().manual_seed(1)
 
 
 def settings(**changes: Any) -> Experiment:
