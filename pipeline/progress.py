@@ -7,6 +7,7 @@ terminal, prints a line now and then when it is not, and `log.write(...)` adds e
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections.abc import Iterable, Iterator
@@ -55,8 +56,9 @@ def progress(
     """Yield the items; a bar with ETA on a terminal, a log line every `every_s` seconds anywhere."""
     total = total if total is not None else (len(items) if hasattr(items, "__len__") else None)  # type: ignore[arg-type]
     start = last = time.monotonic()
-    # Many DAG jobs share one terminal; there each prints one line at its end instead of a bar.
-    bar = tqdm(items, desc=title, total=total, unit=unit, disable=not sys.stderr.isatty(), leave=False, file=sys.stderr)
+    # Many jobs of the DAG share one terminal: there each prints one line at its end instead of a bar.
+    quiet = not sys.stderr.isatty() or os.environ.get("PIPELINE_BARS") == "0"
+    bar = tqdm(items, desc=title, total=total, unit=unit, disable=quiet, leave=False, file=sys.stderr)
     for done, item in enumerate(bar, start=1):
         yield item
         now = time.monotonic()

@@ -41,7 +41,7 @@ shell.prefix(
     "set -euo pipefail; "
     + ("" if _same else f"export PATH={shlex.quote(_bin)}:$PATH; ")
     + f"export PYTHONPATH={shlex.quote(str(workflow.basedir))}; "
-    + "export OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1; "
+    + "export PIPELINE_BARS=0 OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1; "
 )
 
 
