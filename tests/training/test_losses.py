@@ -55,6 +55,7 @@ def test_soft_labels_stay_in_the_domain_of_cross_entropy() -> None:
 
 
 def test_gradient_penalty_of_a_linear_critic() -> None:
-    real, fake, mix = torch.ones(2, 1, 2, 2, 2), torch.zeros(2, 1, 2, 2, 2), torch.rand(2, 1, 1, 1, 1, generator=fixed())
+    real, fake = torch.ones(2, 1, 2, 2, 2), torch.zeros(2, 1, 2, 2, 2)
+    mix = torch.rand(2, 1, 1, 1, 1, generator=fixed())
     penalty = losses.gradient_penalty(lambda x: 3 * x.flatten(1).sum(1), real, fake, mix)
     assert penalty.item() == pytest.approx((3 * math.sqrt(8) - 1) ** 2)
