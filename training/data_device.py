@@ -151,7 +151,7 @@ def _coloured(images: Tensor, draws: Tensor, augment: Augment) -> Tensor:
         mean = images.mean(dim=(1, 2, 3), keepdim=True)
         images = mean + (images - mean) * factor("contrast", augment.contrast)
     if augment.saturation:
-        red, green, blue = images.split(1, dim=1)
+        red, green, blue = images[:, 0:1], images[:, 1:2], images[:, 2:3]
         grey = _LUMA[0] * red + _LUMA[1] * green + _LUMA[2] * blue
         images = grey + (images - grey) * factor("saturation", augment.saturation)
     if augment.channel_gain:
