@@ -3,7 +3,13 @@
 
 rule train:
     input:
-        lambda w: PLAN.shard_indexes(w.experiment),
+        shards=lambda w: PLAN.shard_indexes(w.experiment),
+        # Shards stored in layers are composited while training, from the bank itself.
+        bank=(
+            f"{OUT}/backgrounds/bank.npz"
+            if PLAN.config.shards.storage == "layers"
+            else []
+        ),
     output:
         f"{OUT}/runs/{{experiment}}/train.json",
     log:
@@ -21,7 +27,7 @@ rule train:
         code=PLAN.code("train"),
     shell:
         "python -m training train --name {wildcards.experiment} --seed {params.seed} --settings {params.settings:q} "
-        "--shards {input:q} --run {params.run:q} --log {log:q}"
+        "--shards {input.shards:q} --run {params.run:q} --log {log:q}"
 
 
 rule evaluate:
