@@ -36,8 +36,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     for batch in (32, 8):
         wall, processor = compare(batch, options.width, options.rounds, options.steps)
         for name in wall:
-            print(f"| {batch} | {name} | {wall[name]:.1f} | {processor[name]:.1f} "
-                  f"| {wall[name] / wall['as usual']:.2f} |")
+            print(
+                f"| {batch} | {name} | {wall[name]:.1f} | {processor[name]:.1f} | {wall[name] / wall['as usual']:.2f} |"
+            )
     return 0
 
 
@@ -62,13 +63,21 @@ def compare(batch: int, width: float, rounds: int, steps: int) -> tuple[dict[str
             if number:  # the first round warms up
                 wall[name].append(batch * steps / (time.perf_counter() - start))
                 processor[name].append(batch * steps / (time.process_time() - start_cpu))
-    return ({name: statistics.median(values) for name, values in wall.items()},
-            {name: statistics.median(values) for name, values in processor.items()})
+    return (
+        {name: statistics.median(values) for name, values in wall.items()},
+        {name: statistics.median(values) for name, values in processor.items()},
+    )
 
 
 def _ours(images: Tensor, voxels: Tensor, width: float, every: int) -> Callable[[int], object]:
-    settings = Experiment(datasets=("made up",), width=width, adversarial="bce", spectral_norm=False,
-                          discriminator_norm=True, adversarial_every=every)
+    settings = Experiment(
+        datasets=("made up",),
+        width=width,
+        adversarial="bce",
+        spectral_norm=False,
+        discriminator_norm=True,
+        adversarial_every=every,
+    )
     step = Step(settings, Networks(settings, size_px=64, resolution=32).train())
     batch: Inputs = {"images": images[:, None], "voxels": voxels}
     return lambda number: step(batch, number)

@@ -16,8 +16,11 @@ def plain_generator(latent: int, width: int) -> nn.Module:
     """z (B, Z, 1, 1, 1) -> (B, 1, 32, 32, 32) in [0, 1]; channels 8w, 4w, 2w, w, 1."""
     layers: list[nn.Module] = [nn.ConvTranspose3d(latent, 8 * width, 4, 2, 1, bias=False)]
     for factor in (8, 4, 2):
-        layers += [nn.BatchNorm3d(factor * width), nn.ReLU(),
-                   nn.ConvTranspose3d(factor * width, factor * width // 2, 4, 2, 1, bias=False)]
+        layers += [
+            nn.BatchNorm3d(factor * width),
+            nn.ReLU(),
+            nn.ConvTranspose3d(factor * width, factor * width // 2, 4, 2, 1, bias=False),
+        ]
     layers += [nn.BatchNorm3d(width), nn.ReLU(), nn.ConvTranspose3d(width, 1, 4, 2, 1), nn.Sigmoid()]
     return nn.Sequential(*layers)
 
@@ -38,8 +41,11 @@ def plain_encoder(latent: int, width: int) -> nn.Module:
     layers: list[nn.Module] = []
     for i in range(5):
         kernel = 5 if i == 0 else 3
-        layers += [nn.Conv2d(channels[i], channels[i + 1], kernel, 2, kernel // 2, bias=False),
-                   nn.BatchNorm2d(channels[i + 1]), nn.ReLU()]
+        layers += [
+            nn.Conv2d(channels[i], channels[i + 1], kernel, 2, kernel // 2, bias=False),
+            nn.BatchNorm2d(channels[i + 1]),
+            nn.ReLU(),
+        ]
     return nn.Sequential(*layers, nn.Flatten(), nn.Linear(channels[-1] * 4, 2 * latent))
 
 
@@ -55,8 +61,11 @@ class PlainStep:
     def __call__(self, images: Tensor, voxels: Tensor) -> None:
         ones, zeros = torch.ones(len(voxels)), torch.zeros(len(voxels))
         fake = self.G(torch.randn(len(voxels), self.latent, 1, 1, 1))
-        self._step("D", F.binary_cross_entropy(self.D(voxels).flatten(), ones)
-                   + F.binary_cross_entropy(self.D(fake).flatten(), zeros))
+        self._step(
+            "D",
+            F.binary_cross_entropy(self.D(voxels).flatten(), ones)
+            + F.binary_cross_entropy(self.D(fake).flatten(), zeros),
+        )
         reconstruction, kl = self._reconstruct(images, voxels)
         self._step("E", reconstruction + kl)
         reconstruction, _ = self._reconstruct(images, voxels)

@@ -64,11 +64,19 @@ def load(path: str | Path) -> Config:
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise UserError("cannot read the configuration", where=str(path), got=error.strerror or str(error),
-                        do="give the path of an existing YAML file") from error
+        raise UserError(
+            "cannot read the configuration",
+            where=str(path),
+            got=error.strerror or str(error),
+            do="give the path of an existing YAML file",
+        ) from error
     except yaml.YAMLError as error:
-        raise UserError("the configuration is not valid YAML", where=str(path), got=" ".join(str(error).split()),
-                        do="mind the indentation; every key ends in a colon and a space") from error
+        raise UserError(
+            "the configuration is not valid YAML",
+            where=str(path),
+            got=" ".join(str(error).split()),
+            do="mind the indentation; every key ends in a colon and a space",
+        ) from error
     return check(values, where=str(path))
 
 
@@ -87,9 +95,12 @@ def parse(model: type[M], values: Any, where: str) -> M:
         return model.model_validate(values)
     except pydantic.ValidationError as error:
         lines = [_explain(problem, model) for problem in error.errors(include_url=False)]
-        raise UserError("the configuration has a problem" if len(lines) == 1 else
-                        f"the configuration has {len(lines)} problems", where=where,
-                        got="\n        ".join(lines), do="correct the key and run the same command again") from error
+        raise UserError(
+            "the configuration has a problem" if len(lines) == 1 else f"the configuration has {len(lines)} problems",
+            where=where,
+            got="\n        ".join(lines),
+            do="correct the key and run the same command again",
+        ) from error
 
 
 def did_you_mean(word: str, known: list[str]) -> str:

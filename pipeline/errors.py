@@ -17,8 +17,11 @@ class UserError(Exception):
     def __init__(self, what: str, *, where: str = "", got: str = "", wanted: str = "", do: str = ""):
         self.what, self.where, self.got, self.wanted, self.do = what, where, got, wanted, do
         parts = [what]
-        parts += [f"  {label}: {text}" for label, text in
-                  (("where", where), ("got", got), ("wanted", wanted), ("what to do", do)) if text]
+        parts += [
+            f"  {label}: {text}"
+            for label, text in (("where", where), ("got", got), ("wanted", wanted), ("what to do", do))
+            if text
+        ]
         super().__init__("\n".join(parts))
 
 

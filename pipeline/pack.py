@@ -26,8 +26,17 @@ from pipeline.manifest import Record, Rejection
 
 RECORDS, REJECTS = "records.jsonl", "rejects.jsonl"
 # What zipfile raises for a damaged file, depending on where the damage lies.
-BROKEN_ZIP = (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, ValueError, KeyError, OSError,
-              zlib.error, struct.error)
+BROKEN_ZIP = (
+    zipfile.BadZipFile,
+    NotImplementedError,
+    RuntimeError,
+    EOFError,
+    ValueError,
+    KeyError,
+    OSError,
+    zlib.error,
+    struct.error,
+)
 
 
 class PackWriter:
@@ -91,9 +100,13 @@ class PackReader:
             self.records = [Record(**line) for line in self._jsonl(RECORDS)]
             self.rejects = [Rejection(**line) for line in self._jsonl(REJECTS)]
         except (*BROKEN_ZIP, TypeError) as error:
-            raise UserError("cannot read a pack", where=str(path), got=str(error),
-                            wanted="a pack made by this pipeline",
-                            do="delete the file and run the same command again") from error
+            raise UserError(
+                "cannot read a pack",
+                where=str(path),
+                got=str(error),
+                wanted="a pack made by this pipeline",
+                do="delete the file and run the same command again",
+            ) from error
         self._members = {name.rpartition(".")[0]: name for name in self._zip.namelist()}
 
     def payload(self, record: Record) -> bytes:
@@ -101,8 +114,12 @@ class PackReader:
         try:
             return self._zip.read(self._members[record.key])
         except BROKEN_ZIP as error:
-            raise UserError("a pack is damaged", where=f"{self.path}: {record.key}", got=str(error),
-                            do="delete the file and run the same command again") from error
+            raise UserError(
+                "a pack is damaged",
+                where=f"{self.path}: {record.key}",
+                got=str(error),
+                do="delete the file and run the same command again",
+            ) from error
 
     def __iter__(self) -> Iterator[tuple[Record, bytes]]:
         return ((record, self.payload(record)) for record in self.records)

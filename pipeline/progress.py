@@ -65,8 +65,14 @@ def progress(
         if log is not None and (now - last >= every_s or done == total):
             last, elapsed = now, now - start
             eta = elapsed / done * (total - done) if total else None
-            log.write("progress", title=title, done=done, total=total, elapsed_s=round(elapsed, 2),
-                      eta_s=None if eta is None else round(eta, 1))
+            log.write(
+                "progress",
+                title=title,
+                done=done,
+                total=total,
+                elapsed_s=round(elapsed, 2),
+                eta_s=None if eta is None else round(eta, 1),
+            )
 
 
 def say(message: str) -> None:

@@ -36,11 +36,16 @@ def hold(output: Path) -> None:
     except OSError as error:
         holder = _holder(file)
         file.close()
-        raise UserError("another run is working in this folder", where=str(output), got=holder,
-                        do="wait for it, stop it, or choose another `output` in config.yaml") from error
+        raise UserError(
+            "another run is working in this folder",
+            where=str(output),
+            got=holder,
+            do="wait for it, stop it, or choose another `output` in config.yaml",
+        ) from error
     file.truncate(0)
-    file.write(json.dumps({"pid": os.getpid(), "host": socket.gethostname(),
-                           "since": time.strftime("%Y-%m-%d %H:%M:%S")}))
+    file.write(
+        json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "since": time.strftime("%Y-%m-%d %H:%M:%S")})
+    )
     file.flush()
     _held[path] = file
 

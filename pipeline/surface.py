@@ -50,8 +50,9 @@ def level_surface(field: npt.NDArray[np.float64], level: float) -> Mesh:
     return Mesh(vertices, faces)
 
 
-def _fractions(padded: npt.NDArray[np.float64], level: float, axis: int,
-               crossing: npt.NDArray[np.int8]) -> npt.NDArray[np.float64]:
+def _fractions(
+    padded: npt.NDArray[np.float64], level: float, axis: int, crossing: npt.NDArray[np.int8]
+) -> npt.NDArray[np.float64]:
     """How far along each edge the field is `level`, in [0, 1]; 0 where it does not cross."""
     step = np.diff(padded, axis=axis)
     start = np.take(padded, np.arange(padded.shape[axis] - 1), axis=axis)

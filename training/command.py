@@ -71,9 +71,11 @@ def _train(options: argparse.Namespace) -> int:
             say(str(stopped))
             return TERMINATED
         except torch.OutOfMemoryError as error:
-            raise UserError("the accelerator's memory is full", got=str(error).split(". ")[0],
-                            do=f"set a batch below {settings.batch}, or narrower networks, and run the same command "
-                               "again") from error
+            raise UserError(
+                "the accelerator's memory is full",
+                got=str(error).split(". ")[0],
+                do=f"set a batch below {settings.batch}, or narrower networks, and run the same command again",
+            ) from error
     best = result["best"]
     say(
         f"train {options.name}: {result['samples']} samples"

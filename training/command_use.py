@@ -20,13 +20,20 @@ def add(commands: Any) -> None:
     sample.set_defaults(command=_sample)
 
     reconstruct = commands.add_parser("reconstruct", help="make a shape from a photograph")
-    reconstruct.add_argument("photos", type=Path, nargs="+", metavar="PHOTO",
-                             help="one photograph; several of one object for multi-view networks")
-    reconstruct.add_argument("--crop", type=int, nargs=4, metavar=("LEFT", "TOP", "RIGHT", "BOTTOM"),
-                             help="where the object is, in pixels")
+    reconstruct.add_argument(
+        "photos",
+        type=Path,
+        nargs="+",
+        metavar="PHOTO",
+        help="one photograph; several of one object for multi-view networks",
+    )
+    reconstruct.add_argument(
+        "--crop", type=int, nargs=4, metavar=("LEFT", "TOP", "RIGHT", "BOTTOM"), help="where the object is, in pixels"
+    )
     reconstruct.add_argument("--mask", type=Path, help="picture that is bright where the object is")
-    reconstruct.add_argument("-o", "--output", type=Path, required=True,
-                             help=".glb, .obj, .stl, .binvox, or .npy for the levels 0 ... 255")
+    reconstruct.add_argument(
+        "-o", "--output", type=Path, required=True, help=".glb, .obj, .stl, .binvox, or .npy for the levels 0 ... 255"
+    )
     reconstruct.set_defaults(command=_reconstruct)
 
     interpolate = commands.add_parser("interpolate", help="make the shapes between two photographs")
@@ -43,8 +50,11 @@ def add(commands: Any) -> None:
     for command in (sample, reconstruct, interpolate, export):
         command.add_argument("--run", type=Path, required=True, help="folder of the run, or one checkpoint file")
     for command in (sample, reconstruct, interpolate):
-        command.add_argument("--threshold", type=float,
-                             help="occupied above this probability; default: what suited the validation shapes")
+        command.add_argument(
+            "--threshold",
+            type=float,
+            help="occupied above this probability; default: what suited the validation shapes",
+        )
         command.add_argument("--largest", action="store_true", help="keep the largest connected part only")
 
 

@@ -66,8 +66,11 @@ def evaluate(run: Path, shards: Sequence[Path], output: Path) -> dict[str, Any]:
         "data": config.get("data", []),
         "measured_on": splits.measured_on,
         "tuned_on": splits.tuned_on,
-        "shapes": {"train": len(splits.train), splits.tuned_on: len(splits.tuning),
-                   splits.measured_on: len(splits.held_out)},
+        "shapes": {
+            "train": len(splits.train),
+            splits.tuned_on: len(splits.tuning),
+            splits.measured_on: len(splits.held_out),
+        },
         "views": splits.held_out.views,
         "views_per_prediction": settings.views_per_shape,
     }
@@ -84,8 +87,9 @@ def evaluate(run: Path, shards: Sequence[Path], output: Path) -> dict[str, Any]:
 
 def open_splits(shards: Sequence[Path], settings: Experiment) -> Splits:
     """The three splits, with honest substitutes for the ones that are empty."""
-    train, val, test = (ShapeData.open(shards, split, categories=settings.categories)
-                        for split in ("train", "val", "test"))
+    train, val, test = (
+        ShapeData.open(shards, split, categories=settings.categories) for split in ("train", "val", "test")
+    )
     tuning, tuned_on = (val, "val") if len(val) else (train, "train")
     held_out, measured_on = (test, "test") if len(test) else (tuning, tuned_on)
     return Splits(train, tuning, held_out, tuned_on, measured_on)
@@ -94,8 +98,13 @@ def open_splits(shards: Sequence[Path], settings: Experiment) -> Splits:
 def _require_same_data(model: Model, train: ShapeData, run: Path) -> None:
     found, wanted = (train.size_px, train.resolution), (model.header.size_px, model.header.resolution)
     if found != wanted:
-        raise UserError("these shards do not fit the run", where=str(run), got=f"{found[0]} px, {found[1]}^3",
-                        wanted=f"{wanted[0]} px, {wanted[1]}^3", do="give the indexes it was trained on")
+        raise UserError(
+            "these shards do not fit the run",
+            where=str(run),
+            got=f"{found[0]} px, {found[1]}^3",
+            wanted=f"{wanted[0]} px, {wanted[1]}^3",
+            do="give the indexes it was trained on",
+        )
 
 
 def view_groups(views: int, together: int) -> npt.NDArray[np.int64]:
@@ -124,24 +133,34 @@ def _reconstruction(model: Model, splits: Splits, output: Path) -> tuple[dict[st
         "iou": metrics.bootstrap(iou, seed).as_json(),
         "median_iou": round(float(np.median(iou)), 6),
         "baselines": {
-            name: {"iou": metrics.bootstrap(one.iou, seed).as_json(), "privileged": name == "class_mean_shape",
-                   **({} if one.threshold is None else {"threshold": round(one.threshold / 255, 6)})}
+            name: {
+                "iou": metrics.bootstrap(one.iou, seed).as_json(),
+                "privileged": name == "class_mean_shape",
+                **({} if one.threshold is None else {"threshold": round(one.threshold / 255, 6)}),
+            }
             for name, one in others.items()
         },
         "margin": {name: metrics.bootstrap(iou - one.iou, seed).as_json() for name, one in others.items()},
         "categories": {
-            category: {"shapes": int(members.sum()), "iou": round(float(iou[members].mean()), 6),
-                       **{name: round(float(one.iou[members].mean()), 6) for name, one in others.items()}}
+            category: {
+                "shapes": int(members.sum()),
+                "iou": round(float(iou[members].mean()), 6),
+                **{name: round(float(one.iou[members].mean()), 6) for name, one in others.items()},
+            }
             for label, category in enumerate(held_out.categories)
             if (members := held_out.labels == label).any()
         },
-        "overfit": {"train_iou": round(float(train_iou.mean()), 6), "train_shapes": len(known),
-                    "gap": round(float(train_iou.mean() - iou.mean()), 6)},
+        "overfit": {
+            "train_iou": round(float(train_iou.mean()), 6),
+            "train_shapes": len(known),
+            "gap": round(float(train_iou.mean() - iou.mean()), 6),
+        },
     }, threshold
 
 
-def _curves(model: Model, data: ShapeData, objects: npt.NDArray[np.int64],
-            views: int) -> tuple[Floats, tuple[npt.NDArray[np.int64], npt.NDArray[np.uint8]]]:
+def _curves(
+    model: Model, data: ShapeData, objects: npt.NDArray[np.int64], views: int
+) -> tuple[Floats, tuple[npt.NDArray[np.int64], npt.NDArray[np.uint8]]]:
     """(N, 256) IoU at every threshold, the mean over the first `views` views; and one shown view of each shape.
 
     The shown views (N,), chosen by hash, come with their levels (N, P).
@@ -157,8 +176,9 @@ def _curves(model: Model, data: ShapeData, objects: npt.NDArray[np.int64],
     return total / views, (shown, kept)
 
 
-def _write_predictions(path: Path, data: ShapeData, threshold: int, shown: npt.NDArray[np.int64],
-                       levels: npt.NDArray[np.uint8]) -> None:
+def _write_predictions(
+    path: Path, data: ShapeData, threshold: int, shown: npt.NDArray[np.int64], levels: npt.NDArray[np.uint8]
+) -> None:
     iou = metrics.iou(levels >= threshold, truth(data, np.arange(len(data))))
     order = np.argsort(iou, kind="stable")
     _write_npz(
@@ -179,8 +199,12 @@ def _samples(model: Model, splits: Splits, threshold: int, output: Path) -> dict
     levels = sample(model.networks, model.settings, SAMPLES, "evaluate")
     grids = levels >= threshold
     data = truth(splits.train, chosen(splits.train, 512, "occupancy"))
-    _write_npz(output.with_name("samples.npz"), bits=np.packbits(grids, axis=1), levels=levels,
-               threshold=np.array(threshold, np.uint8))
+    _write_npz(
+        output.with_name("samples.npz"),
+        bits=np.packbits(grids, axis=1),
+        levels=levels,
+        threshold=np.array(threshold, np.uint8),
+    )
     numbers = {
         "occupancy": float(grids.mean()),
         "data_occupancy": float(data.mean()),
@@ -202,8 +226,10 @@ def verdict(results: dict[str, Any]) -> dict[str, Any]:
     base = results["baselines"]["mean_shape"]["iou"]["mean"]
     where = f"{results['shapes'][results['measured_on']]} {results['measured_on']} shapes"
     passed = margin["mean"] >= REQUIRED_MARGIN
-    numbers = (f"IoU {iou:.3f} against {base:.3f} for the mean shape on {where}: "
-               f"{margin['mean']:+.3f} ({margin['low']:+.3f} to {margin['high']:+.3f})")
+    numbers = (
+        f"IoU {iou:.3f} against {base:.3f} for the mean shape on {where}: "
+        f"{margin['mean']:+.3f} ({margin['low']:+.3f} to {margin['high']:+.3f})"
+    )
     if results["measured_on"] != "test":
         passed, note = None, "no test shapes, so this says nothing about new shapes"
     elif passed:
@@ -216,9 +242,12 @@ def verdict(results: dict[str, Any]) -> dict[str, Any]:
 def _figures(run: Path) -> dict[str, Any]:
     """The learning curve and the alarms, for the report."""
     lines = run_files.read_metrics(run)
-    return {name: [{key: value for key, value in line.items() if key != "event"} for line in lines
-                   if line["event"] == event]
-            for name, event in (("looks", "look"), ("losses", "losses"), ("alarms", "alarm"))}
+    return {
+        name: [
+            {key: value for key, value in line.items() if key != "event"} for line in lines if line["event"] == event
+        ]
+        for name, event in (("looks", "look"), ("losses", "losses"), ("alarms", "alarm"))
+    }
 
 
 def _write_npz(path: Path, **arrays: npt.NDArray[Any]) -> None:
@@ -232,13 +261,20 @@ def table(results: dict[str, Any]) -> str:
         return str(results["verdict"]["sentence"])
     lines = [f"{'held-out IoU':<18}{'mean':>7}   95 % interval"]
     rows = {"this network": results["iou"], **{name: one["iou"] for name, one in results["baselines"].items()}}
-    lines += [f"{name.replace('_', ' '):<18}{one['mean']:>7.3f}   {one['low']:.3f} to {one['high']:.3f}"
-              for name, one in rows.items()]
-    lines += [f"  {name:<16}{one['iou']:>7.3f}   {one['shapes']} shapes, mean shape {one['mean_shape']:.3f}"
-              for name, one in results["categories"].items()]
-    lines.append(f"{'on training shapes':<18}{results['overfit']['train_iou']:>7.3f}   "
-                 f"gap {results['overfit']['gap']:.3f}")
+    lines += [
+        f"{name.replace('_', ' '):<18}{one['mean']:>7.3f}   {one['low']:.3f} to {one['high']:.3f}"
+        for name, one in rows.items()
+    ]
+    lines += [
+        f"  {name:<16}{one['iou']:>7.3f}   {one['shapes']} shapes, mean shape {one['mean_shape']:.3f}"
+        for name, one in results["categories"].items()
+    ]
+    lines.append(
+        f"{'on training shapes':<18}{results['overfit']['train_iou']:>7.3f}   gap {results['overfit']['gap']:.3f}"
+    )
     samples = results["samples"]
-    lines.append(f"samples from the prior: occupancy {samples['occupancy']:.3f} (data {samples['data_occupancy']:.3f}),"
-                 f" empty {samples['empty_rate']:.0%}, pairwise IoU {samples['pairwise_iou']:.2f}")
+    lines.append(
+        f"samples from the prior: occupancy {samples['occupancy']:.3f} (data {samples['data_occupancy']:.3f}),"
+        f" empty {samples['empty_rate']:.0%}, pairwise IoU {samples['pairwise_iou']:.2f}"
+    )
     return "\n".join(lines)

@@ -56,10 +56,18 @@ def export(model: Model, folder: Path, results: Path | None = None) -> list[Path
     weights, card, config = folder / "model.safetensors", folder / "README.md", folder / "config.json"
     with atomic_path(weights) as temporary:
         save_file({name: value.contiguous().cpu() for name, value in model.networks.state_dict().items()}, temporary)
-    write_json(config, {"settings": settings.model_dump(mode="json"), "size_px": header.size_px,
-                        "resolution": header.resolution, "categories": header.categories,
-                        "identity": header.identity, "samples": header.samples,
-                        "threshold": (header.loop.get("best_threshold") or 128) / 255})
+    write_json(
+        config,
+        {
+            "settings": settings.model_dump(mode="json"),
+            "size_px": header.size_px,
+            "resolution": header.resolution,
+            "categories": header.categories,
+            "identity": header.identity,
+            "samples": header.samples,
+            "threshold": (header.loop.get("best_threshold") or 128) / 255,
+        },
+    )
     write_text(card, model_card(model, _read(results)))
     return [*written, weights, config, card]
 
@@ -68,9 +76,16 @@ def _write_onnx(path: Path, module: nn.Module, example: Tensor, name: str) -> No
     with atomic_path(path) as temporary, warnings.catch_warnings():
         # The exporter that needs no package beside torch announces its age each time.
         warnings.simplefilter("ignore")
-        torch.onnx.export(module.cpu().eval(), (example,), str(temporary), dynamo=False, opset_version=17,
-                          input_names=[name], output_names=["occupancy"],
-                          dynamic_axes={name: {0: "batch"}, "occupancy": {0: "batch"}})
+        torch.onnx.export(
+            module.cpu().eval(),
+            (example,),
+            str(temporary),
+            dynamo=False,
+            opset_version=17,
+            input_names=[name],
+            output_names=["occupancy"],
+            dynamic_axes={name: {0: "batch"}, "occupancy": {0: "batch"}},
+        )
 
 
 def _read(results: Path | None) -> dict[str, Any] | None:
@@ -79,8 +94,12 @@ def _read(results: Path | None) -> dict[str, Any] | None:
     try:
         return dict(json.loads(results.read_text(encoding="utf-8")))
     except ValueError as error:
-        raise UserError("this is not a results file", where=str(results), got=str(error),
-                        do="run `python -m training evaluate` again") from error
+        raise UserError(
+            "this is not a results file",
+            where=str(results),
+            got=str(error),
+            do="run `python -m training evaluate` again",
+        ) from error
 
 
 def model_card(model: Model, results: dict[str, Any] | None) -> str:
@@ -88,9 +107,14 @@ def model_card(model: Model, results: dict[str, Any] | None) -> str:
     header, settings = model.header, model.settings
     measured = "Not measured." if results is None else results["verdict"]["sentence"] + "."
     threshold = (header.loop.get("best_threshold") or 128) / 255
-    reconstructor = "" if model.networks.E is None else (
-        f"- `reconstructor.onnx`: `images` (batch, 3, {header.size_px}, {header.size_px}) float32 in [-1, 1], RGB, "
-        "row 0 on top, to `occupancy`\n")
+    reconstructor = (
+        ""
+        if model.networks.E is None
+        else (
+            f"- `reconstructor.onnx`: `images` (batch, 3, {header.size_px}, {header.size_px}) float32 in [-1, 1], RGB, "
+            "row 0 on top, to `occupancy`\n"
+        )
+    )
     return f"""# 3D-VAE-GAN, preset {settings.preset}
 
 Wu et al. 2016, "Learning a Probabilistic Latent Space of Object Shapes via 3D Generative-Adversarial Modeling".

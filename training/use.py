@@ -52,8 +52,9 @@ def threshold_of(model: Model, wanted: float | None) -> int:
     return model.header.loop.get("best_threshold") or 128
 
 
-def read_photo(path: Path, size_px: int, *, crop: tuple[int, int, int, int] | None = None,
-               mask: Path | None = None) -> npt.NDArray[np.uint8]:
+def read_photo(
+    path: Path, size_px: int, *, crop: tuple[int, int, int, int] | None = None, mask: Path | None = None
+) -> npt.NDArray[np.uint8]:
     """(S, S, 3) a photograph as the encoder wants it: cropped, masked onto grey, square, scaled.
 
     crop : left, top, right, bottom in pixels of the photograph; None takes the whole.
@@ -63,17 +64,29 @@ def read_photo(path: Path, size_px: int, *, crop: tuple[int, int, int, int] | No
         photo = ImageOps.exif_transpose(Image.open(path)).convert("RGBA")
         cover = photo.getchannel("A") if mask is None else Image.open(mask).convert("L")
     except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
-        raise UserError("cannot read this picture", where=str(mask or path), got=str(error),
-                        wanted="a JPEG, PNG or other common picture") from error
+        raise UserError(
+            "cannot read this picture",
+            where=str(mask or path),
+            got=str(error),
+            wanted="a JPEG, PNG or other common picture",
+        ) from error
     if cover.size != photo.size:
-        raise UserError("the mask has another size than the photograph", where=str(mask), got=str(cover.size),
-                        wanted=str(photo.size))
+        raise UserError(
+            "the mask has another size than the photograph",
+            where=str(mask),
+            got=str(cover.size),
+            wanted=str(photo.size),
+        )
     flat = Image.composite(photo.convert("RGB"), Image.new("RGB", photo.size, GREY), cover)
     if crop is not None:
         left, top, right, bottom = crop
         if not (0 <= left < right <= flat.width and 0 <= top < bottom <= flat.height):
-            raise UserError("the crop does not lie in the photograph", where=str(path), got=str(crop),
-                            wanted=f"0 <= left < right <= {flat.width}, 0 <= top < bottom <= {flat.height}")
+            raise UserError(
+                "the crop does not lie in the photograph",
+                where=str(path),
+                got=str(crop),
+                wanted=f"0 <= left < right <= {flat.width}, 0 <= top < bottom <= {flat.height}",
+            )
         flat = flat.crop(crop)
     # A square that holds the whole crop; its border is repeated, which disturbs less than a frame.
     side = max(flat.size)
@@ -87,12 +100,18 @@ def read_photo(path: Path, size_px: int, *, crop: tuple[int, int, int, int] | No
 def code_of(model: Model, photos: Sequence[npt.NDArray[np.uint8]]) -> torch.Tensor:
     """(1, Z) the mean code of one object seen in one or more photographs (S, S, 3)."""
     if model.networks.E is None or model.settings.encoder_input == "projections":
-        raise UserError("this network cannot look at photographs", where=str(model.path),
-                        got=f"encoder {model.settings.encoder}, encoder_input {model.settings.encoder_input}",
-                        do="train an experiment with an encoder for pictures")
+        raise UserError(
+            "this network cannot look at photographs",
+            where=str(model.path),
+            got=f"encoder {model.settings.encoder}, encoder_input {model.settings.encoder_input}",
+            do="train an experiment with an encoder for pictures",
+        )
     if len(photos) > 1 and model.settings.views_per_shape == 1:
-        raise UserError("this network was trained on single views", got=f"{len(photos)} photographs of one object",
-                        do="give one photograph, or train with views_per_shape above 1")
+        raise UserError(
+            "this network was trained on single views",
+            got=f"{len(photos)} photographs of one object",
+            do="give one photograph, or train with views_per_shape above 1",
+        )
     device = next(model.networks.parameters()).device
     images = torch.from_numpy(np.stack(photos)).to(device).permute(0, 3, 1, 2).float() / 127.5 - 1
     return pool(encode(model.networks, images[None])[0], model.settings.pooling)
@@ -121,18 +140,27 @@ def write_shape(path: Path, levels: Levels, resolution: int, cut: Cut) -> None:
     """Write one shape; the suffix says how.  Raises UserError for another suffix or an empty shape."""
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
-        raise UserError("cannot write such a file", where=str(path), got=suffix or "no suffix",
-                        wanted=", ".join(SUFFIXES))
+        raise UserError(
+            "cannot write such a file", where=str(path), got=suffix or "no suffix", wanted=", ".join(SUFFIXES)
+        )
     bits = cut.bits(levels, resolution)
     if not bits.any() and suffix != ".npy":
-        raise UserError("the shape is empty at this threshold", where=str(path), got=f"{cut.threshold / 255:.2f}",
-                        wanted=f"below {levels.max() / 255:.2f}", do="lower --threshold")
+        raise UserError(
+            "the shape is empty at this threshold",
+            where=str(path),
+            got=f"{cut.threshold / 255:.2f}",
+            wanted=f"below {levels.max() / 255:.2f}",
+            do="lower --threshold",
+        )
     with atomic_path(path) as temporary:
         if suffix == ".npy":
             np.save(temporary, levels.reshape((resolution,) * 3), allow_pickle=False)
         else:
-            temporary.write_bytes(write_binvox(bits) if suffix == ".binvox" else
-                                  MESH_WRITERS[suffix](mesh_of(levels, bits, resolution, cut.threshold)))
+            temporary.write_bytes(
+                write_binvox(bits)
+                if suffix == ".binvox"
+                else MESH_WRITERS[suffix](mesh_of(levels, bits, resolution, cut.threshold))
+            )
 
 
 def mesh_of(levels: Levels, bits: npt.NDArray[np.bool_], resolution: int, threshold: int) -> Mesh:

@@ -86,8 +86,13 @@ class PrepareSettings(Strict):
     @classmethod
     def of(cls, dataset: Dataset, *, texture_px: int, max_faces: int) -> PrepareSettings:
         """The part of a data set's settings that `prepare` reads."""
-        return cls(source=dataset.layout, up_axis=dataset.up_axis, yaw_deg=dataset.yaw_deg,
-                   texture_px=texture_px, max_faces=max_faces)
+        return cls(
+            source=dataset.layout,
+            up_axis=dataset.up_axis,
+            yaw_deg=dataset.yaw_deg,
+            texture_px=texture_px,
+            max_faces=max_faces,
+        )
 
 
 class ImportSettings(Strict):

@@ -67,8 +67,9 @@ def test_weights_of_something_else_are_named(tmp_path: Path) -> None:
         checkpoint.read_header(tmp_path / "absent.safetensors")
 
 
-@pytest.mark.parametrize(("changes", "message"), [({"width": 0.25}, "another architecture"),
-                                                 ({"encoder": "resnet"}, "another architecture")])
+@pytest.mark.parametrize(
+    ("changes", "message"), [({"width": 0.25}, "another architecture"), ({"encoder": "resnet"}, "another architecture")]
+)
 def test_another_architecture_is_named(tmp_path: Path, changes: dict[str, object], message: str) -> None:
     path = saved(tmp_path)
     experiment = settings(**changes)

@@ -38,7 +38,8 @@ def test_results_say_what_was_measured_where(results: dict[str, Any], trained: P
     assert 0 < results["threshold"] <= 1
     assert sum(category["shapes"] for category in results["categories"].values()) == 6
     assert results["margin"]["mean_shape"]["mean"] == pytest.approx(
-        results["iou"]["mean"] - results["baselines"]["mean_shape"]["iou"]["mean"], abs=2e-6)
+        results["iou"]["mean"] - results["baselines"]["mean_shape"]["iou"]["mean"], abs=2e-6
+    )
     assert [line["samples"] for line in results["figures"]["looks"]] == [160, 320]
     assert "this network" in evaluate.table(results)
 
@@ -57,15 +58,17 @@ def test_predictions_are_sorted_and_whole(results: dict[str, Any], trained: Path
         assert np.unpackbits(file["bits"], axis=1).mean() == pytest.approx(results["samples"]["occupancy"], abs=1e-6)
 
 
-def test_evaluation_twice_gives_the_same_bytes(results: dict[str, Any], trained: Path, boxes: Path,
-                                               tmp_path: Path) -> None:
+def test_evaluation_twice_gives_the_same_bytes(
+    results: dict[str, Any], trained: Path, boxes: Path, tmp_path: Path
+) -> None:
     evaluate.evaluate(trained, [boxes], tmp_path / "results.json")
     for name in ("results.json", "predictions.npz", "samples.npz"):
         assert (tmp_path / name).read_bytes() == (trained / name).read_bytes()
 
 
-def test_a_network_that_knows_the_answers_has_iou_one(trained: Path, boxes: Path, tmp_path: Path,
-                                                      monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_network_that_knows_the_answers_has_iou_one(
+    trained: Path, boxes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def oracle(_: object, __: object, data: ShapeData, objects: Any, ___: object) -> Any:
         return np.where(truth(data, objects), 200, 50).astype(np.uint8)
 
@@ -107,8 +110,15 @@ def test_the_mean_shape_is_cut_where_validation_shapes_like_it(boxes: Path) -> N
 )  # fmt: skip
 def test_verdict(margin: float, where: str, passed: bool | None, words: str) -> None:
     interval = {"mean": margin, "low": margin - 0.01, "high": margin + 0.01}
-    said = evaluate.verdict({"iou": {"mean": 0.2 + margin}, "margin": {"mean_shape": interval}, "measured_on": where,
-                             "baselines": {"mean_shape": {"iou": {"mean": 0.2}}}, "shapes": {where: 9}})
+    said = evaluate.verdict(
+        {
+            "iou": {"mean": 0.2 + margin},
+            "margin": {"mean_shape": interval},
+            "measured_on": where,
+            "baselines": {"mean_shape": {"iou": {"mean": 0.2}}},
+            "shapes": {where: 9},
+        }
+    )
     assert said["passed"] is passed and words in said["sentence"]
 
 
@@ -121,8 +131,9 @@ def test_without_an_encoder_only_samples_are_measured(boxes: Path, tmp_path: Pat
     assert "no encoder" in evaluate.table(results)
 
 
-def test_looks_do_not_depend_on_the_batch_of_evaluation(trained: Path, boxes: Path,
-                                                        monkeypatch: pytest.MonkeyPatch) -> None:
+def test_looks_do_not_depend_on_the_batch_of_evaluation(
+    trained: Path, boxes: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     model = evaluate.load_model(trained, evaluate.choose_device("cpu"))
     data = ShapeData.open([boxes], "val")
     views = np.zeros((len(data), 1), np.int64)
@@ -166,15 +177,17 @@ def test_command_line_trains_and_evaluates(boxes: Path, tmp_path: Path, capsys: 
           "{tmp}/y"], "views"),
     ],
 )  # fmt: skip
-def test_bad_input_is_one_clear_message(arguments: list[str], message: str, boxes: Path, tmp_path: Path,
-                                        capsys: pytest.CaptureFixture[str]) -> None:
+def test_bad_input_is_one_clear_message(
+    arguments: list[str], message: str, boxes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main([text.replace("{tmp}", str(tmp_path)).replace("{boxes}", str(boxes)) for text in arguments]) == 1
     err = capsys.readouterr().err
     assert err.startswith("error: ") and message in err and "Traceback" not in err
 
 
-def test_full_memory_is_advice_not_a_traceback(boxes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-                                               capsys: pytest.CaptureFixture[str]) -> None:
+def test_full_memory_is_advice_not_a_traceback(
+    boxes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     def full(*_: object, **__: object) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB.")
 

@@ -90,8 +90,18 @@ def test_a_terminated_process_resumes_exactly(boxes: Path, tmp_path: Path) -> No
     experiment = settings(samples=4000, validate_every=1000, checkpoint_every=1000)
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     training_loop(experiment, whole, [boxes])
-    command = [sys.executable, "-m", "training", "train", "--settings", experiment.model_dump_json(), "--shards",
-               str(boxes), "--run", str(broken)]
+    command = [
+        sys.executable,
+        "-m",
+        "training",
+        "train",
+        "--settings",
+        experiment.model_dump_json(),
+        "--shards",
+        str(boxes),
+        "--run",
+        str(broken),
+    ]
     for number in (signal.SIGTERM, signal.SIGKILL):
         process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
         while not (broken / "timing.jsonl").exists():

@@ -97,8 +97,9 @@ def test_weights_depend_on_the_seed_alone() -> None:
     assert not torch.equal(one["E.head.weight"], other["E.head.weight"])
 
 
-@pytest.mark.parametrize(("size_px", "resolution", "message"), [(48, 32, "pictures of another size"),
-                                                                (64, 24, "another voxel resolution")])
+@pytest.mark.parametrize(
+    ("size_px", "resolution", "message"), [(48, 32, "pictures of another size"), (64, 24, "another voxel resolution")]
+)
 def test_sizes_that_do_not_fit_are_named(size_px: int, resolution: int, message: str) -> None:
     with pytest.raises(UserError, match=message):
         Networks(Experiment(datasets=("a",)), size_px=size_px, resolution=resolution)

@@ -16,8 +16,10 @@ from training.step import POSTERIOR, Step, encode, frozen, pool, prior_codes, pr
 
 def batch(count: int = 4, views: int = 1) -> Inputs:
     source = torch.Generator().manual_seed(1)
-    return {"images": torch.rand(count, views, 3, 32, 32, generator=source) * 2 - 1,
-            "voxels": (torch.rand(count, 1, 16, 16, 16, generator=source) < 0.2).float()}
+    return {
+        "images": torch.rand(count, views, 3, 32, 32, generator=source) * 2 - 1,
+        "voxels": (torch.rand(count, 1, 16, 16, 16, generator=source) < 0.2).float(),
+    }
 
 
 def made(**changes: Any) -> tuple[Networks, Step]:

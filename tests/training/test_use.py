@@ -127,8 +127,9 @@ def test_several_photographs_need_a_multi_view_network(model: Model) -> None:
         use.reconstruct(model, [row(3)["images"][0]] * 2)
 
 
-def test_the_commands_write_their_files(run: Path, photo: Path, tmp_path: Path,
-                                        capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_commands_write_their_files(
+    run: Path, photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     out = tmp_path / "out"
     common = ["--run", str(run), "--threshold", "0.2"]
     assert main(["reconstruct", str(photo), *common, "-o", str(out / "box.glb")]) == 0

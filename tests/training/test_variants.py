@@ -26,8 +26,19 @@ def quick(preset: str, **changes: object) -> Experiment:
     """The preset at a tiny width; several views stay several."""
     views = {"views_per_shape": 2} if PRESETS[preset].get("views_per_shape", 1) > 1 else {}
     ema = {"ema": PRESETS[preset].get("ema", 0.98)}
-    return settings(**{"preset": preset, "batch": 4, "width": 0.0625, "encoder_width": 0.0625, "samples": 16,
-                       "adversarial_every": 1, **views, **ema, **changes})
+    return settings(
+        **{
+            "preset": preset,
+            "batch": 4,
+            "width": 0.0625,
+            "encoder_width": 0.0625,
+            "samples": 16,
+            "adversarial_every": 1,
+            **views,
+            **ema,
+            **changes,
+        }
+    )
 
 
 def test_the_table_and_the_type_name_the_same_presets() -> None:
@@ -60,8 +71,19 @@ def test_soft_labels_train_too(boxes: Path, tmp_path: Path) -> None:
 def test_a_variant_learns_eight_shapes_by_heart(preset: str, tmp_path: Path) -> None:
     index = write_world(tmp_path / "world", 16)
     together = 2 if preset.startswith("mv") else 1
-    experiment = settings(preset=preset, samples=6000, encoder_width=0.125, width=0.25, kl_weight=0.05, ema=0.9,
-                          adversarial_weight=0, mirror=False, validate_every=6000, latent=32, views_per_shape=together)
+    experiment = settings(
+        preset=preset,
+        samples=6000,
+        encoder_width=0.125,
+        width=0.25,
+        kl_weight=0.05,
+        ema=0.9,
+        adversarial_weight=0,
+        mirror=False,
+        validate_every=6000,
+        latent=32,
+        views_per_shape=together,
+    )
     training_loop(experiment, tmp_path / "run", [index])
     model = load_model(tmp_path / "run" / "checkpoints" / "000006000.safetensors", torch.device("cpu"))
     train = ShapeData.open([index], "train")

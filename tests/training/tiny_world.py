@@ -57,8 +57,15 @@ def row(number: int) -> dict[str, Any]:
 def write_world(folder: Path, count: int = 24) -> Path:
     """Write one shard of `count` boxes and its index; returns the index."""
     path = folder / "000.h5"
-    with create(path, "composite", count=count, views=VIEWS, size_px=SIZE_PX, resolution=RESOLUTION,
-                attributes={"compositing": "srgb"}) as shard:
+    with create(
+        path,
+        "composite",
+        count=count,
+        views=VIEWS,
+        size_px=SIZE_PX,
+        resolution=RESOLUTION,
+        attributes={"compositing": "srgb"},
+    ) as shard:
         for number in range(count):
             category, name = ("box", "crate")[number % 2], f"{number:04d}"
             record = Record(f"boxes/{category}/{name}", category, name, SPLITS[number // 2 % 4], {})
