@@ -43,7 +43,7 @@ format: $(VENV)/.dev  ## rewrite the code in house style
 	@$(BIN)/ruff check --fix . && $(BIN)/ruff format . && $(BIN)/snakefmt Snakefile pipeline/rules
 
 bench: $(VENV)/.dev  ## each stage beside its peers; writes the tables in docs/
-	@PATH="$(CURDIR)/$(BIN):$$PATH" sh -c 'for b in voxelizer renderer loader; do python -m benchmarks.$$b || exit 1; done'
+	@PATH="$(CURDIR)/$(BIN):$$PATH" sh -c 'for b in voxelizer renderer loader trainer; do python -m benchmarks.$$b || exit 1; done'
 
 dag: $(VENV)/.run  ## draw the rule graph (Graphviz' dot language) to docs/rulegraph.dot
 	@PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --rulegraph 2>/dev/null > docs/rulegraph.dot && echo "wrote docs/rulegraph.dot"
