@@ -70,7 +70,10 @@ def _is_docstring(node: ast.stmt) -> bool:
 def _absolute(node: ast.ImportFrom, module: str) -> str:
     if node.level == 0:
         return node.module or ""
-    package = module.split(".")[: -node.level] if not _path(module).name == "__init__.py" else module.split(".")
+    parts = module.split(".")
+    # A package's own __init__ is one level deeper than its dotted name says.
+    level = node.level - 1 if _path(module).name == "__init__.py" else node.level
+    package = parts[: len(parts) - level]
     return ".".join([*package, *([node.module] if node.module else [])])
 
 
