@@ -26,7 +26,7 @@ class Log:
         self._file: TextIO | None = None
         if path is not None:
             Path(path).parent.mkdir(parents=True, exist_ok=True)
-            self._file = Path(path).open("a", encoding="utf-8", buffering=1)
+            self._file = open(path, "a", encoding="utf-8", buffering=1)  # noqa: SIM115 - open as long as the log
 
     def write(self, event: str, **values: Any) -> None:
         """Append one event; values must be JSON."""

@@ -124,7 +124,7 @@ class Experiment(Strict):
     log_every: int = pydantic.Field(default=800, ge=1)
     """Write the mean losses to metrics.jsonl this often."""
     tensorboard: bool = False
-    """Also write scalars and sample pictures for TensorBoard."""
+    """Also write scalars for TensorBoard."""
 
     @pydantic.model_validator(mode="before")
     @classmethod
