@@ -166,12 +166,18 @@ def _triple(table: dict[str, npt.NDArray[Any]], row: int) -> dict[str, str]:
     resolution = round(table["levels"].shape[1] ** (1 / 3))
     predicted = (table["levels"][row] >= table["threshold"]).reshape((resolution,) * 3)
     return {
-        "id": str(table["id"][row]),
+        "id": _short(str(table["id"][row])),
         "iou": f"{table['iou'][row]:.2f}",
         "picture": figures.photograph(table["image"][row]),
         "truth": figures.voxels(unpack_grid(table["truth"][row], resolution), colour=GREY),
         "prediction": figures.voxels(predicted, colour=BLUE),
     }
+
+
+def _short(shape_id: str) -> str:
+    """An id that fits under a picture: ShapeNet's names are 32 hexadecimal digits."""
+    folder, _, name = shape_id.rpartition("/")
+    return shape_id if len(name) <= 16 else f"{folder}/{name[:8]}…"
 
 
 def _samples(path: Path) -> list[dict[str, str]]:
