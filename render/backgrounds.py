@@ -29,6 +29,7 @@ from typing import IO, Any, TypeAlias
 
 import numpy as np
 from PIL import Image as Pillow
+from PIL import ImageFilter
 
 from pipeline.atomic import disk_error
 from pipeline.bank import resize, write_bank
@@ -81,7 +82,7 @@ def build_bank(source: Path, out: Path, *, seed: int, settings: Backgrounds, ren
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=out.parent) as file:
-            crops = _best_crops(pictures, _Spool(file, size_px), seed=seed, count=settings.count, tally=tally, log=log)
+            crops = _best_crops(pictures, _Spool(file, size_px), seed=seed, settings=settings, tally=tally, log=log)
             if not crops.names:
                 raise UserError("no usable background pictures", where=str(source),
                                 got=f"{tally.found} pictures; left out: {tally.summary() or 'none'}",
@@ -135,20 +136,23 @@ class _Spool(Sequence[Image]):
         return np.frombuffer(self._file.read(self._bytes), np.uint8).reshape(self.size_px, self.size_px, 3)
 
 
-def _best_crops(pictures: Iterable[Picture], crops: _Spool, *, seed: int, count: int, tally: Tally, log: Log) -> _Spool:
-    """The usable pictures with the smallest hashes, `count` at most, in one pass over any order.
+def _best_crops(
+    pictures: Iterable[Picture], crops: _Spool, *, seed: int, settings: Backgrounds, tally: Tally, log: Log
+) -> _Spool:
+    """The usable pictures with the smallest hashes, `settings.count` at most, in one pass over any order.
 
     Only what beats the worst one kept so far is decoded: from a folder, which comes in the
     order of the hashes, little more than `count`; from a stream of N, about
     count * (1 + log(N / count)).
     """
+    count = settings.count
     kept: list[tuple[int, str]] = []  # a heap with the largest hash on top
     for name, read in progress(pictures, "backgrounds", total=None, unit="picture", log=log):
         tally.found += 1
         rank = -rank_of(seed, name)
         if name in crops or (len(kept) == count and rank <= kept[0][0]):
             continue
-        crop = _crop_of(read(), name, crops.size_px, seed, tally)
+        crop = _crop_of(read(), name, crops.size_px, seed, settings, tally)
         if crop is None:
             continue
         if len(kept) == count:
@@ -193,7 +197,9 @@ def decode_picture(data: bytes, name: str, tally: Tally, least_px: int = 1) -> I
     return pixels
 
 
-def _crop_of(data: bytes | None, name: str, size_px: int, seed: int, tally: Tally) -> Image | None:
+def _crop_of(
+    data: bytes | None, name: str, size_px: int, seed: int, settings: Backgrounds, tally: Tally
+) -> Image | None:
     """The square crop of one picture: a random place along its longer side, scaled to the bank's size."""
     if data is None:
         tally.refuse("too_large", name)
@@ -206,7 +212,20 @@ def _crop_of(data: bytes | None, name: str, size_px: int, seed: int, tally: Tall
     side = min(height, width)
     row = int(rng.integers(0, height - side + 1))
     column = int(rng.integers(0, width - side + 1))
-    return resize(pixels[row : row + side, column : column + side], size_px)
+    crop = resize(pixels[row : row + side, column : column + side], size_px)
+    return altered(crop, settings, generator(seed, "background look", name))
+
+
+def altered(crop: Image, settings: Backgrounds, rng: np.random.Generator) -> Image:
+    """The crop out of focus, in another light and with noise, each by a random part of what the settings allow."""
+    blur, noise = rng.uniform(0, settings.blur_px), rng.uniform(0, settings.noise)
+    gains = rng.uniform(1 - settings.colour_jitter, 1 + settings.colour_jitter, 3).astype(np.float32)
+    if settings.blur_px:
+        crop = np.asarray(Pillow.fromarray(crop).filter(ImageFilter.GaussianBlur(blur)))
+    if settings.colour_jitter or settings.noise:
+        levels = crop * gains + np.float32(noise) * rng.standard_normal(crop.shape, dtype=np.float32)
+        crop = np.clip(np.rint(levels), 0, 255).astype(np.uint8)
+    return crop
 
 
 # ---- where pictures come from: a name, and a function that reads the encoded bytes ----------

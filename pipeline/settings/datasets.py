@@ -130,6 +130,12 @@ class Backgrounds(Strict):
     """Pictures in the bank (chosen by hash when there are more)."""
     bank_px: int | None = pydantic.Field(default=None, ge=16, le=2048)
     """Side of the stored square crops in pixels; null takes 1.25 x the render size."""
+    blur_px: float = pydantic.Field(default=0.0, ge=0, le=32)
+    """Each crop is blurred by a Gaussian of up to this many bank pixels, as if out of focus; 0 leaves it."""
+    noise: float = pydantic.Field(default=0.0, ge=0, le=64)
+    """Each crop gets sensor noise of up to this standard deviation in sRGB levels; 0 adds none."""
+    colour_jitter: float = pydantic.Field(default=0.0, ge=0, le=1)
+    """Each colour channel of a crop is multiplied by a number within 1 +- this; 0 leaves the colours."""
 
     @pydantic.model_validator(mode="after")
     def _consistent(self) -> Backgrounds:

@@ -17,8 +17,9 @@ from pipeline.bank import Bank, open_bank
 from pipeline.errors import UserError
 from pipeline.fetch import fetch_backgrounds
 from pipeline.progress import Log
+from pipeline.seeds import generator
 from pipeline.settings.datasets import Backgrounds
-from render.backgrounds import build_bank
+from render.backgrounds import altered, build_bank
 
 
 def picture(name: str, seed: int, size: tuple[int, int], mode: str = "RGB") -> tuple[str, bytes]:
@@ -143,3 +144,23 @@ def test_no_such_folder_and_a_damaged_archive(tmp_path: Path) -> None:
     tarred.write_bytes(tarred.read_bytes()[:-3000])
     with pytest.raises(UserError, match="archive of backgrounds is damaged"):
         bank(tarred, tmp_path / "b.npz")
+
+
+def test_blur_noise_and_jitter_are_seeded_and_off_by_default() -> None:
+    rows, columns = np.indices((64, 64))
+    crop = np.repeat(np.where((rows // 8 + columns // 8) % 2, 200, 60).astype(np.uint8)[..., None], 3, axis=2)
+
+    def look(**settings: float) -> np.ndarray:
+        return altered(crop, Backgrounds(**settings), generator(1, "look", "a"))
+
+    def sharpness(picture: np.ndarray) -> float:
+        return float(np.abs(np.diff(picture.astype(int), axis=1)).max())
+
+    assert (look() == crop).all()
+    assert sharpness(look(blur_px=8)) < 0.7 * sharpness(crop)
+    assert abs(look(blur_px=8).mean() - crop.mean()) < 2, "blur moves no light"
+    noisy = look(noise=30).astype(int) - crop
+    assert 1 < noisy.std() < 30 and abs(noisy.mean()) < 1
+    ratio = look(colour_jitter=0.4).reshape(-1, 3).mean(axis=0) / crop.reshape(-1, 3).mean(axis=0)
+    assert (np.abs(ratio - 1) <= 0.41).all() and np.ptp(ratio) > 0.02, "the channels change apart"
+    assert (look(blur_px=3, noise=9, colour_jitter=0.2) == look(blur_px=3, noise=9, colour_jitter=0.2)).all()
