@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import UserError
+from pipeline.pack import PackReader
 
 
 @dataclass
@@ -21,6 +22,8 @@ class DatasetFacts:
     sheet: Path
     audit: dict[str, Any]  # audits/<name>.json, empty if it was not asked for
     ledger: list[dict[str, str]]  # ledger/<name>.tsv, one row a shape
+    voxels: list[dict[str, Any]]  # the voxelizer's quality record of every shape, with its id
+    voxel_seconds: list[float]  # its time for every shape, from the logs
     funnel: list[tuple[str, int]] = field(default_factory=list)
     reasons: list[tuple[str, str, int, str]] = field(default_factory=list)  # stage, reason, count, an example
 
@@ -43,7 +46,10 @@ def datasets(output: Path) -> list[DatasetFacts]:
         ledger = read_tsv(output / "ledger" / f"{name}.tsv")
         audit = output / "audits" / f"{name}.json"
         sheet = output / "samples" / name / "sheet.png"
-        facts = DatasetFacts(name, read_json(path), sheet, read_json(audit) if audit.exists() else {}, ledger)
+        checked = read_json(audit) if audit.exists() else {}
+        times = [line["seconds"] for log in sorted(output.glob(f"logs/voxelize/{name}-*.jsonl"))
+                 for line in read_lines(log) if line["event"] == "shape"]  # fmt: skip
+        facts = DatasetFacts(name, read_json(path), sheet, checked, ledger, voxel_records(output, name), times)
         facts.funnel, facts.reasons = _funnel(ledger), _reasons(ledger)
         found.append(facts)
     return found
@@ -54,6 +60,17 @@ def experiments(output: Path) -> list[ExperimentFacts]:
     return [
         ExperimentFacts(path.parent.name, path.parent, read_json(path), read_lines(path.parent / "metrics.jsonl"))
         for path in sorted(output.glob("runs/*/results.json"))
+    ]
+
+
+def voxel_records(output: Path, name: str) -> list[dict[str, Any]]:
+    """What the voxelizer recorded of each shape of a data set."""
+    packs = sorted(output.glob(f"voxels/{name}/*.zip"))
+    return [
+        {"shape_id": record.shape_id, **record.facts["voxelize"]}
+        for path in packs
+        for record in PackReader(path).records
+        if "voxelize" in record.facts
     ]
 
 

@@ -67,9 +67,31 @@ def _dataset(facts: DatasetFacts) -> dict[str, Any]:
         "funnel": facts.funnel,
         "reasons": facts.reasons,
         "repairs": _repairs(facts.ledger),
+        "voxels": _voxels(facts.voxels, facts.voxel_seconds),
         "audit": _audit(facts.audit),
         "sheet": figures.contact_sheet(facts.sheet) if facts.sheet.exists() else None,
     }
+
+
+def _voxels(records: list[dict[str, Any]], seconds: list[float]) -> str:
+    """The voxelizer's quality records in a few sentences; published voxels have none."""
+    made = [record for record in records if "thin_recall" in record]
+    if not made:
+        return ""
+    tight = sum(record["watertight"] for record in made) / len(made)
+    odd = np.mean([record["odd_lines"] for record in made], axis=0)
+    whole = sum(record["parts"] <= record["surface_parts"] for record in made)
+    worst = min(made, key=lambda record: (record["thin_recall"], record["shape_id"]))
+    sparse, dense = (f(made, key=lambda record: record["occupancy"]) for f in (min, max))
+    median = f"; {1000 * np.median(seconds):.1f} ms a shape (median, reading included)" if seconds else ""
+    return (
+        f"Mode {made[0]['mode']}, engine {made[0]['engine']}{median}. {tight:.0%} of the meshes are watertight (lines "
+        f"with an odd number of crossings along x, y, z: {odd[0]:.1%}, {odd[1]:.1%}, {odd[2]:.1%}); "
+        f"{sum(record['duplicate_faces'] > 0 for record in made)} have doubled faces. Surface with an occupied voxel "
+        f"within one voxel: mean {np.mean([r['thin_recall'] for r in made]):.3f}, least {worst['thin_recall']:.3f} "
+        f"({worst['shape_id']}). {whole} of {len(made)} have no more parts than their surface. Occupancy from "
+        f"{sparse['occupancy']:.3f} ({sparse['shape_id']}) to {dense['occupancy']:.3f} ({dense['shape_id']})."
+    )
 
 
 def _audit(audit: dict[str, Any]) -> str:

@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.camera import look_at_origin
 from pipeline.errors import UserError
-from report import gather
+from report import gather, page
 from report.figures import curves, data_address
 from report.voxel_view import draw_voxels
 
@@ -82,3 +82,14 @@ def test_a_damaged_result_is_named(tmp_path: Path) -> None:
         gather.datasets(tmp_path)
     (folder / "index.json").write_text(json.dumps({}), encoding="utf-8")
     assert [facts.name for facts in gather.datasets(tmp_path)] == ["d"]
+
+
+def test_voxel_quality_names_the_worst_shape() -> None:
+    record = {"mode": "robust", "engine": "builtin", "watertight": True, "odd_lines": [0.0, 0.02, 0.0], "parts": 1,
+              "surface_parts": 1, "duplicate_faces": 0}  # fmt: skip
+    good = {**record, "shape_id": "d/c/good", "thin_recall": 1.0, "occupancy": 0.2}
+    bad = {**record, "shape_id": "d/c/bad", "thin_recall": 0.5, "occupancy": 0.01, "parts": 3, "watertight": False}
+    text = page._voxels([good, bad, {"shape_id": "d/c/given", "mode": "given"}], [0.002, 0.004])
+    assert "50% of the meshes are watertight" in text and "3.0 ms a shape" in text
+    assert "mean 0.750, least 0.500 (d/c/bad)" in text and "1 of 2 have no more parts" in text
+    assert page._voxels([], []) == ""
