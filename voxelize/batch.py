@@ -7,6 +7,7 @@ each was made; the same command again skips what is done, other flags make it an
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
 import queue
@@ -20,10 +21,11 @@ from typing import Any
 from pipeline.atomic import atomic_path
 from pipeline.errors import Reject
 from pipeline.progress import progress, say
+from pipeline.worker import IsolatedWorker
 from voxelize.options import Options
-from voxelize.worker import Worker
 
 JOURNAL = ".voxelize.jsonl"
+Worker = IsolatedWorker[tuple[bytes, dict[str, Any]]]
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,9 @@ def _work(
     jobs = max(1, min(batch.jobs, len(waiting)))
     common = {**dataclasses.asdict(batch), "options": batch.options}
     idle: queue.SimpleQueue[Worker] = queue.SimpleQueue()
-    workers = [Worker(voxelize_file, common) for _ in range(jobs)]
+    make_job = functools.partial(functools.partial, voxelize_file, common)
+    # spawn: a thread here must not fork the others.
+    workers = [Worker(make_job, seconds=batch.seconds, memory_bytes=None, start="spawn") for _ in range(jobs)]
     for worker in workers:
         idle.put(worker)
 
@@ -82,7 +86,7 @@ def _work(
         worker = idle.get()
         start = time.monotonic()
         try:
-            data, record = worker.run(batch.seconds, str(source))
+            data, record = worker.call(str(source))
             with atomic_path(output) as temporary:
                 temporary.write_bytes(data)
             return {"mesh": str(source), "output": str(output), **record, "seconds": round(time.monotonic() - start, 4)}
@@ -101,7 +105,7 @@ def _work(
                 pool.shutdown(wait=False, cancel_futures=True)
     finally:
         for worker in workers:
-            worker.__exit__()
+            worker.close()
 
 
 def voxelize_file(common: dict[str, Any], path: str) -> tuple[bytes, dict[str, Any]]:

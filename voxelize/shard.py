@@ -7,7 +7,9 @@ has its centre at (i + 0.5) / R - 0.5 and lies where the pictures show it.
 from __future__ import annotations
 
 import contextlib
+import functools
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,17 +23,26 @@ from pipeline.manifest import Record, Rejection
 from pipeline.pack import PackReader, PackWriter, write_pack
 from pipeline.progress import Log, progress, say
 from pipeline.settings.stages import Voxels
+from pipeline.worker import IsolatedWorker
 from voxelize.options import UNIT_BOX_BOUNDS, Options
-from voxelize.worker import Worker
 
 STAGE = "voxelize"
+Job = Callable[[bytes, Grid | None], tuple[bytes, dict[str, Any]]]
 
 
 def run(settings: Voxels, prepared: Path, output: Path, log_path: Path | None) -> None:
     """Voxelize one shard; shapes that cannot be voxelized become rejections in the output."""
     start = time.monotonic()
     pack = PackReader(prepared)
-    with Log(log_path) as log, Worker(voxelize_glb, settings.model_dump(), warm_up) as worker:
+    # spawn: an engine may hold threads, which a fork would tear apart.  No limit on address space: Open3D maps
+    # far more than it uses, and the built-in engine's memory is bounded by the grid and the prepared mesh.
+    worker: IsolatedWorker[tuple[bytes, dict[str, Any]]] = IsolatedWorker(
+        functools.partial(make_job, settings.model_dump()),
+        seconds=settings.seconds_per_shape,
+        memory_bytes=None,
+        start="spawn",
+    )
+    with Log(log_path) as log, worker:
         with write_pack(output, ".binvox") as out:
             for record, glb in progress(pack, f"voxelize {output.stem}", total=len(pack.records), log=log):
                 _one(worker, settings, record, glb, out, log)
@@ -43,10 +54,17 @@ def run(settings: Voxels, prepared: Path, output: Path, log_path: Path | None) -
     )
 
 
-def _one(worker: Worker, settings: Voxels, record: Record, glb: bytes, out: PackWriter, log: Log) -> None:
+def _one(
+    worker: IsolatedWorker[tuple[bytes, dict[str, Any]]],
+    settings: Voxels,
+    record: Record,
+    glb: bytes,
+    out: PackWriter,
+    log: Log,
+) -> None:
     start = time.monotonic()
     try:
-        data, facts = worker.run(settings.seconds_per_shape, (glb, take(record, settings.resolution)))
+        data, facts = worker.call(glb, take(record, settings.resolution))
     except Reject as reject:
         out.reject(Rejection(record.shape_id, STAGE, reject.reason, reject.detail))
         log.write("rejected", shape=record.shape_id, reason=reject.reason, detail=reject.detail)
@@ -57,8 +75,8 @@ def _one(worker: Worker, settings: Voxels, record: Record, glb: bytes, out: Pack
     log.write("shape", shape=record.shape_id, seconds=round(time.monotonic() - start, 6))
 
 
-def warm_up(settings: dict[str, Any]) -> None:
-    """Compile the kernels and find the engine before the first shape's time begins to count."""
+def make_job(settings: dict[str, Any]) -> Job:
+    """What the worker does, with kernels compiled and engine found before the first shape's time begins to count."""
     from pipeline.glb import write_glb
     from pipeline.mesh import Mesh
     from voxelize.robust import compile_bridges
@@ -68,10 +86,11 @@ def warm_up(settings: dict[str, Any]) -> None:
     sheet = np.array([[-0.4, -0.3, -0.4], [0.4, -0.3, -0.4], [0.0, -0.3, 0.4]])
     sheets = Mesh(np.concatenate([sheet, -sheet]), np.array([[0, 1, 2], [3, 4, 5]]))
     with contextlib.suppress(Reject):
-        voxelize_glb({**settings, "resolution": 16}, (write_glb(sheets), None))
+        voxelize_glb({**settings, "resolution": 16}, write_glb(sheets), None)
+    return functools.partial(voxelize_glb, settings)
 
 
-def voxelize_glb(settings: dict[str, Any], item: tuple[bytes, Grid | None]) -> tuple[bytes, dict[str, Any]]:
+def voxelize_glb(settings: dict[str, Any], glb: bytes, given: Grid | None) -> tuple[bytes, dict[str, Any]]:
     """One .glb -> its .binvox and the quality record; runs in the worker process.
 
     Where the source itself has published voxels (`given`), those are taken as they are.
@@ -83,7 +102,6 @@ def voxelize_glb(settings: dict[str, Any], item: tuple[bytes, Grid | None]) -> t
     from voxelize.frame import UNIT_BOX
     from voxelize.quality import quality
 
-    glb, given = item
     mesh = read_glb(glb, textures=False)
     if given is not None:
         if not given.any():

@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
-import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 
 from pipeline import given
 from pipeline.binvox import read_binvox
-from pipeline.errors import Reject
 from pipeline.glb import write_glb
 from pipeline.manifest import Record
 from pipeline.mesh import Mesh
 from pipeline.pack import PackReader, write_pack
 from tests.voxelize.solids import box, sphere, table
 from voxelize.cli import main
-from voxelize.worker import Worker
 
 
 def shard(path: Path, shapes: dict[str, bytes], facts: dict[str, Any] | None = None) -> Path:
@@ -103,36 +98,6 @@ def test_voxels_that_a_source_publishes_are_taken_as_they_are(tmp_path: Path) ->
     assert same.records[0].facts["voxelize"]["mode"] == "given"
     other = run(prepared, tmp_path / "other.zip", resolution=32)
     assert other.records[0].facts["voxelize"]["mode"] == "robust"
-
-
-def answer(common: Any, item: str) -> Any:
-    """What the worker under test does; runs in its process."""
-    if item == "sleep":
-        time.sleep(60)
-    if item == "die":
-        os._exit(7)
-    if item == "reject":
-        raise Reject("odd", "just so")
-    if item == "memory":
-        raise MemoryError
-    return common, item, os.getpid()
-
-
-def test_a_worker_survives_a_crash_and_a_shape_that_never_ends() -> None:
-    with Worker(answer, "common") as worker:
-        first = worker.run(60, "one")
-        assert first[:2] == ("common", "one")
-        assert worker.run(60, "two")[2] == first[2]
-        with pytest.raises(Reject, match=r"timeout: took longer than 0\.2 s"):
-            worker.run(0.2, "sleep")
-        assert worker.run(60, "three")[2] != first[2]
-        with pytest.raises(Reject, match="crash: the engine's process ended with code 7"):
-            worker.run(60, "die")
-        with pytest.raises(Reject, match="odd: just so"):
-            worker.run(60, "reject")
-        with pytest.raises(Reject, match="out_of_memory"):
-            worker.run(60, "memory")
-        assert worker.run(60, "four")[1] == "four"
 
 
 def test_a_shape_over_the_time_limit_is_a_rejection(tmp_path: Path) -> None:
