@@ -130,6 +130,16 @@ def test_data_set_that_no_experiment_names_retrains_nothing(world: World) -> Non
     assert "train" not in planned
 
 
+def test_training_waits_for_the_audit_and_is_not_repeated_for_it(world: World) -> None:
+    audit = world.results / "audits" / "mn.json"
+    before = audit.read_bytes()
+    audit.unlink()
+    world.edit(experiments={"second": {"datasets": ["mn"], "samples": 32}})
+    planned = world.planned("train_all")
+    audit.write_bytes(before)
+    assert planned == {"audit": 1, "train": 1}, "only the new run; the finished one stands"
+
+
 def test_training_setting_retrains_only(world: World) -> None:
     world.edit(experiments={"tiny": {"kl_weight": 0.7}})
     assert world.planned("train_all") == {"train": 1}

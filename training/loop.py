@@ -36,10 +36,12 @@ from training.step import Step
 from training.watch import symptoms
 
 MAX_ROLLBACKS = 3
+# Ctrl-C, a cancelled job, and what profiles/slurm sends two minutes before the wall time.
+STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
 
 class Interrupted(Exception):
-    """SIGTERM or SIGINT arrived and a checkpoint has been written."""
+    """A signal of `STOPPING` arrived and a checkpoint has been written."""
 
 
 def training_loop(
@@ -53,7 +55,7 @@ def training_loop(
 ) -> dict[str, Any]:
     """Train to `settings.samples` samples; returns what train.json holds.
 
-    Raises UserError for bad input, Interrupted after SIGTERM or SIGINT.
+    Raises UserError for bad input, Interrupted after a signal of `STOPPING`.
     """
     # Make sure that nobody else trains here.
     with runlock.held(run):
@@ -236,7 +238,7 @@ def choose_device(wanted: str) -> torch.device:
 
 @contextlib.contextmanager
 def interruptible() -> Iterator[threading.Event]:
-    """An event that SIGTERM and SIGINT set instead of killing; the old handlers come back at the end."""
+    """An event that the signals of `STOPPING` set instead of killing; the old handlers come back at the end."""
     event = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield event
@@ -250,7 +252,7 @@ def interruptible() -> Iterator[threading.Event]:
         event.set()
         restore()  # a second signal acts at once
 
-    old = {number: signal.signal(number, ask) for number in (signal.SIGTERM, signal.SIGINT)}
+    old = {number: signal.signal(number, ask) for number in STOPPING}
     try:
         yield event
     finally:

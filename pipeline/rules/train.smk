@@ -4,6 +4,11 @@
 rule train:
     input:
         shards=lambda w: PLAN.shard_indexes(w.experiment),
+        # A gate only: data whose axes are wrong are not trained on, and a new audit trains nothing anew.
+        audits=lambda w: [
+            ancient(f"{OUT}/audits/{dataset}.json")
+            for dataset in PLAN.config.experiments[w.experiment].datasets
+        ],
         # Shards stored in layers are composited while training, from the bank itself.
         bank=(
             f"{OUT}/backgrounds/bank.npz"

@@ -17,7 +17,7 @@ import torch
 from pipeline.errors import UserError
 from tests.training.tiny_world import settings
 from training import checkpoint, loop
-from training.loop import Interrupted, crosses, training_loop
+from training.loop import STOPPING, Interrupted, crosses, training_loop
 from training.measure import Look
 from training.run_files import Metrics
 from training.step import Step
@@ -68,12 +68,15 @@ def test_a_damaged_latest_checkpoint_is_passed_over(boxes: Path, unbroken: Path,
     assert final(tmp_path) == final(unbroken)
 
 
-def test_a_signal_saves_and_stops(boxes: Path, unbroken: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("number_sent", STOPPING)
+def test_a_signal_saves_and_stops(
+    boxes: Path, unbroken: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number_sent: signal.Signals
+) -> None:
     original = Step.__call__
 
     def step_then_signal(self: Step, batch: Any, number: int) -> dict[str, float]:
         if number == 4:
-            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), number_sent)
         return original(self, batch, number)
 
     monkeypatch.setattr(Step, "__call__", step_then_signal)
