@@ -4,7 +4,7 @@
 rule train:
     input:
         shards=lambda w: PLAN.shard_indexes(w.experiment),
-        # A gate only: data whose axes are wrong are not trained on, and a new audit trains nothing anew.
+        # A gate only: data whose axes are wrong are not trained on.
         audits=lambda w: [
             ancient(f"{OUT}/audits/{dataset}.json")
             for dataset in PLAN.config.experiments[w.experiment].datasets
