@@ -130,7 +130,7 @@ def _sort_out(
 
 
 def _split(item: Found, key: str, dataset: Dataset, source: Source, seed: int) -> str:
-    if item.split is None:
+    if item.split is None or dataset.split == "hash":
         return split_of(key, seed=seed, val_percent=dataset.val_percent, test_percent=dataset.test_percent)
     if item.split == "train" and not source.official_val:
         return carve_validation(key, seed=seed, val_percent=dataset.val_percent)

@@ -43,10 +43,12 @@ class Dataset(Strict):
     """Extra turn about the up axis, for folders whose objects do not face -Z."""
     shards: int = pydantic.Field(default=8, ge=1, le=100_000)
     """Work units of this data set; aim at 64-256 shapes each."""
+    split: Literal["official", "hash"] = "official"
+    """`official` keeps the source's own split where it has one; `hash` splits by the hash of the shape's id."""
     val_percent: float = pydantic.Field(default=10.0, ge=0, lt=100)
     """Share of shapes for validation (of the training part, where an official split exists)."""
     test_percent: float = pydantic.Field(default=15.0, ge=0, lt=100)
-    """Share of shapes for testing, where no official split exists."""
+    """Share of shapes for testing, where no official split exists or `split` is `hash`."""
     max_rejected_percent: float = pydantic.Field(default=10.0, ge=0, le=100)
     """More rejected shapes than this stop the run instead of passing silently."""
     procedural: Procedural | None = None

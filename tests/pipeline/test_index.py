@@ -55,6 +55,16 @@ def test_the_official_test_split_is_kept_and_validation_is_carved_out_of_train(t
     assert by_split["train"]
 
 
+def test_a_split_by_hash_passes_over_the_official_one(tmp_path: Path) -> None:
+    archive = modelnet_zip(tmp_path / "m")
+    official = {s.key: s.split for s in run(tmp_path / "a", modelnet(archive))}
+    hashed = {s.key: s.split for s in run(tmp_path / "b", modelnet(archive, split="hash", test_percent=40))}
+    assert hashed.keys() == official.keys()
+    moved = {key for key in hashed if (hashed[key] == "test") != (official[key] == "test")}
+    assert len(moved) > 10
+    assert 0.2 < sum(split == "test" for split in hashed.values()) / len(hashed) < 0.6
+
+
 def test_more_shapes_move_none_of_the_old_ones(tmp_path: Path) -> None:
     few = run(tmp_path / "a", modelnet(modelnet_zip(tmp_path / "m", 20)))
     many = {s.key: s.split for s in run(tmp_path / "b", modelnet(modelnet_zip(tmp_path / "n", 40)))}
