@@ -9,6 +9,9 @@ from typing import Any
 from pipeline.errors import UserError
 from pipeline.progress import say
 
+# Six furniture classes, trained by the default config.yaml: works before anyone has trained anything.
+DEMO = Path(__file__).resolve().parent.parent / "models" / "demo"
+
 
 def add(commands: Any) -> None:
     """Add the four sub-commands to an argparse sub-parser object."""
@@ -47,8 +50,14 @@ def add(commands: Any) -> None:
     export.add_argument("-o", "--output", type=Path, required=True, help="folder")
     export.set_defaults(command=_export)
 
-    for command in (sample, reconstruct, interpolate, export):
-        command.add_argument("--run", type=Path, required=True, help="folder of the run, or one checkpoint file")
+    for command in (sample, reconstruct, interpolate):
+        command.add_argument(
+            "--run",
+            type=Path,
+            default=DEMO,
+            help="folder of a run or of an exported model, or a checkpoint file; default: models/demo",
+        )
+    export.add_argument("--run", type=Path, required=True, help="folder of the run, or one checkpoint file")
     for command in (sample, reconstruct, interpolate):
         command.add_argument(
             "--threshold",

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from pipeline.atomic import atomic_path, write_json, write_text
 from pipeline.errors import UserError
-from training.model import Model
+from training.model import CONFIG, WEIGHTS, Model, export_config
 from training.step import POSTERIOR, sampling_source
 
 
@@ -53,21 +53,10 @@ def export(model: Model, folder: Path, results: Path | None = None) -> list[Path
         side = header.resolution if settings.encoder_input == "projections" else header.size_px
         written.append(folder / "reconstructor.onnx")
         _write_onnx(written[-1], Reconstructor(model), torch.zeros(2, 3, side, side), "images")
-    weights, card, config = folder / "model.safetensors", folder / "README.md", folder / "config.json"
+    weights, card, config = folder / WEIGHTS, folder / "README.md", folder / CONFIG
     with atomic_path(weights) as temporary:
         save_file({name: value.contiguous().cpu() for name, value in model.networks.state_dict().items()}, temporary)
-    write_json(
-        config,
-        {
-            "settings": settings.model_dump(mode="json"),
-            "size_px": header.size_px,
-            "resolution": header.resolution,
-            "categories": header.categories,
-            "identity": header.identity,
-            "samples": header.samples,
-            "threshold": (header.loop.get("best_threshold") or 128) / 255,
-        },
-    )
+    write_json(config, export_config(model))
     write_text(card, model_card(model, _read(results)))
     return [*written, weights, config, card]
 

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 
 from pipeline.errors import UserError
 from pipeline.settings.training import Experiment
 from training import checkpoint
 from training.checkpoint import Header
 from training.networks import Networks
+
+WEIGHTS, CONFIG = "model.safetensors", "config.json"  # of an exported folder
 
 
 @dataclass(frozen=True)
@@ -25,14 +31,55 @@ class Model:
 
 
 def load_model(run: Path, device: torch.device) -> Model:
-    """The best checkpoint of a run folder, or the checkpoint file that `run` names."""
-    path = run if run.is_file() else _best(run)
-    header, tensors = checkpoint.load(path, device)
+    """The best checkpoint of a run folder, a checkpoint file, or a folder that `training export` wrote."""
+    if (run / WEIGHTS).is_file():
+        path, prefix = run / WEIGHTS, ""
+        header, tensors = _exported(run, device)
+    else:
+        path, prefix = run if run.is_file() else _best(run), "average."
+        header, tensors = checkpoint.load(path, device)
     settings = header.experiment
     networks = Networks(settings, size_px=header.size_px, resolution=header.resolution).to(device)
     networks.D = None
-    checkpoint.load_weights(networks, tensors, "average.", path)
+    checkpoint.load_weights(networks, tensors, prefix, path)
     return Model(path, header, settings, networks.requires_grad_(False).eval())
+
+
+def export_config(model: Model) -> dict[str, Any]:
+    """What an exported folder's config.json says; `load_model` reads it back."""
+    header = model.header
+    return {
+        "settings": model.settings.model_dump(mode="json"),
+        "size_px": header.size_px,
+        "resolution": header.resolution,
+        "categories": header.categories,
+        "identity": header.identity,
+        "samples": header.samples,
+        "threshold": (header.loop.get("best_threshold") or 128) / 255,
+    }
+
+
+def _exported(folder: Path, device: torch.device) -> tuple[Header, dict[str, torch.Tensor]]:
+    try:
+        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        header = Header(
+            config["identity"],
+            config["settings"],
+            config["size_px"],
+            config["resolution"],
+            config["categories"],
+            config["samples"],
+            {"best_threshold": round(config["threshold"] * 255)},
+        )
+        return header, load_file(folder / WEIGHTS, device=str(device))
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+        raise UserError(
+            "this exported model is not whole",
+            where=str(folder),
+            got=f"{type(error).__name__}: {error}",
+            wanted=f"{WEIGHTS} and {CONFIG} as `python -m training export` writes them",
+            do="export it again, or copy both files again",
+        ) from error
 
 
 def _best(run: Path) -> Path:

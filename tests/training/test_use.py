@@ -159,3 +159,26 @@ def test_onnx_graphs_give_what_torch_gives(run: Path, model: Model, tmp_path: Pa
     card = (tmp_path / "README.md").read_text()
     assert "reconstructor.onnx" in card and "box, crate" in card
     assert json.loads((tmp_path / "config.json").read_text())["resolution"] == 16
+
+
+def test_an_exported_folder_is_used_like_the_run_it_came_from(run: Path, photo: Path, tmp_path: Path) -> None:
+    shared = tmp_path / "shared"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert main(["export", "--run", str(run), "-o", str(shared)]) == 0
+    for name, source in (("run", run), ("shared", shared)):
+        arguments = ["--threshold", "0.2", "-o", str(tmp_path / f"{name}.npy")]
+        assert main(["reconstruct", str(photo), "--run", str(source), *arguments]) == 0
+    assert (tmp_path / "run.npy").read_bytes() == (tmp_path / "shared.npy").read_bytes()
+    one, other = load_model(run, torch.device("cpu")), load_model(shared, torch.device("cpu"))
+    assert use.threshold_of(one, None) == use.threshold_of(other, None)
+
+
+def test_a_torn_exported_folder_is_named(
+    run: Path, photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torn = tmp_path / "torn"
+    torn.mkdir()
+    (torn / "model.safetensors").write_bytes(b"half")
+    assert main(["reconstruct", str(photo), "--run", str(torn), "-o", str(tmp_path / "x.glb")]) == 1
+    assert "this exported model is not whole" in capsys.readouterr().err
