@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pipeline.agreement import ALL_WAYS, IDENTITY, Permutation, advice, name, turned
 from pipeline.bank import PLAIN, background, composite, open_bank, write_bank
 from pipeline.binvox import write_binvox
 from pipeline.conventions import Grid, voxel_centres
@@ -21,7 +22,7 @@ from pipeline.progress import Log
 from pipeline.settings.stages import Render, Shards
 from pipeline.shards import open_shard
 from pipeline.shards_index import write_index
-from render.audit import ALL_WAYS, IDENTITY, Permutation, advice, audit_index, name, turned
+from render.audit import audit_index
 from render.cameras import Camera
 from render.lights import unlit
 from render.pack import pack_shard

@@ -1,0 +1,144 @@
+"""Do the voxels and the views of one shape show the same object, in the same axes?
+
+The silhouette of the voxels from the stored cameras is compared with the views' alpha, as they
+are and in all 48 ways that exchange and mirror the axes.  The audit asks this of a whole data
+set, the gallery shows it of every shape.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.conventions import UP_AXIS_TO_WORLD, Grid, Matrix
+
+VIEWS = 3  # of each shape
+SILHOUETTE_PX = 24
+LEAST_IOU = 0.55  # a shape below it is flagged
+EMPTY_COVERAGE, BLACK_LEVEL = 0.002, 4  # share of the picture; sRGB level
+
+Permutation = tuple[tuple[int, int, int], tuple[int, int, int]]  # source axis and sign of x, y, z
+IDENTITY: Permutation = ((0, 1, 2), (1, 1, 1))
+ALL_WAYS: list[Permutation] = [
+    (axes, signs)  # type: ignore[misc]
+    for axes in itertools.permutations(range(3))
+    for signs in itertools.product((1, -1), repeat=3)
+]
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What some views say of a shape: the voxels that each ray passes, and which rays meet the object."""
+
+    rays: list[npt.NDArray[np.int64]]  # (P, T) a view, see `silhouette_samples`
+    masks: list[npt.NDArray[np.bool_]]  # (P,) a view
+
+    def iou(self, grid: Grid) -> float:
+        """Mean over the views of the IoU of the voxels' silhouette and the picture's."""
+        pairs = zip(self.rays, self.masks, strict=True)
+        return float(np.mean([_iou(silhouette(grid, samples), mask) for samples, mask in pairs]))
+
+
+def look(
+    alpha: npt.NDArray[np.uint8],  # (V, S, S)
+    K: Matrix,  # (V, 3, 3)
+    camera_to_world: Matrix,  # (V, 4, 4)
+    resolution: int,
+) -> Seen:
+    """What up to VIEWS views, spread over all there are, say of a shape of R^3 voxels."""
+    chosen = np.unique(np.linspace(0, len(alpha) - 1, min(VIEWS, len(alpha))).astype(int))
+    rays = [silhouette_samples(K[view], camera_to_world[view], alpha.shape[1], resolution) for view in chosen]
+    return Seen(rays, [shrink_alpha(alpha[view]) for view in chosen])
+
+
+@dataclass(frozen=True)
+class ViewFaults:
+    """What can be wrong with one view."""
+
+    empty: bool  # almost nothing is covered
+    black: bool  # nothing that is covered is brighter than black
+    cut_off: bool  # something is covered at the border
+
+
+def view_faults(mask: npt.NDArray[np.uint8], picture: npt.NDArray[np.uint8]) -> ViewFaults:
+    """Look at one view's alpha (S, S) and colours (S, S, 3)."""
+    solid = mask == 255
+    return ViewFaults(
+        empty=bool(mask.mean() / 255 < EMPTY_COVERAGE),
+        black=bool(solid.any() and picture[solid].max() < BLACK_LEVEL),
+        cut_off=bool(mask[0].any() or mask[-1].any() or mask[:, 0].any() or mask[:, -1].any()),
+    )
+
+
+def silhouette_samples(K: Matrix, camera_to_world: Matrix, size_px: int, resolution: int) -> npt.NDArray[np.int64]:
+    """(P, T) flat voxel indices along the ray of each of P pixels; what is outside the box points past the end.
+
+    P = SILHOUETTE_PX^2 rays through the centres of large pixels, in steps of 0.7 voxels.
+    """
+    centres = (np.arange(SILHOUETTE_PX) + 0.5) * size_px / SILHOUETTE_PX
+    columns, rows = np.meshgrid(centres, centres)
+    directions = np.stack([(columns - K[0, 2]) / K[0, 0], -(rows - K[1, 2]) / K[1, 1], -np.ones_like(rows)], axis=-1)
+    directions = directions.reshape(-1, 3) @ camera_to_world[:3, :3].T
+    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+    eye = camera_to_world[:3, 3]
+    reach = np.sqrt(3) / 2
+    steps = np.linalg.norm(eye) - reach + np.arange(0, 2 * reach, 0.7 / resolution)
+    places = np.floor((eye + directions[:, None] * steps[:, None] + 0.5) * resolution).astype(np.int64)
+    inside = ((places >= 0) & (places < resolution)).all(axis=2) & (steps > 0)
+    flat = (places[..., 0] * resolution + places[..., 1]) * resolution + places[..., 2]
+    return np.where(inside, flat, resolution**3)
+
+
+def silhouette(grid: Grid, samples: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+    """(P,) which rays meet a filled voxel."""
+    return np.asarray(np.append(grid.reshape(-1), False)[samples].any(axis=1))
+
+
+def shrink_alpha(alpha: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
+    """(S, S) alpha -> (P,) covered at the centres of the large pixels."""
+    centres = ((np.arange(SILHOUETTE_PX) + 0.5) * len(alpha) / SILHOUETTE_PX).astype(int)
+    return np.asarray(alpha[np.ix_(centres, centres)].reshape(-1) >= 128)
+
+
+def turned(grid: Grid, way: Permutation) -> Grid:
+    """The grid with its axes exchanged and mirrored."""
+    axes, signs = way
+    return np.ascontiguousarray(grid.transpose(axes)[tuple(slice(None, None, sign) for sign in signs)])
+
+
+def _iou(a: npt.NDArray[np.bool_], b: npt.NDArray[np.bool_]) -> float:
+    union = (a | b).sum()
+    return float((a & b).sum() / union) if union else 1.0
+
+
+def name(way: Permutation) -> str:
+    """``+x +z -y``: where the new x, y and z come from."""
+    return " ".join(("+" if sign > 0 else "-") + "xyz"[axis] for axis, sign in zip(*way, strict=True))
+
+
+def advice(way: Permutation) -> str:
+    """Which setting or mistake explains that the voxels fit when turned this way."""
+    matrix = np.zeros((3, 3))
+    for row, (axis, sign) in enumerate(zip(*way, strict=True)):
+        matrix[row, axis] = sign
+    if np.linalg.det(matrix) < 0:
+        return "the voxels are mirrored: two axes are exchanged or one is reversed (.binvox files store x, z, y)"
+    if matrix[1, 1] == 1:
+        degrees = int(round(np.degrees(np.arctan2(matrix[0, 2], matrix[0, 0])))) % 360
+        return f"the voxels are turned about the upright axis: make them again with yaw_deg {degrees} more"
+    for up, to_world in _upright_ways():
+        if np.array_equal(matrix, to_world):
+            return f"the voxels were made of meshes whose {up} axis points up: set up_axis: {up} and make them again"
+    return "delete the voxels and make them again from the prepared meshes"
+
+
+def _upright_ways() -> Iterator[tuple[str, npt.NDArray[np.float64]]]:
+    """Every up axis, with every quarter turn about the upright axis after it."""
+    quarter = np.array([[0.0, 0.0, 1.0], [0.0, 1.0, 0.0], [-1.0, 0.0, 0.0]])
+    for axis, matrix in UP_AXIS_TO_WORLD.items():
+        for turns in range(4):
+            yield axis, np.linalg.matrix_power(quarter, turns) @ matrix
