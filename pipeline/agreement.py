@@ -19,6 +19,7 @@ from pipeline.conventions import UP_AXIS_TO_WORLD, Grid, Matrix
 VIEWS = 3  # of each shape
 SILHOUETTE_PX = 24
 LEAST_IOU = 0.55  # a shape below it is flagged
+MARGIN = 0.02  # symmetric shapes fit mirrored as well: over many shapes, another way must be better by this
 EMPTY_COVERAGE, BLACK_LEVEL = 0.002, 4  # share of the picture; sRGB level
 
 Permutation = tuple[tuple[int, int, int], tuple[int, int, int]]  # source axis and sign of x, y, z

@@ -14,7 +14,18 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.agreement import ALL_WAYS, IDENTITY, LEAST_IOU, Permutation, advice, look, name, turned, view_faults
+from pipeline.agreement import (
+    ALL_WAYS,
+    IDENTITY,
+    LEAST_IOU,
+    MARGIN,
+    Permutation,
+    advice,
+    look,
+    name,
+    turned,
+    view_faults,
+)
 from pipeline.atomic import write_json
 from pipeline.conventions import unpack_grid
 from pipeline.errors import UserError
@@ -24,7 +35,6 @@ from pipeline.shards import Shard
 from pipeline.shards_index import open_indexed, read_index
 
 SAMPLE = 48  # shapes that are tried in all 48 ways
-MARGIN = 0.02  # symmetric shapes fit mirrored as well: another way must be better by this
 MOST_FLAGGED = 0.5  # share of flagged shapes above which the data set is refused
 
 
