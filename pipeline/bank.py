@@ -3,12 +3,15 @@
 A bank is an uncompressed ``.npz``, so NumPy reads it and `open_bank` maps it into memory:
 
     crops.npy    (M, B, B, 3) uint8 sRGB, square crops of photographs, row 0 on top
+    looks.npy    (M, 5) float32, how each crop was altered: blur in bank pixels, standard deviation
+                 of the noise in sRGB levels, factors of red, green and blue; (0, 0, 1, 1, 1) is not at all
     info.npy     uint8, the UTF-8 JSON ``{"names": [M], "counts": {...}, "settings": {...}}``
 
 A view's background is ``(background_id, background_crop)``: the bank's row, and
 (row, column, side in bank pixels, mirror 0 or 1, gain).  With these two a composite can be
 built again bit for bit: only elementwise float32 and integer arithmetic is used.
-Id -1 is a plain colour: then the first three numbers of the crop are its sRGB values.
+Id -1 is a plain colour: then the first three numbers of the crop are its sRGB values.  Id -2
+is nothing, the view is transparent; where a picture is needed all the same, white.
 """
 
 from __future__ import annotations
@@ -27,7 +30,8 @@ from pipeline.atomic import atomic_path
 from pipeline.conventions import Image
 from pipeline.errors import UserError
 
-PLAIN = -1  # background id of a plain colour
+PLAIN, NOTHING = -1, -2  # background ids of a plain colour and of a transparent view
+UNALTERED = (0.0, 0.0, 1.0, 1.0, 1.0)
 Bytes = npt.NDArray[np.uint8]
 Indices = npt.NDArray[np.int64]
 Floats32 = npt.NDArray[np.float32]
@@ -40,6 +44,7 @@ class Bank:
     crops: Bytes  # (M, B, B, 3)
     names: list[str] = field(default_factory=list)
     info: dict[str, Any] = field(default_factory=dict)
+    looks: Floats32 = field(default_factory=lambda: np.zeros((0, 5), np.float32))  # (M, 5)
 
     def __len__(self) -> int:
         return len(self.crops)
@@ -50,7 +55,12 @@ class Bank:
         return int(self.crops.shape[1])
 
 
-def write_bank(path: str | Path, crops: Bytes | Sequence[Bytes], info: dict[str, Any]) -> None:
+def write_bank(
+    path: str | Path,
+    crops: Bytes | Sequence[Bytes],
+    info: dict[str, Any],
+    looks: Floats32 | None = None,  # (M, 5); None: unaltered crops
+) -> None:
     """Publish a bank atomically; equal content gives equal bytes (times inside are fixed).
 
     `crops` may be any sequence that hands out one (B, B, 3) crop at a time: a bank of all of
@@ -58,11 +68,14 @@ def write_bank(path: str | Path, crops: Bytes | Sequence[Bytes], info: dict[str,
     """
     header = {"descr": "|u1", "fortran_order": False, "shape": (len(crops), *np.shape(crops[0]))}
     text = np.frombuffer(json.dumps(info, sort_keys=True, allow_nan=False).encode(), dtype=np.uint8)
+    looks = np.tile(np.array(UNALTERED, np.float32), (len(crops), 1)) if looks is None else looks
     with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
         with _member(archive, "crops.npy") as file:
             np.lib.format.write_array_header_1_0(file, header)
             for row in range(len(crops)):
                 file.write(np.ascontiguousarray(crops[row], dtype=np.uint8).data)
+        with _member(archive, "looks.npy") as file:
+            np.lib.format.write_array(file, looks.astype("<f4"), version=(1, 0), allow_pickle=False)
         with _member(archive, "info.npy") as file:
             np.lib.format.write_array(file, text, allow_pickle=False)
 
@@ -82,7 +95,10 @@ def open_bank(path: str | Path) -> Bank:
         crops = _map_member(path, "crops.npy")
         if crops.ndim != 4 or crops.shape[1] != crops.shape[2] or crops.shape[3] != 3 or crops.dtype != np.uint8:
             raise ValueError(f"crops of shape {crops.shape} and type {crops.dtype}")
-        return Bank(crops, list(info["names"]), info)
+        looks = _map_member(path, "looks.npy")
+        if looks.shape != (len(crops), 5):
+            raise ValueError(f"looks of shape {looks.shape} for {len(crops)} crops")
+        return Bank(crops, list(info["names"]), info, looks)
     except (OSError, zipfile.BadZipFile, KeyError, ValueError) as error:
         raise UserError(
             "cannot read a background bank",
@@ -93,7 +109,7 @@ def open_bank(path: str | Path) -> Bank:
         ) from error
 
 
-def _map_member(path: Path, name: str) -> Bytes:
+def _map_member(path: Path, name: str) -> npt.NDArray[Any]:
     """Memory-map one stored (uncompressed) array of an .npz."""
     with zipfile.ZipFile(path) as archive:
         member = archive.getinfo(name)
@@ -115,6 +131,8 @@ def _map_member(path: Path, name: str) -> Bytes:
 
 def background(bank: Bank | None, background_id: int, crop: Sequence[float] | Floats32, size_px: int) -> Image:
     """The (S, S, 3) background of one view."""
+    if background_id == NOTHING:
+        return np.full((size_px, size_px, 3), 255, np.uint8)
     if background_id == PLAIN:
         return np.broadcast_to(np.asarray(crop[:3]).astype(np.uint8), (size_px, size_px, 3)).copy()
     if bank is None or background_id >= len(bank):

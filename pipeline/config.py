@@ -52,6 +52,10 @@ class Config(Strict):
                 if dataset not in self.datasets:
                     hint = did_you_mean(dataset, list(self.datasets))
                     raise ValueError(f"experiment {name!r} names the unknown data set {dataset!r}{hint}")
+        if self.backgrounds.colour == "transparent" and self.shards.storage == "composite":
+            raise ValueError(
+                "backgrounds.colour 'transparent' keeps foregrounds only; set shards.storage to 'layers' for it"
+            )
         return self
 
 

@@ -175,6 +175,8 @@ def _backgrounds(config: Config, offline: bool) -> Line:
     settings = config.backgrounds
     if settings.source == "procedural":
         return Line("ok", "backgrounds", "generated rooms; nothing to fetch")
+    if settings.source == "none":
+        return Line("ok", "backgrounds", f"no pictures: {settings.colour}")
     if settings.source == "folder":
         folder = Path(settings.path or ".")
         if folder.is_dir():

@@ -71,6 +71,7 @@ _VIEW_FACTS = {
 _BACKGROUNDS = {
     "background_id": Field(("V",), "<i4"),
     "background_crop": Field(("V", 5), "<f4"),  # row, column, side in bank pixels, mirror, gain
+    "background_look": Field(("V", 5), "<f4", optional=True),  # blur, noise, gains of r, g, b of the bank's crop
 }
 _RGBA = {"rgba": Field(("V", "S", "S", 4), "|u1", gzip=True, per_view=True)}
 _VOXELS = {"voxels": Field(("R^3/8",), "|u1")}

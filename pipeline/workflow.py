@@ -18,7 +18,7 @@ from pipeline.progress import Log
 from pipeline.provenance import code_digest
 from pipeline.settings.base import Strict
 from pipeline.settings.datasets import Dataset, ImportSettings, PrepareSettings, Procedural
-from pipeline.settings.stages import Render
+from pipeline.settings.stages import PackSettings, Render
 
 # The module whose import closure is the code of a stage; a code edit re-runs what it can reach.
 # Fetching is left out on purpose: an edited downloader must not download 39 GB again.
@@ -121,6 +121,10 @@ class Plan:
         """The folder or fetch record that the bank is read from."""
         return str(made[0]) if made else str(self.config.backgrounds.path)
 
+    def bank(self) -> list[str]:
+        """The bank, where there is to be one."""
+        return [] if self.config.backgrounds.source == "none" else [f"{self.out}/backgrounds/bank.npz"]
+
     def background_contents(self) -> str:
         """Identity of a user's own folder of pictures; the other sources are files of the DAG."""
         settings = self.config.backgrounds
@@ -140,6 +144,9 @@ class Plan:
 
     def prepare(self, dataset: str) -> str:
         return _json(_prepare_settings(self.dataset(dataset), self.config.render))
+
+    def pack(self) -> str:
+        return _json(PackSettings.of(self.config.shards, self.config.backgrounds))
 
     def imported(self, dataset: str) -> str:
         settings = self.config
@@ -167,7 +174,9 @@ class Plan:
 
 
 def _prepare_settings(dataset: Dataset, render: Render) -> PrepareSettings:
-    return PrepareSettings.of(dataset, texture_px=render.texture_px, max_faces=render.max_faces)
+    return PrepareSettings.of(
+        dataset, texture_px=render.texture_px, max_faces=render.max_faces, above_max_faces=render.above_max_faces
+    )
 
 
 def _json(settings: Strict) -> str:

@@ -11,7 +11,7 @@ from pipeline.config import parse
 from pipeline.errors import run_command
 from pipeline.progress import Log
 from pipeline.settings.datasets import Backgrounds
-from pipeline.settings.stages import Render, Shards
+from pipeline.settings.stages import PackSettings, Render
 
 COMMANDS = ("shard", "backgrounds", "pack", "sheet", "audit")
 Command = Callable[[argparse.Namespace, Log], None]
@@ -35,7 +35,7 @@ def backgrounds(arguments: argparse.Namespace, log: Log) -> None:
 def pack(arguments: argparse.Namespace, log: Log) -> None:
     from render.pack import pack_shard
 
-    settings = parse(Shards, arguments.settings, "--settings")
+    settings = parse(PackSettings, arguments.settings, "--settings")
     pack_shard(arguments.renders, arguments.voxels, arguments.bank, arguments.output, seed=arguments.seed,
                settings=settings, log=log)  # fmt: skip
 
@@ -82,7 +82,7 @@ def parser() -> argparse.ArgumentParser:
 
     one = add("pack", pack, "composite views, add voxels: one training shard")
     one.add_argument("--seed", type=int, required=True)
-    one.add_argument("--settings", default="{}", help="JSON of the `shards` section")
+    one.add_argument("--settings", default="{}", help="JSON: storage, compositing, background")
     one.add_argument("--renders", type=Path, required=True)
     one.add_argument("--voxels", type=Path, required=True, help="pack of .binvox files")
     one.add_argument("--bank", type=Path, help="needed for photographs")

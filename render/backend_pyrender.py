@@ -28,9 +28,10 @@ import numpy.typing as npt
 
 from pipeline.bank import SRGB_TO_LINEAR, linear_to_srgb
 from pipeline.errors import UserError
+from pipeline.settings.stages import Specular
 from render.cameras import Camera
-from render.raster import SPECULAR, Layers, Lights
-from render.scene import Scene
+from render.raster import HIGHLIGHTS, Layers, Lights
+from render.scene import Scene, sample_masks
 from render.shading import AMBIENT, DIRECTIONAL, FLAT, POINT
 from render.visibility import CUTOUT_ALPHA
 
@@ -40,7 +41,7 @@ PROBE_SECONDS = 60.0
 SOFTWARE = ("llvmpipe", "softpipe", "swrast", "software")
 SHADERS = Path(__file__).parent / "shaders"
 # First digits of the SHA-256 of the shaders; here because the digest of a stage reads Python files only.
-SHADERS_VERSION = "d02b5845765d"
+SHADERS_VERSION = "1acecaf4196c"
 
 _PROBE = """
 import os, pyrender
@@ -95,7 +96,7 @@ class PyrenderBackend:
     name = NAME
     _made_in: int | None = None
 
-    def __init__(self, supersampling: int = 2, specular: float = SPECULAR, platform: str | None = None):
+    def __init__(self, supersampling: int = 2, specular: Specular = HIGHLIGHTS, platform: str | None = None):
         if PyrenderBackend._made_in == os.getpid():
             raise UserError("a second OpenGL renderer in one process", do="use the first one, or another process")
         platform = platform or platforms()[0]
@@ -114,6 +115,7 @@ class PyrenderBackend:
         self._materials = []
         primitives = []
         self._textures: dict[int, Any] = {}
+        self._masks = sample_masks(scene.opacity, self._supersampling)
         for number in np.unique(scene.face_material):
             of_it = np.repeat(scene.face_material == number, 3)
             material = self._material(scene, int(number))
@@ -131,7 +133,7 @@ class PyrenderBackend:
         self._diameter = scene.diameter
 
     def _material(self, scene: Scene, number: int) -> Any:
-        """The base colour and texture of one material; the rest of PBR is not used."""
+        """Colour and texture of one material; what else PBR has carries what render/shaders/ need."""
         source, textured = scene.materials[number], bool(scene.level_count[number])
         texture = None
         if textured and source.texture is not None:
@@ -146,8 +148,9 @@ class PyrenderBackend:
             texture = self._textures[key]
         colour = np.array(source.colour[:3]) / 255.0
         return self._gl.MetallicRoughnessMaterial(
-            baseColorFactor=np.array([*colour, 1.0]), baseColorTexture=texture, metallicFactor=float(self._specular),
-            doubleSided=True, alphaMode="OPAQUE")  # fmt: skip
+            baseColorFactor=np.array([*colour, float(self._supersampling << 16 | int(self._masks[number]))]),
+            baseColorTexture=texture, metallicFactor=self._specular.strength,
+            roughnessFactor=1 / self._specular.shininess, doubleSided=True, alphaMode="OPAQUE")  # fmt: skip
 
     def render(self, camera: Camera, lights: Lights) -> Layers:
         """Draw one view of the loaded scene."""

@@ -44,5 +44,5 @@ def settle(settings: Render) -> Render:
 def make_backend(settings: Render) -> Backend:
     """The backend of settled settings."""
     if settings.backend == "raster":
-        return RasterBackend(settings.supersampling)
-    return backend_pyrender.PyrenderBackend(settings.supersampling)
+        return RasterBackend(settings.supersampling, settings.specular)
+    return backend_pyrender.PyrenderBackend(settings.supersampling, settings.specular)

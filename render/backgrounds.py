@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import IO, Any, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image as Pillow
 from PIL import ImageFilter
 
@@ -89,8 +90,9 @@ def build_bank(source: Path, out: Path, *, seed: int, settings: Backgrounds, ren
                                 wanted=f"JPEG or PNG files of at least {size_px // 2} pixels a side",
                                 do="give another folder in backgrounds.path")  # fmt: skip
             tally.used = len(crops)
+            looks = np.stack([draw_look(settings, seed, name) for name in crops.names])
             write_bank(out, crops, {"names": crops.names, "counts": tally.as_json(), "seed": seed,
-                                    "settings": settings.model_dump(mode="json")})  # fmt: skip
+                                    "settings": settings.model_dump(mode="json")}, looks)  # fmt: skip
     except OSError as error:
         raise disk_error(error, out) from error
     log.write("bank", **tally.as_json())
@@ -213,17 +215,24 @@ def _crop_of(
     row = int(rng.integers(0, height - side + 1))
     column = int(rng.integers(0, width - side + 1))
     crop = resize(pixels[row : row + side, column : column + side], size_px)
-    return altered(crop, settings, generator(seed, "background look", name))
+    return altered(crop, draw_look(settings, seed, name), generator(seed, "background noise", name))
 
 
-def altered(crop: Image, settings: Backgrounds, rng: np.random.Generator) -> Image:
-    """The crop out of focus, in another light and with noise, each by a random part of what the settings allow."""
+def draw_look(settings: Backgrounds, seed: int, name: str) -> npt.NDArray[np.float32]:
+    """(5,) blur in pixels, noise in levels, factors of r, g, b: a random part of what the settings allow."""
+    rng = generator(seed, "background look", name)
     blur, noise = rng.uniform(0, settings.blur_px), rng.uniform(0, settings.noise)
-    gains = rng.uniform(1 - settings.colour_jitter, 1 + settings.colour_jitter, 3).astype(np.float32)
-    if settings.blur_px:
+    gains = rng.uniform(1 - settings.colour_jitter, 1 + settings.colour_jitter, 3)
+    return np.array([blur, noise, *gains], np.float32)
+
+
+def altered(crop: Image, look: npt.NDArray[np.float32], rng: np.random.Generator) -> Image:
+    """The crop out of focus, in another light and with noise."""
+    blur, noise, gains = float(look[0]), look[1], look[2:]
+    if blur:
         crop = np.asarray(Pillow.fromarray(crop).filter(ImageFilter.GaussianBlur(blur)))
-    if settings.colour_jitter or settings.noise:
-        levels = crop * gains + np.float32(noise) * rng.standard_normal(crop.shape, dtype=np.float32)
+    if noise or (gains != 1).any():
+        levels = crop * gains + noise * rng.standard_normal(crop.shape, dtype=np.float32)
         crop = np.clip(np.rint(levels), 0, 255).astype(np.uint8)
     return crop
 

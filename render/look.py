@@ -25,6 +25,7 @@ from render.backgrounds import build_bank
 from render.cameras import PRESETS, make_cameras
 from render.lights import make_lights
 from render.pack import choose_background
+from render.raster import HIGHLIGHTS
 from render.scene import prepare_scene
 from render.sheet import Row, draw_sheet, write_png
 
@@ -42,10 +43,13 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--views", type=int, default=8)
     one.add_argument("--size", type=int, default=256, help="side of the views in pixels")
     one.add_argument("--cameras", choices=sorted(PRESETS), default="ring")
-    one.add_argument("--backgrounds", type=Path, help="folder or archive of photographs, or a bank; default: white")
+    one.add_argument("--backgrounds", type=Path, help="folder or archive of photographs, or a bank")
+    one.add_argument("--colour", default="white", help="behind the views without photographs: white, random or #rrggbb")
     one.add_argument("--compositing", choices=COMPOSITING, default="srgb",
                      help="where soft edges are mixed; none keeps them transparent (folders of PNGs only)")  # fmt: skip
     one.add_argument("--backend", choices=("auto", "raster", "pyrender"), default="raster")
+    one.add_argument("--specular", type=float, default=HIGHLIGHTS.strength, help="strength of the highlights, 0 to 1")
+    one.add_argument("--shininess", type=int, default=HIGHLIGHTS.shininess, help="4, 8, 16, 32, 64 or 128")
     one.add_argument("--supersampling", type=int, choices=(1, 2, 3, 4), default=2)
     one.add_argument("--up-axis", choices=sorted(UP_AXIS_TO_WORLD), default=None,
                      help="which axis of the files points up; default: z for OFF, y for the rest")  # fmt: skip
@@ -57,13 +61,18 @@ def look(argv: Sequence[str]) -> None:
     """Draw what the command line asks for."""
     arguments = parser().parse_args(argv)
     try:
-        settings = Render(size_px=arguments.size, views=arguments.views, cameras=arguments.cameras,
-                          backend=arguments.backend, supersampling=arguments.supersampling)  # fmt: skip
+        settings = Render.model_validate({
+            "size_px": arguments.size, "views": arguments.views, "cameras": arguments.cameras,
+            "backend": arguments.backend, "supersampling": arguments.supersampling,
+            "specular": {"strength": arguments.specular, "shininess": arguments.shininess},
+        })  # fmt: skip
+        Backgrounds(source="none", colour=arguments.colour)
     except ValueError as error:
         raise UserError(
             "the views cannot be drawn like this",
             got=" ".join(str(error).split()),
-            wanted="--size 32 to 1024, a multiple of 8; --views 1 to 256",
+            wanted="--size 32 to 1024, a multiple of 8; --views 1 to 256; --specular 0 to 1; --shininess 4 to 128, "
+            "a power of two; --colour white, random or #rrggbb",  # fmt: skip
         ) from error
     as_sheet = arguments.output.suffix.lower() == ".png"
     if as_sheet and arguments.compositing == "none":
@@ -111,7 +120,7 @@ def _pictures(
     for view, camera in enumerate(cameras):
         rgba = backend.render(camera, make_lights(arguments.seed, path.stem, view, camera)).rgba
         if arguments.compositing != "none":
-            kind = "white" if bank is None else "photo"
+            kind = arguments.colour if bank is None else "photo"
             number, crop = choose_background(arguments.seed, path.stem, view, bank, kind, settings.size_px)
             rgba = composite(rgba, background(bank, number, crop, settings.size_px), arguments.compositing)
         pictures.append(rgba)

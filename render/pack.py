@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.bank import PLAIN, Bank, background, composite, open_bank
+from pipeline.bank import NOTHING, PLAIN, UNALTERED, Bank, background, composite, open_bank
 from pipeline.binvox import read_binvox
 from pipeline.conventions import pack_grid
 from pipeline.errors import UserError
@@ -21,7 +21,7 @@ from pipeline.manifest import Record, Rejection
 from pipeline.pack import PackReader
 from pipeline.progress import Log, progress, say
 from pipeline.seeds import generator
-from pipeline.settings.stages import Shards
+from pipeline.settings.stages import PackSettings
 from pipeline.shards import Shard, create, open_shard
 from pipeline.shards_bulk import bank_mark
 
@@ -29,12 +29,12 @@ GAIN = (0.85, 1.15)  # range of the brightness of a background
 
 
 def pack_shard(
-    renders: Path, voxels: Path, bank_path: Path | None, out: Path, *, seed: int, settings: Shards, log: Log
+    renders: Path, voxels: Path, bank_path: Path | None, out: Path, *, seed: int, settings: PackSettings, log: Log
 ) -> None:
     """Write the training shard of one shard of renders and its voxels."""
     bank = open_bank(bank_path) if settings.background == "photo" and bank_path is not None else None
     if settings.background == "photo" and bank is None:
-        raise UserError("photographs as backgrounds need a bank", do="give --bank, or set shards.background to colour")
+        raise UserError("photographs as backgrounds need a bank", do="give --bank, or set backgrounds.source to none")
     grids = PackReader(voxels)
     by_id = {record.shape_id: record for record in grids.records}
     with open_shard(renders) as views:
@@ -69,7 +69,7 @@ def _losses(views: Shard, grids: PackReader) -> list[Rejection]:
 
 
 def _pictures(
-    views: Shard, row: int, record: Record, bank: Bank | None, seed: int, settings: Shards
+    views: Shard, row: int, record: Record, bank: Bank | None, seed: int, settings: PackSettings
 ) -> dict[str, npt.NDArray[Any]]:
     """The arrays of one shape, composited or in layers."""
     arrays = {name: views.array(name)[row] for name in views.fields if name not in ("rgba", "placement")}
@@ -78,6 +78,7 @@ def _pictures(
                for view in range(views.views)]  # fmt: skip
     arrays["background_id"] = np.array([number for number, _ in choices], np.int32)
     arrays["background_crop"] = np.stack([crop for _, crop in choices])
+    arrays["background_look"] = np.stack([_look(bank, number) for number, _ in choices])
     if settings.storage == "layers":
         return {**arrays, "rgba": rgba}
     behind = np.stack([background(bank, number, crop, views.size_px) for number, crop in choices])
@@ -89,9 +90,22 @@ def choose_background(
 ) -> tuple[int, npt.NDArray[np.float32]]:
     """Bank row and crop (row, column, side, mirror, gain) behind one view; see pipeline/bank.py."""
     rng = generator(seed, "background", shape_id, view)
+    if kind == "transparent":
+        return NOTHING, np.array([0, 0, 0, 0, 1], np.float32)
     if bank is None:
-        colour = (255, 255, 255) if kind == "white" else rng.integers(0, 256, 3)
-        return PLAIN, np.array([*colour, 0, 1], np.float32)
+        return PLAIN, np.array([*_plain_colour(kind, rng), 0, 1], np.float32)
     side = int(rng.integers(min(size_px, bank.size_px), bank.size_px + 1))
     row, column = rng.integers(0, bank.size_px - side + 1, 2)
     return int(rng.integers(len(bank))), np.array([row, column, side, rng.integers(2), rng.uniform(*GAIN)], np.float32)
+
+
+def _plain_colour(kind: str, rng: np.random.Generator) -> tuple[int, ...]:
+    """sRGB values of ``white``, ``#rrggbb`` or ``random``."""
+    if kind == "random":
+        return tuple(rng.integers(0, 256, 3).tolist())
+    return (255, 255, 255) if kind == "white" else tuple(bytes.fromhex(kind.removeprefix("#")))
+
+
+def _look(bank: Bank | None, number: int) -> npt.NDArray[np.float32]:
+    """How the bank altered a crop; a plain colour is not altered."""
+    return np.array(UNALTERED, np.float32) if bank is None or number < 0 else np.asarray(bank.looks[number])

@@ -9,14 +9,15 @@ import numpy.typing as npt
 
 from pipeline.bank import SRGB_TO_LINEAR
 from pipeline.conventions import Image
+from pipeline.settings.stages import Specular
 from render.cameras import Camera
-from render.scene import ENCODE, Scene
+from render.scene import ENCODE, Scene, sample_masks
 from render.shading import shade
 from render.visibility import draw
 
 NAME = "raster"
 NEAR = 1e-3  # in unit-box sides; surfaces nearer to the eye are not seen
-SPECULAR = 0.05  # strength of the highlights
+HIGHLIGHTS = Specular()
 Lights = npt.NDArray[np.float32]  # (L, 8): direction or position xyz, kind, rgb, energy
 
 
@@ -41,7 +42,7 @@ class RasterBackend:
     name = NAME
     version = "1"
 
-    def __init__(self, supersampling: int = 2, specular: float = SPECULAR):
+    def __init__(self, supersampling: int = 2, specular: Specular = HIGHLIGHTS):
         self._supersampling, self._specular = supersampling, specular
         # Kept from view to view: fresh memory costs more than the smallest views.
         self._nearness, self._samples = np.empty((0, 0), np.float32), np.empty((0, 0), np.int32)
@@ -49,6 +50,7 @@ class RasterBackend:
     def load(self, scene: Scene) -> None:
         """Take a scene; the next `render` calls draw it."""
         self._scene = scene
+        self._masks = sample_masks(scene.opacity, self._supersampling)
         self._local, self._screen = np.empty((len(scene.vertices), 3)), np.empty((len(scene.vertices), 2), np.float32)
 
     def render(self, camera: Camera, lights: Lights) -> Layers:
@@ -61,13 +63,15 @@ class RasterBackend:
             self._samples = np.empty((size * factor, size * factor), np.int32)
         nearness, samples, local = self._nearness, self._samples, self._local
         draw(scene.vertices, scene.faces, pinhole, pose, NEAR, local, self._screen, nearness, samples,
-             scene.face_material, scene.cutout, scene.levels, scene.first_level, scene.texels, scene.uv)  # fmt: skip
+             scene.face_material, scene.cutout, self._masks, factor, scene.levels, scene.first_level, scene.texels,
+             scene.uv)  # fmt: skip
         rgba = np.zeros((size, size, 4), np.uint8)
         depth = np.full((size, size), np.inf, np.float32)
         normals = np.zeros((size, size, 3), np.float32)
         ids = np.full((size, size), -1, np.int32)
         shade(local, scene.faces, pinhole, pose, nearness, samples, scene.normals,
-              np.ascontiguousarray(lights, dtype=np.float32), self._specular, scene.face_material,
+              np.ascontiguousarray(lights, dtype=np.float32), self._specular.strength,
+              self._specular.shininess, scene.face_material,
               scene.material_colour, scene.levels, scene.first_level, scene.level_count, scene.texels, scene.uv,
               scene.texel_density, scene.vertex_colours, SRGB_TO_LINEAR, ENCODE, rgba, depth, normals, ids)  # fmt: skip
         return Layers(rgba, depth, normals, ids)

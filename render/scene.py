@@ -15,6 +15,14 @@ from render.surface_kernels import corner_normals, halve, weld
 from render.visibility import CUTOUT_ALPHA
 
 CREASE_DEG = 40.0  # faces that bend more than this meet in a sharp edge
+# The order in which a see-through material covers the samples of a pixel: scattered, row by row.
+SAMPLE_ORDER = {
+    1: (0,),
+    2: (0, 2, 3, 1),
+    3: (0, 7, 3, 6, 5, 2, 4, 1, 8),
+    4: (0, 8, 2, 10, 12, 4, 14, 6, 3, 11, 1, 9, 15, 7, 13, 5),
+}
+MOST_INVISIBLE = 0.5  # share of the surface above which "fully transparent" is an exporter's mistake
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
@@ -33,12 +41,15 @@ class Scene:
     face_material: npt.NDArray[np.int32]  # (F,)
     material_colour: npt.NDArray[np.float32]  # (M, 3) linear light
     cutout: npt.NDArray[np.bool_]  # (M,) the texture's alpha cuts holes
+    opacity: npt.NDArray[np.float64]  # (M,) share of the light that the material stops, above 0
     first_level: npt.NDArray[np.int64]  # (M,) row of `levels` where the material's texture begins
     level_count: npt.NDArray[np.int64]  # (M,) 0 for a plain material
     levels: npt.NDArray[np.int64]  # (K, 3) first texel, height, width
     texels: npt.NDArray[np.uint8]  # (T, 4) all textures and their smaller levels in one row
     texel_density: npt.NDArray[np.float32]  # (F,) texels along one unit of length on the face
     materials: list[Material]
+    transparent_faces: int  # left out, since their material lets all light through
+    opaque_instead: int  # materials that would, drawn opaque because hardly anything would be left
     diameter: float  # twice the largest distance of a vertex that is used from the origin
 
 
@@ -46,10 +57,14 @@ def prepare_scene(mesh: Mesh, *, crease_deg: float = CREASE_DEG) -> Scene:
     """Check a mesh and compute what all of its views share; a mesh with nothing to draw is rejected."""
     vertices = np.ascontiguousarray(mesh.vertices, dtype=np.float64)
     faces, material = _drawable_faces(mesh, vertices)
+    materials = mesh.materials or [Material()]
+    opacity, opaque_instead = _opacities(materials, vertices, faces, material)
+    seen = opacity[material] > 0
+    transparent_faces = int(len(seen) - seen.sum())
+    faces, material = faces[seen], material[seen]
     used = np.zeros(len(vertices), dtype=bool)
     used[faces] = True
     vertices = np.where(used[:, None], vertices, 0.0)  # what no face uses may be NaN
-    materials = mesh.materials or [Material()]
     colours = np.array([m.colour[:3] for m in materials], dtype=np.uint8)
     first_level, level_count, levels, texels = _texture_levels(materials)
     if mesh.uv is None:
@@ -70,12 +85,15 @@ def prepare_scene(mesh: Mesh, *, crease_deg: float = CREASE_DEG) -> Scene:
         face_material=material,
         material_colour=SRGB_TO_LINEAR[colours],
         cutout=np.array([_has_holes(m) for m in materials]) & (level_count > 0),
+        opacity=opacity,
         first_level=first_level,
         level_count=level_count,
         levels=levels,
         texels=texels,
         texel_density=density,
         materials=materials,
+        transparent_faces=transparent_faces,
+        opaque_instead=opaque_instead,
         diameter=2 * float(np.linalg.norm(vertices, axis=1).max()),
     )
 
@@ -103,6 +121,34 @@ def _drawable_faces(mesh: Mesh, vertices: Floats) -> tuple[npt.NDArray[np.int32]
     if not keep.any():
         raise Reject("zero_area", "every face has zero area")
     return faces[keep].astype(np.int32), material[keep].astype(np.int32)
+
+
+def _opacities(
+    materials: list[Material], vertices: Floats, faces: npt.NDArray[np.int32], material: npt.NDArray[np.int32]
+) -> tuple[Floats, int]:
+    """(M,) opacity of the materials, and how many invisible ones are drawn opaque instead.
+
+    Exporters disagree on whether `Tr` is opacity or its opposite: where most of the surface
+    would be invisible, the file means the other one.
+    """
+    opacity = np.array([m.colour[3] for m in materials]) / 255
+    corners = vertices[faces]
+    area = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)
+    if area[opacity[material] == 0].sum() <= MOST_INVISIBLE * area.sum():
+        return opacity, 0
+    return np.where(opacity == 0, 1.0, opacity), int((opacity == 0).sum())
+
+
+def sample_masks(opacity: Floats, factor: int) -> Ints:
+    """(M,) for each material a bit for every one of a pixel's factor x factor samples: those it covers.
+
+    A see-through surface covers round(opacity * samples) of them, at least one: what lies
+    behind is seen through the others, without any sorting, and alpha comes out right.
+    """
+    samples = factor * factor
+    covered = np.clip(np.rint(opacity * samples), 1, samples).astype(np.int64)
+    order = np.array(SAMPLE_ORDER[factor])
+    return np.asarray(((order[None] < covered[:, None]) << np.arange(samples)).sum(axis=1))
 
 
 def _has_holes(material: Material) -> bool:

@@ -15,20 +15,21 @@ SAME_DEPTH, SAME_NORMAL = 0.01, 0.985  # within a pixel: 1 % of the depth, 10 de
 
 
 @njit(
-    "void(f8[:,::1], i4[:,::1], f8[::1], f8[:,::1], f4[:,::1], i4[:,::1], f4[:,:,::1], f4[:,::1], f8,"
+    "void(f8[:,::1], i4[:,::1], f8[::1], f8[:,::1], f4[:,::1], i4[:,::1], f4[:,:,::1], f4[:,::1], f8, i8,"
     " i4[::1], f4[:,::1], i8[:,::1], i8[::1], i8[::1], u1[:,::1], f8[:,::1], f4[::1], u1[:,::1],"
     " f4[::1], u1[::1], u1[:,:,::1], f4[:,::1], f4[:,:,::1], i4[:,::1])",
     cache=True,
     nogil=True,
 )
 def shade(
-    local, faces, pinhole, pose, inverse_depth, face_id, corner_normals, lights, specular,
+    local, faces, pinhole, pose, inverse_depth, face_id, corner_normals, lights, specular, shininess,
     face_material, material_colour, levels, first_level, level_count, texels, uv, texel_density, vertex_colours,
     decode, encode, rgba, depth, normals, ids,
 ):  # fmt: skip
     """Colour the samples that `draw` found and resolve them to pixels.
 
-    pose (4, 4) camera_to_world; lights (L, 8); decode (256,) sRGB byte to light; encode
+    pose (4, 4) camera_to_world; lights (L, 8); specular the strength of the highlights, shininess
+    their exponent, a power of two; decode (256,) sRGB byte to light; encode
     (ENCODE_STEPS + 1,) light to sRGB byte.  Each pixel shades every face it sees once, at the
     centre of that face's samples (tiny faces of one surface together); colour is the mean light
     of the covered samples (straight alpha), alpha their share.  depth, normals and ids are
@@ -237,11 +238,11 @@ def shade(
                             hx, hy, hz = hx + vx, hy + vy, hz + vz
                             length = np.sqrt(hx * hx + hy * hy + hz * hz) + 1e-12
                             gloss = max((nx * hx + ny * hy + nz * hz) / length, 0.0)
-                            gloss *= gloss
-                            gloss *= gloss
-                            gloss *= gloss
-                            gloss *= gloss
-                            shine += specular * energy * gloss * gloss  # 32nd power
+                            power = 1
+                            while power < shininess:
+                                gloss *= gloss
+                                power *= 2
+                            shine += specular * energy * gloss
                     lr += amount * lights[n, 4]
                     lg += amount * lights[n, 5]
                     lb += amount * lights[n, 6]

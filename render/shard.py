@@ -108,6 +108,8 @@ def render_shape(
         "faces": len(scene.faces),
         "faces_left_out": len(mesh.faces) - len(scene.faces),
         "textured_faces": textured,
+        "transparent_faces": scene.transparent_faces,
+        "opaque_instead": scene.opaque_instead,
     }
     return arrays, facts
 

@@ -22,19 +22,20 @@ CUTOUT_ALPHA = 128  # texels below it are holes in an opacity map
 
 @njit(
     "void(f8[:,::1], i4[:,::1], f8[::1], f8[:,::1], f8, f8[:,::1], f4[:,::1], f4[:,::1], i4[:,::1],"
-    " i4[::1], b1[::1], i8[:,::1], i8[::1], u1[:,::1], f8[:,::1])",
+    " i4[::1], b1[::1], i8[::1], i8, i8[:,::1], i8[::1], u1[:,::1], f8[:,::1])",
     cache=True,
     nogil=True,
 )
 def draw(
     vertices, faces, pinhole, pose, near, local, screen, inverse_depth, face_id,
-    face_material, cutout, levels, first_level, texels, uv,
+    face_material, cutout, sample_mask, factor, levels, first_level, texels, uv,
 ):  # fmt: skip
     """Find the nearest face of every sample.
 
     pinhole (4,) = fx, fy, cx, cy in samples; pose (4, 4) camera_to_world.  Fills local (V, 3),
     the vertices in the camera's frame, screen (V, 2), where they are seen, inverse_depth
-    (W, W), 0 where nothing is, and face_id (W, W), -1 where nothing is.
+    (W, W), 0 where nothing is, and face_id (W, W), -1 where nothing is.  sample_mask (M,) has a
+    bit for each of a pixel's factor x factor samples: those that the material covers.
     """
     size = face_id.shape[0]
     fx, fy, cx, cy = pinhole[0], pinhole[1], pinhole[2], pinhole[3]
@@ -57,6 +58,7 @@ def draw(
             all_in_front = False
     edge = np.float32(size)
     zero = np.float32(0.0)
+    every_sample = (1 << (factor * factor)) - 1
     # Positions on the screen are rounded: a box is this much wider than they say.
     low_slack, high_slack = np.float32(0.501), np.float32(0.499)
     for f in range(faces.shape[0]):
@@ -98,7 +100,8 @@ def draw(
         scale = 1.0 / abs(det)
         za, zb, zc = (a0 + a1 + a2) * scale, (b0 + b1 + b2) * scale, (c0 + c1 + c2) * scale
         has_holes = cutout[face_material[f]]
-        if right - left >= 6 and in_front == 3 and not has_holes:
+        mask = sample_mask[face_material[f]]
+        if right - left >= 6 and in_front == 3 and not has_holes and mask == every_sample:
             # A row of a large face is one run of samples between the edges.
             per_a0 = 1.0 / a0 if a0 != 0.0 else 0.0
             per_a1 = 1.0 / a1 if a1 != 0.0 else 0.0
@@ -160,6 +163,8 @@ def draw(
                     continue
                 nearness = np.float32(za * x + rz)
                 if nearness <= inverse_depth[row, column] or nearness > farthest:
+                    continue
+                if mask != every_sample and (mask >> ((row % factor) * factor + column % factor)) & 1 == 0:
                     continue
                 if has_holes:
                     total = 1.0 / (e0 + e1 + e2)

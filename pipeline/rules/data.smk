@@ -241,7 +241,7 @@ rule pack:
     input:
         renders=f"{OUT}/renders/{{dataset}}/{{shard}}.h5",
         voxels=f"{OUT}/voxels/{{dataset}}/{{shard}}.zip",
-        bank=f"{OUT}/backgrounds/bank.npz",
+        bank=PLAN.bank(),
     output:
         f"{OUT}/shards/{{dataset}}/{{shard}}.h5",
     log:
@@ -254,11 +254,12 @@ rule pack:
         runtime=lambda w, attempt: 60 * attempt,
     params:
         seed=SEED,
-        settings=PLAN.section("shards"),
+        settings=PLAN.pack(),
+        bank=shlex.join(["--bank", *PLAN.bank()]) if PLAN.bank() else "",
         code=PLAN.code("pack"),
     shell:
         "python -m render pack --seed {params.seed} --settings {params.settings:q} --renders {input.renders:q} "
-        "--voxels {input.voxels:q} --bank {input.bank:q} -o {output:q} --log {log:q}"
+        "--voxels {input.voxels:q} {params.bank} -o {output:q} --log {log:q}"
 
 
 # Which shapes were lost, where and why; too many are an error.

@@ -4,7 +4,7 @@
 rule sheet:
     input:
         index=f"{OUT}/shards/{{dataset}}/index.json",
-        bank=f"{OUT}/backgrounds/bank.npz",
+        bank=PLAN.bank(),
     output:
         report(
             f"{OUT}/samples/{{dataset}}/sheet.png",
@@ -23,10 +23,11 @@ rule sheet:
     params:
         folder=lambda w: f"{OUT}/samples/{w.dataset}",
         shapes=PLAN.config.report.shapes,
+        bank=shlex.join(["--bank", *PLAN.bank()]) if PLAN.bank() else "",
         code=PLAN.code("sheet"),
     shell:
         "python -m render sheet --shards-index {input.index:q} --shapes {params.shapes} "
-        "--bank {input.bank:q} -o {params.folder:q} --log {log:q}"
+        "{params.bank} -o {params.folder:q} --log {log:q}"
 
 
 # A planted or real axis fault must not reach training unseen: this fails with advice.

@@ -10,11 +10,7 @@ rule train:
             for dataset in PLAN.config.experiments[w.experiment].datasets
         ],
         # Shards stored in layers are composited while training, from the bank itself.
-        bank=(
-            f"{OUT}/backgrounds/bank.npz"
-            if PLAN.config.shards.storage == "layers"
-            else []
-        ),
+        bank=PLAN.bank() if PLAN.config.shards.storage == "layers" else [],
     output:
         f"{OUT}/runs/{{experiment}}/train.json",
     log:

@@ -13,6 +13,10 @@ SourceName = Literal[
 ]
 
 
+# What may stand behind a view instead of a picture.
+PLAIN_COLOUR = r"^(random|white|transparent|#[0-9a-fA-F]{6})$"
+
+
 class Procedural(Strict):
     """The generated furniture set, written as an archive in a real set's layout."""
 
@@ -83,10 +87,14 @@ class PrepareSettings(Strict):
     texture_px: int = pydantic.Field(default=512, ge=16, le=8192)
     """Longest side of a stored texture in pixels."""
     max_faces: int = pydantic.Field(default=2_000_000, ge=1)
-    """Larger meshes are rejected."""
+    """Larger meshes are rejected, or simplified."""
+    above_max_faces: Literal["reject", "decimate"] = "reject"
+    """What becomes of larger meshes; `decimate` simplifies them to `max_faces`."""
 
     @classmethod
-    def of(cls, dataset: Dataset, *, texture_px: int, max_faces: int) -> PrepareSettings:
+    def of(
+        cls, dataset: Dataset, *, texture_px: int, max_faces: int, above_max_faces: Literal["reject", "decimate"]
+    ) -> PrepareSettings:
         """The part of a data set's settings that `prepare` reads."""
         return cls(
             source=dataset.layout,
@@ -94,6 +102,7 @@ class PrepareSettings(Strict):
             yaw_deg=dataset.yaw_deg,
             texture_px=texture_px,
             max_faces=max_faces,
+            above_max_faces=above_max_faces,
         )
 
 
@@ -122,8 +131,10 @@ class PhotographSettings(Strict):
 class Backgrounds(Strict):
     """The picture bank that views are composited on."""
 
-    source: Literal["procedural", "folder", "sun397", "sun2012"] = "procedural"
-    """Where the pictures come from; `procedural` draws room-like scenes and needs nothing."""
+    source: Literal["procedural", "folder", "sun397", "sun2012", "none"] = "procedural"
+    """Where the pictures come from; `procedural` draws room-like scenes and needs nothing; `none`: see `colour`."""
+    colour: str = pydantic.Field(default="random", pattern=PLAIN_COLOUR)
+    """Behind the views with source `none`: `random` (one a view, as 3D-R2N2), `white`, "#rrggbb" or `transparent`."""
     mirrors: tuple[str, ...] = ()
     """Addresses of the archive, tried in order; empty takes the official ones."""
     path: str | None = None
@@ -143,4 +154,6 @@ class Backgrounds(Strict):
     def _consistent(self) -> Backgrounds:
         if self.source == "folder" and not self.path:
             raise ValueError("source 'folder' needs `path`, a folder of pictures")
+        if self.source != "none" and self.colour != "random":
+            raise ValueError(f"`colour` is for source 'none', not for {self.source!r}; remove one of them")
         return self

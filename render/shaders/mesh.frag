@@ -1,7 +1,8 @@
 #version 330 core
 // The light of render/shading.py, term by term: sky, Lambert, Blinn's highlight, two-sided.
-// material.emissive_factor carries the flat light, material.metallic_factor the strength of
-// the highlights; pyrender sets both.
+// material.emissive_factor carries the flat light, metallic_factor and roughness_factor the
+// strength of the highlights and one over their exponent, base_color_factor.a the samples of a pixel that a see-through
+// material covers: their bits, and 65536 times the samples along a pixel's side.
 
 struct Material {
     vec3 emissive_factor;
@@ -45,11 +46,16 @@ vec3 encode(vec3 c)
 
 float highlight(vec3 n, vec3 towards, vec3 eye)
 {
-    return pow(max(dot(n, normalize(towards + eye)), 0.0), 32.0);
+    return pow(max(dot(n, normalize(towards + eye)), 0.0), 1.0 / material.roughness_factor);
 }
 
 void main()
 {
+    int code = int(material.base_color_factor.a + 0.5);
+    int side = code >> 16;
+    int row = side - 1 - int(gl_FragCoord.y) % side;  // pictures have row 0 on top
+    if (((code >> (row * side + int(gl_FragCoord.x) % side)) & 1) == 0) discard;
+
     vec3 colour = decode(material.base_color_factor.rgb);
 #ifdef HAS_BASE_COLOR_TEX
     vec4 texel = texture(material.base_color_texture, uv);

@@ -45,6 +45,7 @@ def arrays(kind: str, number: int, *, views: int = 3, size_px: int = 16, resolut
         "lights": rng.uniform(0, 1, (views, 2, 8)),
         "background_id": np.arange(views) % 2,
         "background_crop": np.tile([1.0, 2.0, size_px, 0.0, 1.0], (views, 1)),
+        "background_look": np.tile([0.0, 0.0, 1.0, 1.0, 1.0], (views, 1)),
     }
     return {name: values[name] for name in KINDS[kind]}
 

@@ -16,10 +16,17 @@ from pipeline import config, runlock
 from pipeline.console import Console, clock
 from pipeline.contents import ContentSums
 from pipeline.errors import UserError
+from pipeline.settings.stages import Render
 from pipeline.settings.training import Experiment
 from pipeline.workflow import Plan
 
 ROOT = Path(__file__).resolve().parents[2]
+
+
+def _with(section: str, **values: object) -> dict[str, object]:
+    return {"datasets": {"d": {"source": "modelnet10"}}, section: values}
+
+
 FILES = [ROOT / "config.yaml", *sorted((ROOT / "presets").glob("*.yaml"))]
 
 
@@ -49,9 +56,40 @@ def test_stages_see_only_their_own_settings() -> None:
     assert plan().index("d") != plan(val_percent=20).index("d")
 
 
+def test_what_stands_behind_the_views_draws_nothing_again() -> None:
+    def plan(**sections: object) -> Plan:
+        return Plan({"datasets": {"d": {"source": "modelnet10"}}, **sections})
+
+    photographs, plain = plan(), plan(backgrounds={"source": "none"})
+    coloured = plan(backgrounds={"source": "none", "colour": "#ffeedd"})
+    assert photographs.bank() and not plain.bank() and not coloured.bank()
+    assert len({photographs.pack(), plain.pack(), coloured.pack()}) == 3
+    assert photographs.section("render") == plain.section("render") == coloured.section("render") == "{}"
+    assert photographs.prepare("d") == coloured.prepare("d")
+    folder = plan(backgrounds={"source": "folder", "path": "x", "blur_px": 2})
+    assert folder.pack() == photographs.pack(), "the bank's own settings reach the pack as another bank"
+
+
+def test_highlights_draw_again_and_prepare_nothing() -> None:
+    def plan(**render: object) -> Plan:
+        return Plan({"datasets": {"d": {"source": "modelnet10"}}, "render": render})
+
+    glossy = plan(specular={"strength": 0.3})
+    assert glossy.section("render") == '{"specular": {"strength": 0.3}}'
+    assert config.parse(Render, glossy.section("render"), "x").specular.shininess == 32
+    assert (glossy.prepare("d"), glossy.pack()) == (plan().prepare("d"), plan().pack())
+    assert plan(above_max_faces="decimate").prepare("d") != plan().prepare("d")
+
+
 @pytest.mark.parametrize(
     ("values", "message"),
     [
+        (_with("render", specular={"stength": 1}), "unknown key `render.specular.stength`; did you mean 'strength'?"),
+        (_with("render", specular={"shininess": 30}), "`render.specular.shininess`"),
+        (_with("backgrounds", source="non"), "`backgrounds.source`"),
+        (_with("backgrounds", source="none", colour="blue"), "`backgrounds.colour`"),
+        (_with("backgrounds", colour="white"), "`colour` is for source 'none', not for 'procedural'"),
+        (_with("backgrounds", source="none", colour="transparent"), "set shards.storage to 'layers' for it"),
         ({"datasets": {"d": {"source": "modelnet10"}}, "voxel": {}}, "unknown key `voxel`; did you mean 'voxels'?"),
         ({"datasets": {"d": {"sauce": "modelnet10"}}}, "unknown key `datasets.d.sauce`; did you mean 'source'?"),
         ({"datasets": {"D x": {"source": "modelnet10"}}}, "data set name 'D x' must be small letters"),

@@ -52,9 +52,22 @@ def test_a_folder_of_views_and_both_formats_stand_upright_alike(tmp_path: Path) 
         assert (a[..., 3] != b[..., 3]).mean() < 0.002
 
 
+def test_plain_colours_and_highlights(tmp_path: Path) -> None:
+    pictures = {}
+    for name, more in {"matt": ["--specular", "0"], "gloss": ["--specular", "1", "--shininess", "8"]}.items():
+        assert main([str(obj(tmp_path / "a.obj")), "--views", "2", "--size", "64", "--colour", "#20a0ff", *more,
+                     "-o", str(tmp_path / name)]) == 0  # fmt: skip
+        pictures[name] = read_png(tmp_path / name / "a-00.png").astype(int)
+        assert (pictures[name][0, 0] == (32, 160, 255)).all()
+    assert (pictures["gloss"] >= pictures["matt"]).all()
+    assert (pictures["gloss"] > pictures["matt"]).any()
+
+
 @pytest.mark.parametrize("arguments,message", [
     (["--size", "33"], "cannot be drawn like this"),
     (["--views", "0"], "cannot be drawn like this"),
+    (["--shininess", "30"], "--shininess 4 to 128, a power of two"),
+    (["--colour", "blue"], "--colour white, random or #rrggbb"),
     (["--compositing", "none"], "a sheet has no transparency"),
     (["--backgrounds", "nowhere"], "no such folder or archive"),
 ])  # fmt: skip

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from pipeline.agreement import ALL_WAYS, IDENTITY, Permutation, advice, name, turned
-from pipeline.bank import PLAIN, background, composite, open_bank, write_bank
+from pipeline.bank import NOTHING, PLAIN, background, composite, open_bank, write_bank
 from pipeline.binvox import write_binvox
 from pipeline.conventions import Grid, voxel_centres
 from pipeline.errors import UserError
@@ -19,17 +19,22 @@ from pipeline.manifest import Record, Rejection
 from pipeline.mesh import Mesh
 from pipeline.pack import PackReader, write_pack
 from pipeline.progress import Log
-from pipeline.settings.stages import Render, Shards
+from pipeline.settings.datasets import Backgrounds
+from pipeline.settings.stages import PackSettings, Render
 from pipeline.shards import open_shard
 from pipeline.shards_index import write_index
+from render.__main__ import main
 from render.audit import audit_index
+from render.backgrounds import build_bank, draw_look
 from render.cameras import Camera
 from render.lights import unlit
 from render.pack import pack_shard
 from render.shard import render_shard
 from render.sheet import sheets_of_index, voxel_mesh
 from tests.render.helpers import ball, calibration, camera, cube, draw, prepared_pack, read_png
+from tests.render.test_backgrounds import PICTURES, folder
 
+PACK = ["pack", "--seed", "1"]
 MESHES = {"box/cube": cube(), "odd/calibration": calibration(), "odd/second": calibration(), "round/ball": ball(12)}
 
 
@@ -70,7 +75,7 @@ def voxel_pack(path: Path, way: Permutation, leave_out: str = "") -> Path:
 
 def packed(world: Path, out: Path, voxels: Path | None = None, **settings: str) -> Path:
     pack_shard(world / "renders.h5", voxels or world / "voxels.zip", world / "bank.npz", out, seed=1,
-               settings=Shards(**settings), log=Log(None))  # type: ignore[arg-type]  # fmt: skip
+               settings=PackSettings(**settings), log=Log(None))  # type: ignore[arg-type]  # fmt: skip
     return out
 
 
@@ -103,14 +108,50 @@ def test_backgrounds_differ_between_views_and_follow_the_seed(world: Path, tmp_p
         assert (column + side <= 80).all()
 
 
-@pytest.mark.parametrize("kind", ["colour", "white"])
-def test_plain_backgrounds_need_no_bank(world: Path, tmp_path: Path, kind: str) -> None:
-    with open_shard(packed(world, tmp_path / "c.h5", background=kind)) as shard:
+@pytest.mark.parametrize("kind,colour", [("random", None), ("white", (255, 255, 255)), ("#10ff07", (16, 255, 7))])
+@pytest.mark.parametrize("storage", ["composite", "layers"])
+def test_plain_backgrounds_need_no_bank(
+    world: Path, tmp_path: Path, storage: str, kind: str, colour: tuple[int, int, int] | None
+) -> None:
+    out = tmp_path / "c.h5"
+    assert main([*PACK, "--settings", json.dumps({"background": kind, "storage": storage}), "--renders",
+                 str(world / "renders.h5"), "--voxels", str(world / "voxels.zip"), "-o", str(out)]) == 0  # fmt: skip
+    with open_shard(out) as shard, open_shard(world / "renders.h5") as views:
         assert (shard.array("background_id")[0] == PLAIN).all()
-        picture, alpha = shard.images(0)[0], shard.array("alpha")[0][0]
-        behind = picture[alpha == 0]
-        assert (behind == behind[0]).all()
-        assert (behind[0] == 255).all() or kind == "colour"
+        seen = set()
+        for row in range(len(shard)):
+            for view, picture in enumerate(shard.images(row)):
+                behind = picture[views.array("rgba")[row][view][..., 3] == 0]
+                assert (behind == shard.array("background_crop")[row][view][:3]).all()
+                seen.add(tuple(behind[0].tolist()))
+        assert seen == {colour} if colour else len(seen) == 16, "random is another colour for every view"
+
+
+def test_transparent_views_keep_their_foreground_and_nothing_else(world: Path, tmp_path: Path) -> None:
+    with open_shard(packed(world, tmp_path / "l.h5", storage="layers", background="transparent")) as shard:
+        with open_shard(world / "renders.h5") as views:
+            assert np.array_equal(shard.array("rgba")[0], views.array("rgba")[0])
+        assert (shard.array("background_id")[:] == NOTHING).all()
+        alpha = shard.array("rgba")[0][0][..., 3]
+        assert (shard.images(0)[0][alpha == 0] == 255).all(), "who needs a picture all the same gets white"
+    with pytest.raises(UserError, match="finished pictures cannot be transparent"):
+        main([*PACK, "--settings", '{"background": "transparent"}', "--renders", "r", "--voxels", "v", "-o", "o"])
+
+
+def test_how_the_bank_altered_each_background_is_in_the_shard(world: Path, tmp_path: Path) -> None:
+    settings = Backgrounds(source="folder", path="x", blur_px=3, noise=5, colour_jitter=0.3)
+    build_bank(folder(tmp_path / "in", PICTURES), tmp_path / "b.npz", seed=1, settings=settings, render_px=64,
+               log=Log(None))  # fmt: skip
+    bank = open_bank(tmp_path / "b.npz")
+    assert np.array_equal(bank.looks, np.stack([draw_look(settings, 1, name) for name in bank.names]))
+    for storage in ("composite", "layers"):
+        out = tmp_path / f"{storage}.h5"
+        pack_shard(world / "renders.h5", world / "voxels.zip", tmp_path / "b.npz", out, seed=1,
+                   settings=PackSettings(storage=storage), log=Log(None))  # type: ignore[arg-type]  # fmt: skip
+        with open_shard(out) as shard:
+            ids, looks = shard.array("background_id")[:], shard.array("background_look")[:]
+            assert np.array_equal(looks, bank.looks[ids])
+            assert (looks[..., 0] > 0).all() and (np.ptp(looks[..., 2:], axis=-1) > 0).all()
 
 
 def test_a_shape_without_voxels_is_left_out_and_named(world: Path, tmp_path: Path) -> None:
