@@ -5,17 +5,19 @@
         inputs = to_device(batch, "cuda", augment=Augment(mirror=True))
 
 Worker processes would make this three times slower: a batch is one pass of memory copies
-without the interpreter's lock, and sending it between processes copies it again.
+without the interpreter's lock, and sending it between processes copies it again.  Think of a
+colleague who works ahead: while there are batches in store, the trainer takes one and goes on;
+where it would have to stand and wait, it makes the next one itself, so both cores copy.
 """
 
 from __future__ import annotations
 
-import contextlib
+import functools
 import itertools
-import queue
-import threading
 import time
+from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -29,7 +31,8 @@ from training.data_memory import fits_on_device
 from training.sampler import Sampler
 
 _BLOCK = 64  # steps whose choices are computed together, to spread the cost of small array calls
-_WAIT_S = 0.1  # how often a blocked thread looks whether it is still wanted
+
+Choices = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float32]]
 
 
 class Loader:
@@ -55,7 +58,9 @@ class Loader:
         pictures = data.pictures()
         fits = pictures is not None and fits_on_device(data.nbytes, self.device)
         self.resident = fits if resident is None else resident
-        self._block: tuple[int, npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float32]] | None = None
+        self._block = functools.lru_cache(2)(  # two threads may stand in neighbouring blocks
+            functools.partial(_choices, sampler, data.views, views_per_shape)
+        )
         self._on_device: dict[str, Tensor] = {}
         if self.resident:
             if pictures is None:
@@ -65,16 +70,27 @@ class Loader:
                 "voxel_bits": torch.from_numpy(data.voxels_bits).to(self.device),
             }
 
-    def batch(self, step: int, buffer: Tensor | None = None) -> Batch:
-        """The batch of one step where it is gathered: in host memory (pictures in `buffer`), or on the device."""
+    def batch(self, step: int, buffers: tuple[Tensor, Tensor] | None = None) -> Batch:
+        """The batch of one step where it is gathered: in host memory (in `buffers`, see `_Slot`), or on the device."""
         objects, views, draws = self._choices(step)
         batch = self._labelled(objects, views, draws)
         if self.resident:
             return self._gathered_on_device(move(batch, self.device))
-        images = self.data.gather(objects, views, None if buffer is None else buffer.numpy())
-        batch["images"] = torch.from_numpy(images) if buffer is None else buffer
-        batch["voxel_bits"] = torch.from_numpy(np.take(self.data.voxels_bits, objects, axis=0))
+        images, voxel_bits = self.buffers() if buffers is None else buffers
+        self.data.gather(objects, views, images.numpy())
+        np.take(self.data.voxels_bits, objects, axis=0, out=voxel_bits.numpy(), mode="clip")
+        batch["images"], batch["voxel_bits"] = images, voxel_bits
         return batch
+
+    def buffers(self) -> tuple[Tensor, Tensor]:
+        """Memory for the pictures and voxels of a batch, pinned where batches go to an accelerator."""
+        data, share = self.data, self.sampler.share
+        images = (share, self.views_per_shape, data.size_px, data.size_px, data.channels)
+        voxels = (share, data.voxels_bits.shape[1])
+        if self.device.type == "cuda":
+            return tuple(torch.empty(shape, dtype=torch.uint8, pin_memory=True) for shape in (images, voxels))  # type: ignore[return-value]
+        # NumPy asks the kernel for huge pages, which PyTorch does not: 10 to 20 % of the time of a copy.
+        return torch.from_numpy(np.empty(images, np.uint8)), torch.from_numpy(np.empty(voxels, np.uint8))
 
     def _gathered_on_device(self, batch: Batch) -> Batch:
         """Only indices and draws have travelled."""
@@ -85,18 +101,10 @@ class Loader:
         batch["voxel_bits"] = self._on_device["voxel_bits"].index_select(0, batch["objects"])
         return batch
 
-    def _choices(self, step: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float32]]:
+    def _choices(self, step: int) -> Choices:
         """Objects (b,), views (b, k) and draws (b, k, DRAWS) of a step; computed for `_BLOCK` steps at once."""
         block, within = divmod(step, _BLOCK)
-        if self._block is None or self._block[0] != block:
-            first, share, k = block * _BLOCK, self.sampler.share, self.views_per_shape
-            self._block = (
-                block,
-                self.sampler.objects(first, _BLOCK).reshape(_BLOCK, share),
-                self.sampler.views(first, self.data.views, k, _BLOCK).reshape(_BLOCK, share, k),
-                self.sampler.uniform(first, "augment", k * DRAWS, _BLOCK).reshape(_BLOCK, share, k, DRAWS),
-            )
-        _, objects, views, draws = self._block
+        objects, views, draws = self._block(block)
         return objects[within], views[within], draws[within]
 
     def _labelled(
@@ -115,65 +123,48 @@ class Loader:
         return batch  # type: ignore[return-value]
 
     def __iter__(self) -> Iterator[tuple[int, Batch]]:
-        """One thread fills a ring of buffers; errors there are raised here."""
-        ready: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        free: queue.SimpleQueue[_Slot] = queue.SimpleQueue()
-        for _ in range(self.prefetch + 1):
-            free.put(_Slot(self))
-        stop = threading.Event()
-        thread = threading.Thread(target=self._produce, args=(ready, free, stop), name="loader", daemon=True)
-        thread.start()
-        try:
-            while (item := self._next(ready)) is not None:
-                if isinstance(item, BaseException):
-                    raise item
-                step, slot, batch = item
-                slot.wait(batch)
-                yield step, batch
-                free.put(slot)
-        finally:
-            stop.set()
-            thread.join()
+        """A ring of buffers, filled ahead in the order of the steps; errors of the thread are raised here."""
+        steps = iter(self.steps)
+        slots = [_Slot(self) for _ in range(self.prefetch + 1)]
+        ahead: deque[_Job] = deque()
+        with ThreadPoolExecutor(1, thread_name_prefix="loader") as thread:
+            try:
+                for slot, step in zip(slots, itertools.islice(steps, len(slots))):
+                    ahead.append(_Job(slot, step, thread))
+                while ahead:
+                    job = ahead.popleft()
+                    yield job.step, self._finished(job, ahead)
+                    ahead.extend(_Job(job.slot, step, thread) for step in itertools.islice(steps, 1))
+            finally:
+                thread.shutdown(cancel_futures=True)
 
-    def _next(self, ready: queue.SimpleQueue[Any]) -> Any:
+    def _finished(self, job: _Job, ahead: deque[_Job]) -> Batch:
+        """The batch of `job`; while the thread is still at it, the trainer makes one of those `ahead`."""
         start = time.perf_counter()
-        item = ready.get()
+        if not job.done() and not job.make_here():
+            any(later.make_here() for later in ahead)
+        batch = job.result()
         self.waited_s += time.perf_counter() - start
-        return item
-
-    def _produce(self, ready: queue.SimpleQueue[Any], free: queue.SimpleQueue[_Slot], stop: threading.Event) -> None:
-        try:
-            for step in self.steps:
-                slot = None
-                while slot is None and not stop.is_set():
-                    with contextlib.suppress(queue.Empty):
-                        slot = free.get(timeout=_WAIT_S)
-                if slot is None:
-                    return
-                ready.put((step, slot, slot.fill(step)))
-            ready.put(None)
-        except BaseException as error:  # noqa: B036 - handed over to the trainer's thread, which raises it
-            ready.put(error)
+        job.slot.wait(batch)
+        return batch
 
 
 class _Slot:
-    """The memory of one batch: a buffer, pinned where batches go to an accelerator over a stream of their own."""
+    """The memory of one batch, and on an accelerator the stream of its own over which it travels."""
 
     def __init__(self, loader: Loader):
-        data, share = loader.data, loader.sampler.share
-        shape = (share, loader.views_per_shape, data.size_px, data.size_px, data.channels)
         self._loader, cuda = loader, loader.device.type == "cuda"
-        self._buffer = None if loader.resident else torch.empty(shape, dtype=torch.uint8, pin_memory=cuda)
+        self._buffers = None if loader.resident else loader.buffers()
         self._stream = torch.cuda.Stream(loader.device) if cuda else None  # type: ignore[no-untyped-call]
         self._done = torch.cuda.Event() if cuda else None  # type: ignore[no-untyped-call]
 
     def fill(self, step: int) -> Batch:
         """Make the batch of `step`, or on an accelerator start making it."""
         if self._stream is None or self._done is None:
-            return self._loader.batch(step, self._buffer)
-        self._done.synchronize()  # the buffer's last batch has left it
+            return self._loader.batch(step, self._buffers)
+        self._done.synchronize()  # the buffers' last batch has left them
         with torch.cuda.stream(self._stream):
-            batch = move(self._loader.batch(step, self._buffer), self._loader.device)
+            batch = move(self._loader.batch(step, self._buffers), self._loader.device)
             self._done.record(self._stream)
         return batch
 
@@ -185,3 +176,35 @@ class _Slot:
         current.wait_event(self._done)
         for tensor in batch.values():
             tensor.record_stream(current)  # type: ignore[attr-defined]
+
+
+class _Job:
+    """One batch to be made: by the thread when its turn comes, or by the trainer if it is there first."""
+
+    def __init__(self, slot: _Slot, step: int, thread: ThreadPoolExecutor):
+        self.slot, self.step = slot, step
+        self._future: Future[Batch] = thread.submit(slot.fill, step)
+        self._batch: Batch | None = None
+
+    def done(self) -> bool:
+        return self._batch is not None or self._future.done()
+
+    def make_here(self) -> bool:
+        """Make it in the calling thread; False if the other one has begun or ended it."""
+        if self._batch is None and self._future.cancel():
+            self._batch = self.slot.fill(self.step)
+            return True
+        return False
+
+    def result(self) -> Batch:
+        return self._future.result() if self._batch is None else self._batch
+
+
+def _choices(sampler: Sampler, available: int, k: int, block: int) -> Choices:
+    """Objects (_BLOCK, b), views (_BLOCK, b, k) and draws (_BLOCK, b, k, DRAWS) of a block of steps."""
+    first, shape = block * _BLOCK, (_BLOCK, sampler.share)
+    return (
+        sampler.objects(first, _BLOCK).reshape(shape),
+        sampler.views(first, available, k, _BLOCK).reshape(*shape, k),
+        sampler.uniform(first, "augment", k * DRAWS, _BLOCK).reshape(*shape, k, DRAWS),
+    )

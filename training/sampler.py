@@ -24,6 +24,7 @@ Words = npt.NDArray[np.uint64]
 _ROUNDS = 6
 _GOLDEN = 0x9E3779B97F4A7C15
 _STRIDES = np.array([number * _GOLDEN % 2**64 for number in range(1, _ROUNDS + 1)], np.uint64)
+_MIX = ((np.uint64(30), np.uint64(0xBF58476D1CE4E5B9)), (np.uint64(27), np.uint64(0x94D049BB133111EB)))
 
 
 @dataclass(frozen=True)
@@ -98,9 +99,12 @@ class Sampler:
 
 def mix(words: Words) -> Words:
     """Scramble 64-bit words (the finaliser of SplitMix64: Steele, Lea and Flood 2014)."""
-    words = (words ^ (words >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    words = (words ^ (words >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return words ^ (words >> np.uint64(31))
+    out, shifted = words.copy(), np.empty_like(words)  # in place: new memory costs more than the arithmetic
+    for bits, factor in _MIX:
+        out ^= np.right_shift(out, bits, out=shifted)
+        out *= factor
+    out ^= np.right_shift(out, np.uint64(31), out=shifted)
+    return out
 
 
 def permuted(places: Words, count: int, keys: Words) -> Words:

@@ -186,7 +186,7 @@ def test_leaving_early_ends_the_thread_and_errors_arrive(tmp_path: Path) -> None
         if step == 3:
             break
     assert loader.waited_s > 0
-    assert not [thread for thread in threading.enumerate() if thread.name == "loader"]
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("loader")]
     with pytest.raises(UserError, match="more views are wanted"):
         next(iter(Loader(data, Sampler(len(data), 4, 3), views_per_shape=4)))
 
