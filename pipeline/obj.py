@@ -8,6 +8,7 @@ An example, with what matters to this project::
 
     newmtl red wood                 Kd r g b    colour          d a or Tr 1-a    opacity
     map_Kd -s 2 2 2 images/a.jpg    picture; options before the name are skipped
+    map_d images/holes.png          opacity picture: its alpha, or its brightness where it has none
 
 Polygons become triangle fans.  Lines, points, curves and groups are skipped.  Where a picture
 is found it alone gives the colour, as in Blender's importer: ShapeNet writes ``Kd 0 0 0``
@@ -111,8 +112,27 @@ def _material(name: str, look: dict[str, list[str]], read_picture: ReadPicture) 
         alpha = 1.0 - _number(look["tr"][0], 0.0)
     opacity = round(min(max(alpha, 0.0), 1.0) * 255)
     texture = read_picture(_picture_name(look["map_kd"])) if look.get("map_kd") else None
+    holes = read_picture(_picture_name(look["map_d"])) if look.get("map_d") else None
     if texture is not None:
-        return Material((255, 255, 255, opacity), texture, name)
+        return Material((255, 255, 255, opacity), texture if holes is None else _cut(texture, holes), name)
+    plain = _plain_material(name, look, opacity)
+    if holes is not None:
+        plain.texture = _cut(np.full_like(holes, 255), holes)
+    return plain
+
+
+def _cut(picture: npt.NDArray[np.uint8], holes: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """The picture with the opacity of another one, which is laid over it at the picture's size."""
+    rows = np.arange(picture.shape[0]) * holes.shape[0] // picture.shape[0]
+    columns = np.arange(picture.shape[1]) * holes.shape[1] // picture.shape[1]
+    opacity = holes[..., 3] if (holes[..., 3] < 255).any() else holes[..., :3].max(axis=2)
+    cut = picture.copy()
+    cut[..., 3] = np.minimum(cut[..., 3], opacity[np.ix_(rows, columns)])
+    return cut
+
+
+def _plain_material(name: str, look: dict[str, list[str]], opacity: int) -> Material:
+    """The material's own colour."""
     grey = Material().colour
     if "kd" not in look:
         return Material((*grey[:3], opacity), None, name)

@@ -5,7 +5,8 @@
 Repairs are few, safe and counted in the record: faces that repeat a vertex or have no area
 are dropped, of equal faces one stays (most ShapeNet faces come twice, once for each
 side), equal vertices become one, vertices that no face uses go.  Nothing is re-oriented or
-filled: the voxelizer and the renderer do not trust windings.  Everything else that is wrong
+filled: the voxelizer and the renderer do not trust windings.  Meshes of too many faces are
+simplified where the settings say so (pipeline/decimate.py).  Everything else that is wrong
 rejects the shape with a reason code.
 """
 
@@ -16,7 +17,7 @@ import functools
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -87,7 +88,9 @@ def prepare_shape(
     loaded = load_member(member, files, texture_px=settings.texture_px)
     upright = UP_AXIS_TO_WORLD[settings.up_axis] if settings.up_axis else source_to_world
     rotation = turned(upright, settings.yaw_deg)
-    mesh, placement, repairs = normalise(loaded.mesh, rotation, max_faces=settings.max_faces)
+    mesh, placement, repairs = normalise(
+        loaded.mesh, rotation, max_faces=settings.max_faces, above=settings.above_max_faces
+    )
     payload = write_glb(mesh)
     facts = {
         "mesh_sha256": hashlib.sha256(payload).hexdigest(),
@@ -129,6 +132,10 @@ class Placement:
     rotation: Matrix  # (3, 3)
     translation: npt.NDArray[np.float64]  # (3,)
 
+    def then(self, other: Placement) -> Placement:
+        """This one, and after it another that turns nothing."""
+        return Placement(other.scale * self.scale, self.rotation, other.scale * self.translation + other.translation)
+
     def facts(self) -> dict[str, Any]:
         """As it is stored in a record; the rotation row by row."""
         return {
@@ -145,9 +152,29 @@ def turned(upright: Matrix, yaw_deg: float) -> Matrix:
     return yaw @ upright if yaw_deg else upright.copy()
 
 
-def normalise(mesh: Mesh, rotation: Matrix, *, max_faces: int) -> tuple[Mesh, Placement, dict[str, int]]:
-    """Validate, repair and centre in the unit box of conventions.py; coordinates end as float32 values."""
-    _validate(mesh, max_faces)
+def normalise(
+    mesh: Mesh, rotation: Matrix, *, max_faces: int, above: Literal["reject", "decimate"] = "reject"
+) -> tuple[Mesh, Placement, dict[str, int]]:
+    """Validate, repair and centre in the unit box of conventions.py; coordinates end as float32 values.
+
+    What has more than `max_faces` faces is rejected, or simplified after the repairs and placed again.
+    """
+    _validate(mesh, max_faces if above == "reject" else len(mesh.faces))
+    placed, placement, repairs = _placed(mesh, rotation)
+    if len(placed.faces) <= max_faces:
+        return placed, placement, repairs
+    from pipeline.decimate import decimate  # brings scipy and open3d, which hardly any mesh needs
+
+    simpler = decimate(placed, *_equal_positions(placed.vertices), max_faces)
+    result, again, more = _placed(simpler, np.eye(3))
+    repairs = {name: count + more[name] for name, count in repairs.items()}
+    repairs["decimated_faces"] = len(placed.faces) - len(simpler.faces)
+    repairs["textures_to_vertex_colours"] = sum(material.texture is not None for material in placed.materials)
+    return result, placement.then(again), repairs
+
+
+def _placed(mesh: Mesh, rotation: Matrix) -> tuple[Mesh, Placement, dict[str, int]]:
+    """Repaired, and centred in the unit box; how it came there, and the counts of the repairs."""
     repairs: dict[str, int] = {}
     rotated = Mesh(
         mesh.vertices @ rotation.T, mesh.faces, mesh.face_material, mesh.materials, mesh.uv, mesh.vertex_colours

@@ -76,5 +76,10 @@ class RasterBackend:
               scene.texel_density, scene.vertex_colours, SRGB_TO_LINEAR, ENCODE, rgba, depth, normals, ids)  # fmt: skip
         return Layers(rgba, depth, normals, ids)
 
+    @property
+    def covered(self) -> npt.NDArray[np.bool_]:
+        """(S * f, S * f) which samples of the last view anything covers."""
+        return np.asarray(self._samples >= 0)
+
     def close(self) -> None:
         """Nothing to give back."""

@@ -20,7 +20,7 @@ RESERVED = {
     "torch": ("training/",),
     "pyrender": ("render/backend_pyrender.py",),
     "h5py": ("pipeline/shards",),
-    "open3d": ("voxelize/", "benchmarks/"),
+    "open3d": ("voxelize/", "benchmarks/", "pipeline/decimate.py"),
     "snakemake": (),
 }
 

@@ -79,6 +79,24 @@ def test_opacity_by_either_name(line: str, alpha: int) -> None:
     assert read_mtl(f"newmtl a\nKd 1 1 1\n{line}\n".encode(), lambda _: None)["a"].colour[3] == alpha
 
 
+def test_an_opacity_picture_cuts_the_texture_or_the_plain_colour() -> None:
+    grey, alpha = np.full((2, 4, 4), 255, np.uint8), np.full((1, 1, 4), 255, np.uint8)
+    grey[:, 2:, :3], alpha[..., 3] = 30, 77
+    wood = np.full((4, 4, 4), 90, np.uint8)
+    wood[..., 3] = 255
+    files = {"grey": grey, "alpha": alpha, "wood": wood}
+    mtl = (b"newmtl a\nmap_Kd wood\nmap_d grey\nnewmtl b\nmap_Kd wood\nmap_d alpha\nnewmtl c\nKd 1 0 0\nmap_d grey\n"
+           b"newmtl d\nmap_Kd wood\nmap_d gone\n")  # fmt: skip
+    found = read_mtl(mtl, files.get)
+    assert found["a"].texture[..., 3].tolist() == [[255, 255, 30, 30]] * 4
+    assert (found["a"].texture[..., :3] == 90).all() and (wood[..., 3] == 255).all(), "shared pictures stay whole"
+    assert (found["b"].texture[..., 3] == 77).all()
+    assert found["c"].colour == (255, 0, 0, 255)
+    assert found["c"].texture[..., 3].tolist() == [[255, 255, 30, 30]] * 2
+    assert (found["c"].texture[..., :3] == 255).all()
+    assert found["d"].texture is wood
+
+
 def test_vertices_are_split_only_where_texture_coordinates_differ() -> None:
     text = b"mtllib m\n" + SQUARE + b"vt 0 0\nvt 1 1\nusemtl a\nf 1/1 2/1 3/1\nf 1/2 3/1 4/1\n"
     mesh = read(text, {"m": b"newmtl a\nmap_Kd p\n"}, ("p",))
