@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import hashlib
-from concurrent.futures import ThreadPoolExecutor
+import multiprocessing
+from collections.abc import Mapping
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from pipeline.bank import write_bank
+from pipeline.binvox import write_binvox
 from pipeline.camera import project
 from pipeline.errors import UserError
-from pipeline.mesh import Material
+from pipeline.mesh import Material, Mesh
+from pipeline.pack import PackReader, write_pack
 from pipeline.progress import Log
-from pipeline.settings.stages import Render
+from pipeline.seeds import generator
+from pipeline.settings.stages import PackSettings, Render
 from pipeline.shards import open_shard
+from pipeline.sources.procedural import make_shape
 from render.__main__ import main
+from render.pack import pack_shard
 from render.shard import render_shard
 from tests.render.helpers import ball, calibration, checkers, cube, prepared_pack
 
@@ -64,6 +72,54 @@ def test_the_same_bytes_alone_in_company_and_in_parallel(tmp_path: Path) -> None
     with open_shard(alone) as one, open_shard(tmp_path / "0.h5") as all_of_them:
         assert np.array_equal(one.array("rgba")[0], all_of_them.array("rgba")[2])
     assert digest(run(pack, tmp_path / "other.h5", seed=2)) != digests[0]
+
+
+def build(folder: Path, packs: Mapping[str, Mapping[str, Mesh]]) -> dict[str, tuple[Path, Path]]:
+    """Prepared meshes and voxels of each pack's shapes."""
+    made = {}
+    for name, meshes in packs.items():
+        pack = prepared_pack(folder / f"{name}.zip", meshes)
+        with write_pack(folder / f"{name}-voxels.zip", ".binvox") as voxels:
+            for record in PackReader(pack).records:
+                grid = generator(1, record.shape_id).random((16, 16, 16)) > 0.9
+                voxels.add(record, write_binvox(grid))
+        made[name] = pack, folder / f"{name}-voxels.zip"
+    return made
+
+
+def render_and_pack(inputs: tuple[Path, Path], bank: Path, out: Path) -> tuple[str, str]:
+    """Both stages of one shard as the DAG runs them; the digests of their files."""
+    out.mkdir()
+    run(inputs[0], out / "renders.h5", SETTINGS.model_copy(update={"cameras": "photo"}))
+    pack_shard(out / "renders.h5", inputs[1], bank, out / "shard.h5", seed=1, settings=PackSettings(), log=Log(None))
+    return digest(out / "renders.h5"), digest(out / "shard.h5")
+
+
+def test_the_same_bytes_on_one_worker_and_on_sixteen(tmp_path: Path) -> None:
+    kinds = ["chair", "table", *MESHES]
+    shapes = {
+        f"{kind.split('/')[0]}/{number:02d}": MESHES[kind] if kind in MESHES else make_shape(3, kind, number)
+        for number, kind in enumerate((kinds * 4)[:16])
+    }
+    packs = build(tmp_path, {f"{row:02d}": {key: shapes[key]} for row, key in enumerate(shapes)})
+    crops = generator(1, "crops").integers(0, 256, (4, 40, 40, 3), dtype=np.uint8)
+    write_bank(tmp_path / "bank.npz", crops, {"names": list("abcd")})
+    digests = []
+    for workers in (1, 16):
+        with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("fork")) as pool:
+            jobs = [pool.submit(render_and_pack, packs[name], tmp_path / "bank.npz", tmp_path / f"{workers}-{name}")
+                    for name in packs]  # fmt: skip
+            digests.append([job.result() for job in jobs])
+    assert digests[0] == digests[1]
+    assert len(set(digests[0])) == 16
+    # Cut into one shard instead of sixteen, every shape has the same views.
+    together = build(tmp_path, {"all": shapes})["all"]
+    render_and_pack(together, tmp_path / "bank.npz", tmp_path / "all")
+    with open_shard(tmp_path / "all" / "shard.h5") as whole:
+        for row, record in enumerate(whole.records):
+            name = next(name for number, name in enumerate(packs) if list(shapes)[number] == record.key)
+            with open_shard(tmp_path / f"16-{name}" / "shard.h5") as single:
+                assert np.array_equal(whole.images(row), single.images(0))
 
 
 def test_broken_shapes_are_recorded_and_the_others_drawn(tmp_path: Path) -> None:
