@@ -58,7 +58,9 @@ def _parser() -> argparse.ArgumentParser:
     imported = _stage(commands, "import", "take over the pictures and voxels of a source that has them", _import)
     imported.add_argument("--archives", type=Path, required=True)
     imported.add_argument("--shard", type=Path, required=True)
-    imported.add_argument("--voxels", type=Path, required=True, help="the pack of .binvox to write")
+    what = imported.add_mutually_exclusive_group(required=True)
+    what.add_argument("--voxels", type=Path, help="the pack of .binvox to write, of a source that has voxels")
+    what.add_argument("--prepared", type=Path, help="the pack of meshes that the pictures show, of one that has none")
 
     _stage(commands, "photographs", "pair photographs with voxels, to judge networks on", _photographs)
 
@@ -160,13 +162,16 @@ def _prepare(arguments: argparse.Namespace) -> int:
 
 def _import(arguments: argparse.Namespace) -> int:
     from pipeline.config import parse
-    from pipeline.imported import import_shard
+    from pipeline.imported import import_pictures, import_shard
     from pipeline.progress import Log
     from pipeline.settings.datasets import ImportSettings
 
     settings = parse(ImportSettings, arguments.settings, "--settings")
     with Log(arguments.log) as log:
-        import_shard(settings, arguments.archives, arguments.shard, arguments.voxels, arguments.output, log=log)
+        import_one, other = (
+            (import_pictures, arguments.prepared) if arguments.prepared else (import_shard, arguments.voxels)
+        )
+        import_one(settings, arguments.archives, arguments.shard, other, arguments.output, log=log)
     return 0
 
 

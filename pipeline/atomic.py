@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
+import hashlib
 import json
 import os
-import tempfile
+import re
+import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,19 +20,24 @@ from pipeline.errors import UserError
 _DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO}
 
 
+# What a killed writer of another machine has left is nobody's after this long; no job lives a week without a write.
+_FORGOTTEN_S = 7 * 86_400.0
+
+
 @contextlib.contextmanager
 def atomic_path(final: str | Path) -> Iterator[Path]:
     """Yield a temporary path in the folder of `final`; publish it on success, remove it on failure.
 
     The name starts with a dot and ends in the final suffix, so tools that look at the
-    suffix still work and `ls` never shows a half-written file.
+    suffix still work and `ls` never shows a half-written file.  What an earlier writer of the
+    same file left when it was killed is removed first.
     """
     final = Path(final)
     final.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{final.name}.", suffix=f".tmp{final.suffix}", dir=final.parent)
-    os.close(handle)
-    temporary = Path(name)
+    sweep(final)
+    temporary = final.parent / f"{_prefix(final)}{_owner()}{os.urandom(4).hex()}.tmp{final.suffix}"
     try:
+        temporary.touch(mode=0o666, exist_ok=False)
         yield temporary
         with open(temporary, "rb") as file:
             os.fsync(file.fileno())
@@ -38,16 +47,63 @@ def atomic_path(final: str | Path) -> Iterator[Path]:
     except OSError as error:
         if error.errno not in _DISK_ERRORS:
             raise
-        raise disk_error(error, final) from error
+        raise disk_error(error, final, _size(temporary)) from error
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def disk_error(error: OSError, path: Path) -> UserError:
-    """Name the path and what to do when a file cannot be written."""
+@contextlib.contextmanager
+def atomic_folder(final: Path) -> Iterator[Path]:
+    """The same for a folder that does not exist yet: it appears with everything in it, or not at all."""
+    final.parent.mkdir(parents=True, exist_ok=True)
+    sweep(final)
+    temporary = final.parent / f"{_prefix(final)}{_owner()}{os.urandom(4).hex()}.tmp{final.suffix}"
+    try:
+        temporary.mkdir()
+        yield temporary
+        os.replace(temporary, final)
+        _sync_folder(final.parent)
+    except OSError as error:
+        if error.errno not in _DISK_ERRORS:
+            raise
+        raise disk_error(error, final) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def sweep(final: Path) -> None:
+    """Remove what dead writers of `final` have left; what a living one is writing stays.
+
+    A temporary name holds the machine (and its process table) and the number of its writer.
+    """
+    pattern = re.compile(re.escape(_prefix(final)) + r"([0-9a-f]{8})-(\d+)-[0-9a-f]{8}\.tmp" + re.escape(final.suffix))
+    for name in os.listdir(final.parent):
+        match = pattern.fullmatch(name)
+        if match is None:
+            continue
+        left = final.parent / name
+        with contextlib.suppress(FileNotFoundError):  # two sweep at once
+            if match[1] == _machine():
+                dead = not _alive(int(match[2]))
+            else:
+                dead = time.time() - left.stat().st_mtime > _FORGOTTEN_S
+            if dead and left.is_dir():
+                shutil.rmtree(left, ignore_errors=True)
+            elif dead:
+                left.unlink()
+
+
+def disk_error(error: OSError, path: Path, written: int | None = None) -> UserError:
+    """Name the path, the bytes and what to do when a file cannot be written."""
+    folder = path.parent
+    while not folder.exists():
+        folder = folder.absolute().parent
+    free = shutil.disk_usage(folder).free
     return UserError(
         f"cannot write {path}: {error.strerror or error}",
         where=str(path.parent),
+        got=f"{free:,} bytes free",
+        wanted="" if written is None else f"more than {written:,} bytes for this file",
         do="free some space or choose another `output` in config.yaml, then run the same command again",
     )
 
@@ -78,6 +134,39 @@ def write_json_if_changed(path: str | Path, value: Any) -> None:
 def json_text(value: Any) -> str:
     """Keys sorted, so that equal content gives equal bytes."""
     return json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n"
+
+
+def _prefix(final: Path) -> str:
+    return f".{final.name}."
+
+
+def _owner() -> str:
+    return f"{_machine()}-{os.getpid()}-"
+
+
+@functools.cache
+def _machine() -> str:
+    """8 hex digits of this process table: process numbers mean something only inside one."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        table = os.readlink("/proc/self/ns/pid")
+    except OSError:  # no /proc: the name of the machine has to do
+        boot, table = os.uname().nodename, ""
+    return hashlib.sha256(f"{boot} {table}".encode()).hexdigest()[:8]
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # somebody else's
+        return True
+    return True
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
 
 
 def _umask() -> int:

@@ -12,7 +12,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import os
-import tempfile
 import urllib.parse
 import urllib.request
 from collections.abc import Callable
@@ -20,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.archives import extract_tar
-from pipeline.atomic import write_json_if_changed
+from pipeline.atomic import atomic_folder, write_json_if_changed
 from pipeline.errors import UserError
 from pipeline.intact import sha256_of
 from pipeline.progress import Log, say
@@ -166,10 +165,8 @@ def _available(path: Path, sha256: str, mirror: str, file: RemoteFile, output: P
     target = output.parent / output.stem / f"{file.folder}-{sha256[:12]}"
     if not target.is_dir():
         say(f"fetch: unpacking {path.name}")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".unpack", dir=target.parent) as temporary:
-            extract_tar(path, Path(temporary) / "content")
-            os.replace(Path(temporary) / "content", target)
+        with atomic_folder(target) as temporary:
+            extract_tar(path, temporary)
     inside = target / file.folder
     return entry | {"name": file.folder, "path": shown(inside if inside.is_dir() else target)}
 
@@ -185,7 +182,7 @@ def _listed(folder: Path, where: str) -> dict[str, Any]:
     if not folder.is_dir():
         raise UserError(
             "there is no such folder",
-            where=f"datasets.{where}.path",
+            where=where,
             got=str(folder),
             do="give the folder that has one sub-folder per category",
         )

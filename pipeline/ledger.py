@@ -25,6 +25,8 @@ from pipeline.progress import Log, say
 from pipeline.settings.datasets import Dataset
 
 STAGES = ("index", "prepare", "voxelize", "render")
+# Listed and counted, but no loss: a set of pictures shows a choice of the meshes it is paired with.
+NO_LOSS = {"no_views"}
 
 
 @dataclasses.dataclass
@@ -94,6 +96,7 @@ def reasons(rows: Iterable[Row]) -> dict[str, int]:
 
 def enforce_limit(rows: Sequence[Row], max_rejected_percent: float, dataset: str) -> None:
     """Raise UserError when more shapes were refused than the configuration allows."""
+    rows = [row for row in rows if row.reason not in NO_LOSS]
     refused = sum(row.status == "rejected" for row in rows)
     if not rows or 100 * refused <= max_rejected_percent * len(rows):
         return

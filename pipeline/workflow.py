@@ -101,6 +101,10 @@ class Plan:
         """Names of the data sets whose pictures and voxels are taken over instead of made."""
         return [name for name in self.datasets if self.dataset(name).source == "r2n2"]
 
+    def datasets_pictured(self) -> list[str]:
+        """Names of the data sets whose pictures are taken over while their voxels are made."""
+        return [name for name in self.datasets if self.dataset(name).source == "mvcnn"]
+
     def shard_indexes(self, experiment: str) -> list[str]:
         """The shard indexes that an experiment reads."""
         names = self.config.experiments[experiment].datasets
@@ -149,10 +153,11 @@ class Plan:
         return _json(PackSettings.of(self.config.shards, self.config.backgrounds))
 
     def imported(self, dataset: str) -> str:
-        settings = self.config
-        return _json(
-            ImportSettings(source="r2n2", size_px=settings.render.size_px, resolution=settings.voxels.resolution)
-        )
+        settings, source = self.config, self.dataset(dataset).source
+        size_px, resolution = settings.render.size_px, settings.voxels.resolution
+        if source == "mvcnn":
+            return _json(ImportSettings(source="mvcnn", size_px=size_px))
+        return _json(ImportSettings(source="r2n2", size_px=size_px, resolution=resolution))
 
     def ledger(self, dataset: str) -> str:
         return _some(self.dataset(dataset), {"source", "path", "max_rejected_percent"})

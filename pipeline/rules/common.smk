@@ -31,6 +31,7 @@ OUT = PLAN.out
 SEED = PLAN.config.seed
 ARCHIVED = PLAN.datasets_from("generated") + PLAN.datasets_from("archives")
 IMPORTED = PLAN.datasets_imported()
+PICTURED = PLAN.datasets_pictured()
 BACKGROUNDS = PLAN.config.backgrounds
 
 # Stages use processes and shards for parallelism: one thread each in the numeric libraries

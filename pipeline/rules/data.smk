@@ -175,6 +175,36 @@ if IMPORTED:
             "--shard {input.shapes:q} --voxels {output.voxels:q} -o {output.renders:q} --log {log:q}"
 
 
+# Sources that bring pictures of meshes skip render only.
+if PICTURED:
+
+    ruleorder: import_pictures > render
+
+    rule import_pictures:
+        input:
+            shapes=f"{OUT}/index/{{dataset}}/{{shard}}.tsv",
+            prepared=f"{OUT}/prepared/{{dataset}}/{{shard}}.zip",
+            archives=ancient(f"{OUT}/archives/{{dataset}}.json"),
+        output:
+            f"{OUT}/renders/{{dataset}}/{{shard}}.h5",
+        log:
+            f"{OUT}/logs/import/{{dataset}}-{{shard}}.jsonl",
+        benchmark:
+            f"{OUT}/benchmarks/import/{{dataset}}-{{shard}}.tsv"
+        wildcard_constraints:
+            dataset="|".join(PICTURED).replace(".", r"\."),
+        threads: 1
+        resources:
+            mem_mb=lambda w, attempt: 2000 * attempt,
+            runtime=lambda w, attempt: 60 * attempt,
+        params:
+            settings=lambda w: PLAN.imported(w.dataset),
+            code=PLAN.code("import"),
+        shell:
+            "python -m pipeline import --settings {params.settings:q} --archives {input.archives:q} "
+            "--shard {input.shapes:q} --prepared {input.prepared:q} -o {output:q} --log {log:q}"
+
+
 # Pictures behind the objects: a folder, an archive of SUN photographs, or generated rooms.
 rule rooms:
     output:

@@ -9,7 +9,7 @@ import pydantic
 from pipeline.settings.base import Strict
 
 SourceName = Literal[
-    "procedural", "modelnet10", "modelnet40", "shapenet_v1", "shapenet_v2", "volumetric", "r2n2", "folder"
+    "procedural", "modelnet10", "modelnet40", "shapenet_v1", "shapenet_v2", "volumetric", "r2n2", "mvcnn", "folder"
 ]
 
 
@@ -70,6 +70,9 @@ class Dataset(Strict):
     def _consistent(self) -> Dataset:
         if self.source == "folder" and not self.path:
             raise ValueError("source 'folder' needs `path`, the folder with one sub-folder per category")
+        if self.source in ("r2n2", "mvcnn") and (self.up_axis or self.yaw_deg):
+            raise ValueError(f"source {self.source!r} brings pictures, which cannot be turned; "
+                             "remove `up_axis` and `yaw_deg`")  # fmt: skip
         if self.val_percent + self.test_percent >= 100:
             raise ValueError("val_percent + test_percent leave nothing to train on; make them smaller")
         return self
@@ -109,12 +112,12 @@ class PrepareSettings(Strict):
 class ImportSettings(Strict):
     """What an imported shard depends on: a source that brings its own pictures and voxels."""
 
-    source: Literal["r2n2"]
+    source: Literal["r2n2", "mvcnn"]
     """The adapter that finds them."""
     size_px: int = pydantic.Field(default=64, ge=32, le=1024, multiple_of=8)
     """Side the pictures are scaled to."""
     resolution: int = 32
-    """Voxels a side that the run asks for; the source has one size only."""
+    """Voxels a side that the run asks for; a source that brings voxels has one size only."""
 
 
 class PhotographSettings(Strict):

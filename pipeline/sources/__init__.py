@@ -5,6 +5,7 @@ from __future__ import annotations
 from pipeline.sources.base import Source
 from pipeline.sources.folder import Folder
 from pipeline.sources.modelnet import MODELNET10, MODELNET40
+from pipeline.sources.mvcnn import MVCNN
 from pipeline.sources.r2n2 import R2N2_RELEASE
 from pipeline.sources.shapenet import SHAPENET_V1, SHAPENET_V2
 from pipeline.sources.volumetric import VOLUMETRIC
@@ -16,6 +17,7 @@ SOURCES: dict[str, Source] = {
     "shapenet_v2": SHAPENET_V2,
     "volumetric": VOLUMETRIC,
     "r2n2": R2N2_RELEASE,
+    "mvcnn": MVCNN,
     "folder": Folder(),
 }
 

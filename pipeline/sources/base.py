@@ -75,6 +75,8 @@ class Source(abc.ABC):
     """Where it is described, and where access is asked for."""
     imported: bool = False
     """Whether its pictures and voxels are imported (pipeline/imported.py) instead of made from meshes."""
+    pictured: bool = False
+    """Whether its pictures are imported while meshes and voxels are made as for any other."""
     official_val: bool = False
     """Whether the official split has a validation part."""
 
