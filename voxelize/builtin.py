@@ -80,7 +80,7 @@ def voxelize(vertices: npt.NDArray[np.float64], faces: npt.NDArray[np.int64], op
     if options.mode in ("exact", "flood"):
         words = _surface(points, faces, options.resolution)
         if options.mode == "flood":
-            fill_inside(words, options.resolution)
+            fill_inside(words)
     else:
         words, odd = _solid(points, faces, options)
         if options.mode == "robust":
@@ -127,7 +127,7 @@ def surface_of(solid: Frame, vertices: npt.NDArray[np.float64], faces: npt.NDArr
 def _surface(points: npt.NDArray[np.float64], faces: npt.NDArray[np.int64], resolution: int) -> bits.Words:
     shape = (resolution, resolution, bits.words_per_column(resolution))
     words = np.zeros(shape, dtype=np.uint64)
-    surface_words(points, faces, resolution, np.zeros(shape, dtype=np.uint64), words)
+    surface_words(points, faces, None, words)
     return words
 
 

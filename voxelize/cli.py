@@ -95,7 +95,7 @@ def describe(path: Path) -> dict[str, Any]:
         from voxelize import bits
         from voxelize.components import count_parts
 
-        facts["parts"] = int(count_parts(bits.from_grid(grid), len(grid)))
+        facts["parts"] = int(count_parts(bits.from_grid(grid)))
     return facts
 
 

@@ -54,7 +54,7 @@ class Open3d:
         if options.mode in ("exact", "flood"):
             words, odd = bits.from_grid(self._surface(points, faces, options.resolution)), None
             if options.mode == "flood":
-                fill_inside(words, options.resolution)
+                fill_inside(words)
         else:
             words, odd = self._solid(points, faces, options)
         return builtin.finished(bits.to_grid(words), place, odd, options)

@@ -43,8 +43,8 @@ def quality(
         "duplicate_faces": duplicate_faces(vertices, faces),
         "occupied": occupied,
         "occupancy": round(occupied / size**3, 6),
-        "parts": int(count_parts(grid_words, size)),
-        "surface_parts": int(count_parts(surface_words, size)),
+        "parts": int(count_parts(grid_words)),
+        "surface_parts": int(count_parts(surface_words)),
         "thin_recall": round(bits.count(surface_words & near) / on_surface, 6) if on_surface else None,
     }
 

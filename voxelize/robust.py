@@ -34,27 +34,27 @@ def add_thin_parts(solid: Words, points: npt.NDArray[np.float64], faces: npt.NDA
     resolution = solid.shape[0]
     points = towards_centre(points, resolution)
     near_solid = np.empty_like(solid)
-    thick, parts = without_crumbs(solid, resolution)
+    thick, parts = without_crumbs(solid)
     spread(thick, near_solid)
     surface = np.zeros_like(solid)
-    surface_words(points, faces, resolution, near_solid, surface)
+    surface_words(points, faces, near_solid, surface)
     thin = surface & ~near_solid
     result: Words = solid | thin
-    if (parts > 1 or thin.any()) and count_parts(result, resolution) > 1:
+    if (parts > 1 or thin.any()) and count_parts(result) > 1:
         # Several parts: now the surface is needed near the solid too.
-        surface_words(points, faces, resolution, np.zeros_like(solid), surface)
+        surface_words(points, faces, None, surface)
         near_surface = near_solid
         spread(surface, near_surface)
-        result = without_specks(result, near_surface, resolution)
-        _bridge(result, surface, resolution)
+        result = without_specks(result, near_surface)
+        _bridge(result, surface)
     return result
 
 
 def compile_bridges() -> None:
     """Compile what only few meshes need, so that it is not compiled within one's time limit."""
     nothing = np.zeros((2, 2, 1), dtype=np.uint64)
-    without_specks(nothing, nothing, 2)
-    _bridges(nothing, nothing, 2, False)
+    without_specks(nothing, nothing)
+    _bridges(nothing, nothing, False)
 
 
 def towards_centre(points: npt.NDArray[np.float64], resolution: int) -> npt.NDArray[np.float64]:
@@ -63,47 +63,55 @@ def towards_centre(points: npt.NDArray[np.float64], resolution: int) -> npt.NDAr
     return middle + (points - middle) * (1 - 2.0**-24)
 
 
-def _bridge(result: Words, surface: Words, resolution: int) -> None:
-    wanted = count_parts(surface | result, resolution)
+def _bridge(result: Words, surface: Words) -> None:
+    wanted = count_parts(surface | result)
     for pairs in (False, True):
-        while count_parts(result, resolution) > wanted:
-            bridges = _bridges(result, surface & ~result, resolution, pairs)
+        while count_parts(result) > wanted:
+            bridges = _bridges(result, surface & ~result, pairs)
             if not bridges.any():
                 break
             result |= bridges
 
 
 @njit(cache=True, nogil=True)
-def without_crumbs(words, resolution):  # type: ignore[no-untyped-def]
+def without_crumbs(words):  # type: ignore[no-untyped-def]
     """The face-connected parts of words (R, R, W) of at least CRUMB voxels, and the number of all."""
-    start, stop, offset, label, parts = run_labels(words, resolution, np.int64(6))
-    size = np.zeros(parts, dtype=np.int64)
-    for run in range(label.size):
-        size[label[run]] += stop[run] - start[run]
-    kept = size >= CRUMB
-    return (words if kept.all() else _draw(start, stop, offset, label, kept, words, resolution)), parts
+    start, stop, offset, label, parts = run_labels(words, np.int64(6))
+    kept = _sizes(start, stop, label, parts) >= CRUMB
+    return (words if kept.all() else _draw(start, stop, offset, label, kept, words)), parts
 
 
 @njit(cache=True, nogil=True)
-def without_specks(words, near_surface, resolution):  # type: ignore[no-untyped-def]
+def _sizes(start, stop, label, parts):  # type: ignore[no-untyped-def]
+    """Voxels of every part."""
+    voxels = np.zeros(parts, dtype=np.int64)
+    for run in range(label.size):
+        voxels[label[run]] += stop[run] - start[run]
+    return voxels
+
+
+@njit(cache=True, nogil=True)
+def without_specks(words, near_surface):  # type: ignore[no-untyped-def]
     """The parts of words (R, R, W) that have a voxel in near_surface."""
-    start, stop, offset, label, parts = run_labels(words, resolution, np.int64(26))
+    start, stop, offset, label, parts = run_labels(words, np.int64(26))
     kept = np.zeros(parts, dtype=np.bool_)
-    for x in range(resolution):
-        for y in range(resolution):
-            for run in range(offset[x * resolution + y], offset[x * resolution + y + 1]):
+    size = words.shape[0]
+    for x in range(size):
+        for y in range(size):
+            for run in range(offset[x * size + y], offset[x * size + y + 1]):
                 for w in range(start[run] >> 6, ((stop[run] - 1) >> 6) + 1):
                     kept[label[run]] |= span(start[run], stop[run], w) & near_surface[x, y, w] != 0
-    return _draw(start, stop, offset, label, kept, words, resolution)
+    return _draw(start, stop, offset, label, kept, words)
 
 
 @njit(cache=True, nogil=True)
-def _draw(start, stop, offset, label, kept, words, resolution):  # type: ignore[no-untyped-def]
+def _draw(start, stop, offset, label, kept, words):  # type: ignore[no-untyped-def]
     """The runs whose part is kept, as words like `words`."""
     result = np.zeros_like(words)
-    for x in range(resolution):
-        for y in range(resolution):
-            for run in range(offset[x * resolution + y], offset[x * resolution + y + 1]):
+    size = words.shape[0]
+    for x in range(size):
+        for y in range(size):
+            for run in range(offset[x * size + y], offset[x * size + y + 1]):
                 if kept[label[run]]:
                     for w in range(start[run] >> 6, ((stop[run] - 1) >> 6) + 1):
                         result[x, y, w] |= span(start[run], stop[run], w)
@@ -111,12 +119,13 @@ def _draw(start, stop, offset, label, kept, words, resolution):  # type: ignore[
 
 
 @njit(cache=True, nogil=True)
-def _label_grid(words, resolution):  # type: ignore[no-untyped-def]
-    start, stop, offset, label, _ = run_labels(words, resolution, np.int64(26))
-    grid = np.full((resolution, resolution, resolution), _NONE, dtype=np.int32)
-    for x in range(resolution):
-        for y in range(resolution):
-            for run in range(offset[x * resolution + y], offset[x * resolution + y + 1]):
+def _label_grid(words):  # type: ignore[no-untyped-def]
+    start, stop, offset, label, _ = run_labels(words, np.int64(26))
+    size = words.shape[0]
+    grid = np.full((size, size, size), _NONE, dtype=np.int32)
+    for x in range(size):
+        for y in range(size):
+            for run in range(offset[x * size + y], offset[x * size + y + 1]):
                 for z in range(start[run], stop[run]):
                     grid[x, y, z] = label[run]
     return grid
@@ -138,22 +147,23 @@ def _touched(grid, x, y, z):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _bridges(result, candidates, resolution, pairs):  # type: ignore[no-untyped-def]
+def _bridges(result, candidates, pairs):  # type: ignore[no-untyped-def]
     """Candidates that touch several parts; or, with `pairs`, neighbours that touch different ones."""
-    parts = _label_grid(result, resolution)
+    parts = _label_grid(result)
     touched = np.full(parts.shape, _NONE, dtype=np.int32)
     bridges = np.zeros_like(result)
-    for x in range(resolution):
-        for y in range(resolution):
-            for z in range(resolution):
+    size = result.shape[0]
+    for x in range(size):
+        for y in range(size):
+            for z in range(size):
                 if (candidates[x, y, z >> 6] >> np.uint64(z & 63)) & ONE:
                     touched[x, y, z] = _touched(parts, x, y, z)
                     if not pairs and touched[x, y, z] == _MANY:
                         bridges[x, y, z >> 6] |= ONE << np.uint64(z & 63)
     if pairs:
-        for x in range(resolution):
-            for y in range(resolution):
-                for z in range(resolution):
+        for x in range(size):
+            for y in range(size):
+                for z in range(size):
                     if touched[x, y, z] >= 0:
                         around = _touched(touched, x, y, z)
                         if around == _MANY:
