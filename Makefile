@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 CORES ?= $(shell nproc 2>/dev/null || echo 2)
 .DEFAULT_GOAL := help
+# The gallery's 3D part is three.js, bundled where npm is; the page shows the sheets without it.
+BUNDLE := report/gallery/dist/scene.js
 .PHONY: help setup setup-dev demo test test-slow check format bench dag lock envs clean
 
 help:  ## list the targets
@@ -23,17 +25,22 @@ $(VENV)/.dev: $(VENV)/.run envs/dev.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r envs/dev.lock
 	@touch $@
 
-setup: $(VENV)/.run  ## make the virtual environment (.venv) from the lock file
+$(BUNDLE): report/gallery/package-lock.json report/gallery/scene.js report/gallery/voxels.js report/gallery/orbit.js
+	@if ! command -v npm >/dev/null; then echo "npm is not here: gallery.html will show everything but 3D (install Node.js 18 or newer for it)"; \
+	else cd report/gallery && npm ci --loglevel=silent >/dev/null && npm run --silent build -- --log-level=error || \
+	echo "npm could not bundle three.js: gallery.html will show everything but 3D (cd report/gallery && npm ci says why)"; fi
+
+setup: $(VENV)/.run $(BUNDLE)  ## make the virtual environment (.venv) from the lock file
 setup-dev: $(VENV)/.dev  ## the same plus test and benchmark tools
 
-demo: $(VENV)/.run  ## the whole product on generated furniture: results/report.html
+demo: $(VENV)/.run $(BUNDLE)  ## the whole product on generated furniture: results/report.html
 	@PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --cores $(CORES)
-	@echo "look at results/report.html and results/samples/*/sheet.png"
+	@echo "look at results/report.html and results/samples/*/gallery.html"
 
-test: $(VENV)/.dev  ## every test but the slow ones
+test: $(VENV)/.dev $(BUNDLE)  ## every test but the slow ones
 	@PATH="$(CURDIR)/$(BIN):$$PATH" python -m pytest -n auto --dist loadfile
 
-test-slow: $(VENV)/.dev  ## the slow tests too
+test-slow: $(VENV)/.dev $(BUNDLE)  ## the slow tests too
 	@PATH="$(CURDIR)/$(BIN):$$PATH" python -m pytest -n auto --dist loadfile -m "slow or not slow"
 
 check: $(VENV)/.dev  ## linters and types

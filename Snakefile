@@ -34,6 +34,7 @@ rule all:
     default_target: True
     input:
         f"{OUT}/report.html",
+        expand(f"{OUT}/samples/{{dataset}}/gallery.html", dataset=PLAN.datasets),
 
 
 rule download_all:
@@ -61,6 +62,7 @@ rule shards_all:
 rule samples:
     input:
         expand(f"{OUT}/samples/{{dataset}}/sheet.png", dataset=PLAN.datasets),
+        expand(f"{OUT}/samples/{{dataset}}/gallery.html", dataset=PLAN.datasets),
 
 
 rule train_all:

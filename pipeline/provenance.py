@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import functools
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -30,6 +31,15 @@ def code_digest(*modules: str) -> str:
             waiting += _imports(module)
     text = "".join(f"{module}:{_tree_digest(_path(module))}\n" for module in sorted(closure))
     return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def files_digest(folder: Path, patterns: Sequence[str]) -> str:
+    """12 hex digits over the names and contents of the files in `folder` that fit one of `patterns`."""
+    digest = hashlib.sha256()
+    for path in sorted({path for pattern in patterns for path in folder.glob(pattern)}):
+        content = path.read_bytes()
+        digest.update(f"{path.relative_to(folder).as_posix()}\0{len(content)}\0".encode() + content)
+    return digest.hexdigest()[:12]
 
 
 def imports_of(path: Path, module: str) -> set[str]:

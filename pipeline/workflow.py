@@ -15,7 +15,7 @@ from typing import Any
 from pipeline import config as configuration
 from pipeline.config import Config
 from pipeline.progress import Log
-from pipeline.provenance import code_digest
+from pipeline.provenance import ROOT, code_digest, files_digest
 from pipeline.settings.base import Strict
 from pipeline.settings.datasets import Dataset, ImportSettings, PrepareSettings, Procedural
 from pipeline.settings.stages import PackSettings, Render
@@ -36,6 +36,7 @@ STAGE_MODULES = {
     "audit": ("render.audit",),
     "train": ("training.loop",),
     "evaluate": ("training.evaluate",),
+    "gallery": ("report.gallery.build",),
     "report": ("report.page",),
 }
 
@@ -176,6 +177,10 @@ class Plan:
     def code(self, stage: str) -> str:
         """Digest of the code behind a stage."""
         return code_digest(*STAGE_MODULES[stage])
+
+    def gallery_files(self) -> str:
+        """Digest of what the gallery's page is made of besides Python: template, style, scripts, the 3D bundle."""
+        return files_digest(ROOT / "report" / "gallery", ("*.html", "*.css", "*.js", "dist/*.js"))
 
 
 def _prepare_settings(dataset: Dataset, render: Render) -> PrepareSettings:

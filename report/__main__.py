@@ -1,4 +1,4 @@
-"""``python -m report page --output-dir results -o results/report.html``"""
+"""``python -m report page`` writes report.html, ``python -m report gallery`` a data set's gallery.html."""
 
 from __future__ import annotations
 
@@ -24,7 +24,16 @@ def main() -> int:
     picture.add_argument("--output-dir", type=Path, required=True, help="the run's folder, e.g. results")
     picture.add_argument("--experiment", required=True, help="name of an evaluated experiment")
     picture.add_argument("-o", "--output", type=Path, required=True, help="the PNG to write")
+    gallery = commands.add_parser("gallery", help="write the page on which every shape of a data set can be seen")
+    gallery.add_argument("--shards-index", type=Path, required=True, help="shards/D/index.json")
+    gallery.add_argument("--prepared", type=Path, required=True, help="folder of the prepared meshes; may be absent")
+    gallery.add_argument("--ledger", type=Path, required=True, help="ledger/D.tsv")
+    gallery.add_argument("--bank", type=Path, help="backgrounds, for shards stored in layers")
+    gallery.add_argument("--shapes", type=int, default=2000, help="shapes shown at most")
+    gallery.add_argument("-o", "--output", type=Path, required=True, help="the page to write")
+    gallery.add_argument("--log", type=Path, help="JSON lines go here")
     page.set_defaults(run=_page)
+    gallery.set_defaults(run=_gallery)
     picture.set_defaults(run=_picture)
     arguments = parser.parse_args()
     return int(arguments.run(arguments))
@@ -38,6 +47,17 @@ def _page(arguments: argparse.Namespace) -> int:
         write_page(arguments.output_dir, arguments.output, settings)
         log.write("done", output=str(arguments.output), bytes=arguments.output.stat().st_size)
     say(f"report: {arguments.output} ({arguments.output.stat().st_size / 1e6:.1f} MB)")
+    return 0
+
+
+def _gallery(arguments: argparse.Namespace) -> int:
+    from report.gallery.build import write_gallery
+
+    with Log(arguments.log) as log:
+        write_gallery(
+            arguments.shards_index, arguments.prepared, arguments.ledger, arguments.output,
+            bank_path=arguments.bank, most=arguments.shapes, log=log,
+        )  # fmt: skip
     return 0
 
 

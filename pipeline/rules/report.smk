@@ -30,6 +30,39 @@ rule sheet:
         "{params.bank} -o {params.folder:q} --log {log:q}"
 
 
+# Every shape with its views, mesh and voxels on one page. It does not wait for the audit: what the audit
+# refuses is what one wants to look at.
+rule gallery:
+    input:
+        index=f"{OUT}/shards/{{dataset}}/index.json",
+        ledger=f"{OUT}/ledger/{{dataset}}.tsv",
+        prepared=lambda w: (
+            []
+            if w.dataset in IMPORTED
+            else PLAN.per_shard("prepared", w.dataset, ".zip")
+        ),
+        bank=PLAN.bank(),
+    output:
+        f"{OUT}/samples/{{dataset}}/gallery.html",
+    log:
+        f"{OUT}/logs/gallery/{{dataset}}.jsonl",
+    benchmark:
+        f"{OUT}/benchmarks/gallery/{{dataset}}.tsv"
+    threads: 1
+    resources:
+        mem_mb=lambda w, attempt: 3000 * attempt,
+        runtime=lambda w, attempt: 120 * attempt,
+    params:
+        prepared=lambda w: f"{OUT}/prepared/{w.dataset}",
+        shapes=PLAN.config.report.gallery_shapes,
+        bank=shlex.join(["--bank", *PLAN.bank()]) if PLAN.bank() else "",
+        files=PLAN.gallery_files(),
+        code=PLAN.code("gallery"),
+    shell:
+        "python -m report gallery --shards-index {input.index:q} --prepared {params.prepared:q} "
+        "--ledger {input.ledger:q} {params.bank} --shapes {params.shapes} -o {output:q} --log {log:q}"
+
+
 # A planted or real axis fault must not reach training unseen: this fails with advice.
 rule audit:
     input:

@@ -1,0 +1,137 @@
+"""Meshes and voxels small enough to travel in a page, and what `unpack.js` makes of them.
+
+    mesh      uint32 V, F, P; uint8 palette (P, 3) sRGB, padded to 4 bytes;
+              uint16 x of every vertex, then y, then z, each as the difference to the one before;
+              uint16 corners (F, 3), as differences; uint8 palette place of every face
+    voxels    R^3 / 8 bytes as in conventions.py: C order x, y, z, most significant bit first
+
+Both are little endian, then zlib (RFC 1950), then base64: browsers undo that by themselves.  A
+coordinate c is round((c + 0.5) * 4095) of the unit box: a quarter of a thousandth of its side.
+"""
+
+from __future__ import annotations
+
+import base64
+import zlib
+from dataclasses import dataclass
+
+import fast_simplification
+import numpy as np
+import numpy.typing as npt
+from scipy.spatial import cKDTree
+
+from pipeline.conventions import PackedGrid
+from pipeline.mesh import Material, Mesh
+
+STEPS = 4095  # a coordinate has 12 bits: differences of neighbours are small and pack well
+_COLOURS = 255
+_HARDER = (7.0, 9.0, 11.0)  # the simplifier's `agg`; larger ones give up more of the shape for fewer faces
+
+Floats = npt.NDArray[np.float64]
+Faces = npt.NDArray[np.int64]
+Colours = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A mesh as the page draws it: few faces, one plain colour each."""
+
+    vertices: Floats  # (V, 3), on the grid of STEPS
+    faces: Faces  # (F, 3)
+    colours: Colours  # (F, 3) sRGB
+
+
+def pack_mesh(drawn: Drawn) -> str:
+    """The text that `unpackMesh` of unpack.js reads."""
+    palette, places = np.unique(drawn.colours, axis=0, return_inverse=True)
+    steps = np.rint((drawn.vertices + 0.5) * STEPS).clip(0, STEPS).astype(np.int64)
+    head = np.array([len(steps), len(drawn.faces), len(palette)], "<u4").tobytes()
+    body = [palette.tobytes() + b"\0" * (-palette.size % 4), *(_differences(steps[:, axis]) for axis in range(3)),
+            _differences(drawn.faces.reshape(-1)), places.reshape(-1).astype("u1").tobytes()]  # fmt: skip
+    return _text(head + b"".join(body))
+
+
+def pack_voxels(bits: PackedGrid) -> str:
+    """The text that `unpackVoxels` of unpack.js reads."""
+    return _text(bits.tobytes())
+
+
+def drawable(mesh: Mesh, most_faces: int) -> Drawn:
+    """At most `most_faces` faces that look like the mesh, with the average colour of their materials.
+
+    Quadric edge collapse (Garland and Heckbert, SIGGRAPH 1997) by fast_simplification; where a mesh
+    of loose faces has no edges to collapse, its largest faces stay.
+    """
+    vertices, faces = _welded(mesh)
+    colours = _face_colours(mesh)
+    few = faces
+    for harder in _HARDER:
+        if len(few) <= most_faces:
+            break
+        points, few = fast_simplification.simplify(
+            vertices.astype(np.float32), faces.astype(np.int32), target_count=most_faces, agg=harder
+        )
+    else:
+        few = _largest(points, few, most_faces)
+    if few is not faces:
+        _, nearest = cKDTree(vertices[faces].mean(axis=1)).query(points[few].mean(axis=1))
+        vertices, faces, colours = points.astype(np.float64), few.astype(np.int64), colours[nearest]
+    return _in_order_of_use(vertices, faces, _few_colours(colours))
+
+
+def _welded(mesh: Mesh) -> tuple[Floats, Faces]:
+    """Vertices at the same place become one: UV seams are no edges of the shape."""
+    vertices, place = np.unique(mesh.vertices.astype(np.float32), axis=0, return_inverse=True)
+    return vertices.astype(np.float64), place.reshape(-1)[mesh.faces]
+
+
+def _largest(points: npt.NDArray[np.float32], faces: Faces, count: int) -> Faces:
+    """The faces of the largest area, in their order."""
+    a, b, c = (points[faces[:, corner]].astype(np.float64) for corner in range(3))
+    area = np.linalg.norm(np.cross(b - a, c - a), axis=1)
+    return faces[np.sort(np.argsort(-area, kind="stable")[:count])]
+
+
+def _in_order_of_use(vertices: Floats, faces: Faces, colours: Colours) -> Drawn:
+    """Vertices in the order in which faces name them, equal ones once: small differences, and only those used."""
+    grid = np.rint((vertices + 0.5) * STEPS).clip(0, STEPS)
+    places, number = np.unique(grid, axis=0, return_inverse=True)
+    faces = number.reshape(-1)[faces]
+    used, first = np.unique(faces.reshape(-1), return_index=True)
+    order = used[np.argsort(first)]
+    rank = np.zeros(len(places), np.int64)
+    rank[order] = np.arange(len(order))
+    return Drawn(places[order] / STEPS - 0.5, rank[faces], colours)
+
+
+def _face_colours(mesh: Mesh) -> Colours:
+    """(F, 3) sRGB: the material's colour, times the average of its picture or of the corners' colours."""
+    plain = np.array([_average(material) for material in mesh.materials], np.float64)
+    colours = plain[mesh.material_of_face]
+    if mesh.vertex_colours is not None:
+        colours = colours * mesh.vertex_colours[mesh.faces, :3].mean(axis=1) / 255
+    return np.rint(colours).astype(np.uint8)
+
+
+def _average(material: Material) -> Floats:
+    colour = np.array(material.colour[:3], np.float64)
+    if material.texture is None:
+        return colour
+    weight = material.texture[..., 3:].astype(np.float64)
+    total = float(weight.sum())
+    return colour if not total else colour * (material.texture[..., :3] * weight).sum(axis=(0, 1)) / total / 255
+
+
+def _few_colours(colours: Colours) -> Colours:
+    """As they are where one byte can number them, else on six levels a channel."""
+    if len(np.unique(colours, axis=0)) <= _COLOURS:
+        return colours
+    return (np.rint(colours / 51.0) * 51).astype(np.uint8)
+
+
+def _differences(values: npt.NDArray[np.int64]) -> bytes:
+    return np.diff(values, prepend=0).astype("<u2").tobytes()  # wraps around, and so does the reader
+
+
+def _text(data: bytes) -> str:
+    return base64.b64encode(zlib.compress(data, 9)).decode()
