@@ -9,6 +9,7 @@ from typing import cast
 import torch
 from torch import Tensor
 
+from pipeline.settings.training import Experiment
 from training.networks import Networks
 
 
@@ -40,13 +41,18 @@ class Average:
             torch._foreach_lerp_(cast(list[Tensor], mine), cast(list[Tensor], new), 1 - decay)
 
 
-def rate_factor(schedule: str, constant_share: float, samples: int, total: int) -> float:
-    """Factor on every learning rate after `samples` of `total` samples.
+def rate_factor(settings: Experiment, samples: int, network: str = "G") -> float:
+    """Factor on a network's learning rate after `samples` samples, by the experiment's schedule.
 
-    `cosine` is 1 for the constant share, then half a cosine down to 0
-    (Loshchilov & Hutter 2017, equation 5, one cycle).
+    `cosine` is 1 for the constant share, then half a cosine down to 0 (Loshchilov & Hutter
+    2017, equation 5, one cycle); `milestones` multiplies by a factor at each; `warmup_samples`
+    is a straight line from 0 before either (Goyal et al. 2017, section 2.2).
     """
-    done = samples / total
-    if schedule == "constant" or done <= constant_share:
-        return 1.0
-    return 0.5 * (1 + math.cos(math.pi * min(1.0, (done - constant_share) / (1 - constant_share))))
+    done = samples / settings.samples
+    factor = min(1.0, samples / settings.warmup_samples) if settings.warmup_samples else 1.0
+    if settings.schedule == "milestones" and network in settings.milestone_networks:
+        return float(factor * settings.milestone_factor ** sum(samples > one for one in settings.milestones))
+    if settings.schedule == "cosine" and done > settings.constant_share:
+        fall = min(1.0, (done - settings.constant_share) / (1 - settings.constant_share))
+        return factor * 0.5 * (1 + math.cos(math.pi * fall))
+    return factor

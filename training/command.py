@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import os
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from pipeline.config import parse
-from pipeline.errors import UserError, run_command
+from pipeline.errors import run_command
 from pipeline.progress import Log, say
 from pipeline.seeds import stable_hash
 from pipeline.settings.training import Experiment
-from training import command_use
+from training import command_use, launch
 
 TERMINATED = 143  # what a shell reports for a process that SIGTERM ended
 
@@ -19,6 +21,7 @@ TERMINATED = 143  # what a shell reports for a process that SIGTERM ended
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse, run, and turn a UserError into one message."""
     options = parser().parse_args(arguments)
+    options.arguments = list(sys.argv[1:] if arguments is None else arguments)
     command: Callable[[argparse.Namespace], int] = options.command
     return run_command(lambda: command(options))
 
@@ -60,22 +63,21 @@ def _train(options: argparse.Namespace) -> int:
     if options.dry_run:
         print(settings.model_dump_json(indent=1))
         return 0
-    import torch
-
+    if settings.processes > 1 and "WORLD_SIZE" not in os.environ:
+        return launch.start(settings.processes, options.arguments)
     from training.loop import Interrupted, training_loop
+    from training.parallel import from_environment
 
-    with Log(options.log) as log:
+    first = from_environment().first
+    with Log(options.log if first else None) as log:
         try:
             result = training_loop(settings, options.run, options.shards, name=options.name, log=log)
         except Interrupted as stopped:
-            say(str(stopped))
+            if first:
+                say(str(stopped))
             return TERMINATED
-        except torch.OutOfMemoryError as error:
-            raise UserError(
-                "the accelerator's memory is full",
-                got=str(error).split(". ")[0],
-                do=f"set a batch below {settings.batch}, or narrower networks, and run the same command again",
-            ) from error
+    if not first:
+        return 0
     best = result["best"]
     say(
         f"train {options.name}: {result['samples']} samples"

@@ -44,6 +44,7 @@ class Inputs(TypedDict, total=False):
 
     images: Tensor  # (B, k, 3, S, S) float in [-1, 1]
     voxels: Tensor  # (B, 1, R, R, R) float, 0 or 1
+    masks: Tensor  # (B, k, 1, S, S) float in [0, 1], where the loader was asked for masks
     labels: Tensor
     objects: Tensor
     views: Tensor

@@ -16,9 +16,11 @@ from training.watch import ADVICE
 class Display:
     """A bar with samples/s, losses, validation IoU and ETA; JSON lines for machines in `log`."""
 
-    def __init__(self, name: str, batch: int, total: int, done: int, log: Log, every_s: float = 30.0):
+    def __init__(
+        self, name: str, batch: int, total: int, done: int, log: Log, every_s: float = 30.0, *, quiet: bool = False
+    ):
         self._name, self._batch, self._total, self._log, self._every_s = name, batch, total, log, every_s
-        self._first, self._done = done, done
+        self._first, self._done, self._quiet = done, done, quiet
         self._start = self._last = time.monotonic()
         self._iou = ""
         self._alarms: list[str] = []
@@ -28,7 +30,7 @@ class Display:
             desc=name,
             unit="sample",
             unit_scale=True,
-            disable=not sys.stderr.isatty(),
+            disable=quiet or not sys.stderr.isatty(),
             leave=False,
             file=sys.stderr,
             mininterval=0.5,
@@ -87,7 +89,8 @@ class Display:
 
     def rewind(self, step: int, why: str) -> None:
         """Training went back to the checkpoint after `step` batches."""
-        say(f"{self._name}: not finite ({why}); back to {step * self._batch} samples, passing over that batch")
+        if not self._quiet:
+            say(f"{self._name}: back to {step * self._batch} samples: {why}")
         self._bar.update((step - self._done) * self._batch)
         self._done, self._first = step, min(self._first, step)
         self._log.write("rollback", samples=step * self._batch, why=why)

@@ -26,7 +26,7 @@ class Reconstructor(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         assert self.networks.E is not None
-        code = self.networks.E(images)[:, : self.latent]
+        code = self.networks.E(images)[0][:, : self.latent]
         logits: Tensor = self.networks.G(code, POSTERIOR)
         return logits[:, 0].sigmoid()
 

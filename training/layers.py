@@ -1,15 +1,19 @@
-"""Layers that the networks share: batch norm for two sources, spectral norm, fast outer layers.
+"""Layers that the networks share: batch norm of the global batch, spectral norm, fast outer layers.
 
 Shape letters: B samples, C channels, n voxels a side.
 """
 
 from __future__ import annotations
 
-from typing import cast
+from typing import TypeAlias, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from training.parallel import total, world_size
+
+Moments: TypeAlias = tuple[Tensor, Tensor, int]
 
 
 def channels_last(x: Tensor) -> Tensor:
@@ -19,29 +23,66 @@ def channels_last(x: Tensor) -> Tensor:
     return x.contiguous(memory_format=torch.channels_last if x.dim() == 4 else torch.channels_last_3d)
 
 
-class TwoSourceBatchNorm(nn.Module):
-    """Batch norm whose running statistics are kept apart for two sources of samples.
+class BatchNorm(nn.Module):
+    """Batch norm over the GLOBAL batch (Ioffe & Szegedy 2015), running statistics apart for each source of samples.
 
     The generator sees codes of the encoder (source 0) and of the prior (source 1), the
     discriminator real (0) and generated (1) shapes.  One mixed average fits neither.
+    The statistics are those of the whole batch, however it is shared among processes or cut
+    into micro-batches (`training/staged.py`), so neither changes what is learned.
     """
 
-    running_mean: Tensor  # (2, C)
-    running_var: Tensor  # (2, C)
+    running_mean: Tensor  # (sources, C)
+    running_var: Tensor  # (sources, C)
 
-    def __init__(self, channels: int, momentum: float = 0.1):
+    def __init__(self, channels: int, sources: int = 2, momentum: float = 0.1, eps: float = 1e-5):
         super().__init__()
-        self.momentum = momentum
+        self.momentum, self.eps = momentum, eps
         self.weight = nn.Parameter(torch.ones(channels))
         self.bias = nn.Parameter(torch.zeros(channels))
-        self.register_buffer("running_mean", torch.zeros(2, channels))
-        self.register_buffer("running_var", torch.ones(2, channels))
+        self.register_buffer("running_mean", torch.zeros(sources, channels))
+        self.register_buffer("running_var", torch.ones(sources, channels))
 
-    def forward(self, x: Tensor, source: int) -> Tensor:
+    def forward(self, x: Tensor, source: int = 0) -> Tensor:
         """(B, C, ...) -> the same shape; in training mode the statistics of `source` move."""
+        if self.training and world_size() > 1:
+            mean, variance = self.merged([moments(x)], source)
+            return self.normalise(x, mean, variance)
         return F.batch_norm(
-            x, self.running_mean[source], self.running_var[source], self.weight, self.bias, self.training, self.momentum
+            x,
+            self.running_mean[source],
+            self.running_var[source],
+            self.weight,
+            self.bias,
+            self.training,
+            self.momentum,
+            self.eps,
         )
+
+    def merged(self, parts: list[Moments], source: int) -> tuple[Tensor, Tensor]:
+        """Mean and variance (C,) of all parts on all ranks, by Chan et al. 1979; the running statistics follow."""
+        if not self.training:
+            return self.running_mean[source], self.running_var[source]
+        count = sum(part[2] for part in parts) * world_size()
+        mean = total(torch.stack([part[0] * part[2] for part in parts]).sum(0)) / count
+        squares = torch.stack([part[2] * (part[1] + (part[0] - mean).square()) for part in parts]).sum(0)
+        variance = total(squares) / count
+        with torch.no_grad():
+            self.running_mean[source].lerp_(mean, self.momentum)
+            self.running_var[source].lerp_(variance * (count / max(count - 1, 1)), self.momentum)
+        return mean, variance
+
+    def normalise(self, x: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
+        """(B, C, ...) by the given statistics."""
+        scale = self.weight * (variance + self.eps).rsqrt()
+        shape = (1, -1, *[1] * (x.dim() - 2))
+        return ((x.float() - mean.view(shape)) * scale.view(shape) + self.bias.view(shape)).to(x.dtype)
+
+
+def moments(x: Tensor) -> Moments:
+    """Mean (C,), variance (C,) and count of each channel's numbers in (B, C, ...)."""
+    variance, mean = torch.var_mean(x.float(), dim=[0, *range(2, x.dim())], correction=0)
+    return mean, variance, x.numel() // x.shape[1]
 
 
 class SpectralNorm(nn.Module):
@@ -57,6 +98,10 @@ class SpectralNorm(nn.Module):
         self.register_buffer("left", F.normalize(torch.ones(weight.shape[0]), dim=0))
 
     def forward(self, weight: Tensor) -> Tensor:
+        with torch.autocast(weight.device.type, enabled=False):  # a singular value to three digits is none
+            return self._divided(weight)
+
+    def _divided(self, weight: Tensor) -> Tensor:
         matrix = weight.reshape(weight.shape[0], -1)
         with torch.no_grad():
             right = F.normalize(matrix.detach().t() @ self.left, dim=0)
@@ -83,9 +128,13 @@ class Convolution(nn.Module):
         self.bias = nn.Parameter(torch.zeros(channels_out)) if bias else None
         self.spectral = SpectralNorm(self.weight) if spectral else None
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, C, n, n, n) -> (B, C', m, m, m)."""
-        weight = self.weight if self.spectral is None else cast(Tensor, self.spectral(self.weight))
+    def effective_weight(self) -> Tensor:
+        """The weight that acts; in training mode each call is one power iteration."""
+        return self.weight if self.spectral is None else cast(Tensor, self.spectral(self.weight))
+
+    def forward(self, x: Tensor, weight: Tensor | None = None) -> Tensor:
+        """(B, C, n, n, n) -> (B, C', m, m, m); `weight` is an `effective_weight` taken before."""
+        weight = self.effective_weight() if weight is None else weight
         if self.weight.shape[1] == 1 and (self.kernel, self.stride, self.padding) == (4, 2, 1):
             return F.conv3d(_space_to_depth(x), _fold_kernel(weight), self.bias)
         return F.conv3d(x, weight, self.bias, self.stride, self.padding)

@@ -36,6 +36,12 @@ def reconstruction_dice(logits: Tensor, occupancy: Tensor) -> Tensor:
     return 1 - 2 * (p * x).sum(1) / (p.sum(1) + x.sum(1)).clamp_min(1.0)
 
 
+def mask_bce(logits: Tensor, masks: Tensor) -> Tensor:
+    """Cross-entropy of where the object is, a mean over pixels.  (B, 1, n, n), (B, 1, S, S) in [0, 1] -> (B,)."""
+    wanted = F.adaptive_avg_pool2d(masks, logits.shape[-1])
+    return F.binary_cross_entropy_with_logits(logits, wanted, reduction="none").flatten(1).mean(1)
+
+
 RECONSTRUCTION: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "bce": reconstruction_bce,
     "l2": reconstruction_l2,

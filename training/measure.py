@@ -45,14 +45,24 @@ def predict(
     share = max(1, BATCH // views.shape[1])
     for start in range(0, len(objects), share):
         part = slice(start, start + share)
-        if settings.encoder_input == "projections":
-            images = projections(unpack_bits(torch.from_numpy(data.voxels_bits[objects[part]])).to(device))
-        else:
-            pictures = torch.from_numpy(data.gather(objects[part], views[part])).to(device)
-            images = pictures.permute(0, 1, 4, 2, 3).float() / 127.5 - 1
+        images = shown(settings, data, objects[part], views[part], device)
         codes = pool(encode(networks, images)[0], settings.pooling)
         out[part] = levels_of(networks, codes, POSTERIOR)
     return out
+
+
+def shown(
+    settings: Experiment,
+    data: ShapeData,
+    objects: npt.NDArray[np.int64],
+    views: npt.NDArray[np.int64],
+    device: torch.device,
+) -> torch.Tensor:
+    """(N, k, 3, S, S) what the encoder sees of objects (N,) in views (N, k)."""
+    if settings.encoder_input == "projections":
+        return projections(unpack_bits(torch.from_numpy(data.voxels_bits[objects])).to(device))
+    pictures = torch.from_numpy(data.gather(objects, views)).to(device)
+    return pictures.permute(0, 1, 4, 2, 3).float() / 127.5 - 1
 
 
 @torch.no_grad()

@@ -2,7 +2,8 @@
 
     config.json    the whole experiment, its identity, the data it was trained on
     metrics.jsonl  losses, looks and alarms by samples seen; equal runs give equal bytes
-    timing.jsonl   samples/s by samples seen; belongs to the machine, not to the result
+    timing.jsonl   samples/s and memory by samples seen; belongs to the machine, not to the result
+    timeline/      what fixed codes and pictures become (`training/timeline.py`)
     train.json     the stamp, written last
 
 The identity is a digest of settings, data and code.  A run folder that holds the work of
@@ -22,13 +23,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from pipeline.atomic import write_json, write_text
+from pipeline.atomic import disk_error, write_json, write_text
 from pipeline.errors import UserError
 from pipeline.progress import say
 from pipeline.provenance import code_digest
 from pipeline.settings.training import Experiment
 from pipeline.shards_index import read_index
+from training.boards import Board, grid_picture
 from training.state import LoopState
+from training.timeline import Frame
 
 FILES = (
     "config.json",
@@ -40,8 +43,19 @@ FILES = (
     "predictions.npz",
     "samples.npz",
     "tensorboard",
+    "timeline",
 )
-NOT_IDENTITY = {"tensorboard", "keep_checkpoints", "device"}  # these do not change what is learned
+# These do not change what is learned, beyond the order of additions.
+NOT_IDENTITY = {
+    "tensorboard",
+    "wandb",
+    "keep_checkpoints",
+    "device",
+    "processes",
+    "micro_batch",
+    "on_out_of_memory",
+    "compile",
+}
 
 
 def identity(settings: Experiment, shards: Sequence[Path]) -> str:
@@ -110,16 +124,19 @@ def stamp(name: str, settings: Experiment, digest: str, state: LoopState) -> dic
 
 
 class Metrics:
-    """metrics.jsonl and timing.jsonl, cut back to where a resumed run goes on."""
+    """metrics.jsonl and timing.jsonl, cut back to where a resumed run goes on; and the boards.
 
-    def __init__(self, run: Path, samples: int, *, tensorboard: bool = False):
-        self._run = run
-        self._board = _tensorboard(run) if tensorboard else None
+    A `run` of None writes nothing: of several processes only the first does.
+    """
+
+    def __init__(self, run: Path | None, samples: int, boards: Sequence[Board] = ()):
+        self._run, self._boards = run, boards
         self.rewind(samples)
 
     def rewind(self, samples: int) -> None:
         """Forget what was written after `samples` samples."""
-        for name in ("metrics.jsonl", "timing.jsonl"):
+        for name in ("metrics.jsonl", "timing.jsonl") if self._run is not None else ():
+            assert self._run is not None
             path = self._run / name
             lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
             kept = [line for line in lines if _samples_of(line) <= samples]
@@ -129,22 +146,35 @@ class Metrics:
     def write(self, event: str, samples: int, **values: Any) -> None:
         """One line of metrics.jsonl; values must not depend on time or machine."""
         self._append("metrics.jsonl", {"event": event, "samples": samples, **values})
-        if self._board is not None:
-            for name, value in values.items():
-                if isinstance(value, float):
-                    self._board.add_scalar(f"{event}/{name}", value, samples)
+        scalars = {f"{event}/{name}": value for name, value in values.items() if isinstance(value, float)}
+        for board in self._boards if scalars else ():
+            board.scalars(scalars, samples)
 
-    def timing(self, samples: int, samples_per_s: float) -> None:
+    def frame(self, frame: Frame, samples: int, resolution: int) -> None:
+        """What fixed codes and pictures have become, as pictures on the boards."""
+        for board in self._boards:
+            board.image("samples", grid_picture(frame.samples, resolution), samples)
+            if frame.reconstructions is not None:
+                board.image("reconstructions", grid_picture(frame.reconstructions, resolution), samples)
+            for name, codes in frame.codes.items():
+                board.histogram(name, codes, samples)
+
+    def timing(self, samples: int, **values: float) -> None:
         """One line of timing.jsonl."""
-        self._append("timing.jsonl", {"samples": samples, "samples_per_s": round(samples_per_s, 2)})
+        self._append("timing.jsonl", {"samples": samples, **values})
 
     def close(self) -> None:
-        if self._board is not None:
-            self._board.close()
+        for board in self._boards:
+            board.close()
 
     def _append(self, name: str, values: dict[str, Any]) -> None:
-        with open(self._run / name, "a", encoding="utf-8") as file:
-            file.write(json.dumps(values, sort_keys=True, allow_nan=False) + "\n")
+        if self._run is None:
+            return
+        try:
+            with open(self._run / name, "a", encoding="utf-8") as file:
+                file.write(json.dumps(values, sort_keys=True, allow_nan=False) + "\n")
+        except OSError as error:
+            raise disk_error(error, self._run / name) from error
 
 
 def read_metrics(run: Path) -> list[dict[str, Any]]:
@@ -159,9 +189,3 @@ def _samples_of(line: str) -> float:
         return float(json.loads(line)["samples"])
     except (ValueError, KeyError, TypeError):
         return float("inf")
-
-
-def _tensorboard(run: Path) -> Any:
-    from torch.utils.tensorboard import SummaryWriter
-
-    return SummaryWriter(str(run / "tensorboard"))

@@ -25,17 +25,20 @@ class LoopState:
     skipped: list[int] = field(default_factory=list)  # batches that gave NaN or infinity
     rollbacks: int = 0
     best_is_new: bool = False  # a checkpoint should be written and marked
+    latest: dict[str, float] = field(default_factory=dict)  # the last values that arrived, for the bar
 
     def as_json(self) -> dict[str, Any]:
-        return {**dataclasses.asdict(self), "best_is_new": False}
+        return {**dataclasses.asdict(self), "best_is_new": False, "latest": {}}
 
     def add(self, values: dict[str, float]) -> None:
         """Count the values of one step."""
+        self.latest = values
         for name, value in values.items():
             self.sums[name] = self.sums.get(name, 0.0) + value
             self.counts[name] = self.counts.get(name, 0) + 1
         if "d_accuracy" in values:
             self.d_count += 1
+            self.d_accuracy = values["d_accuracy"]
             for name in ("d_accuracy", "d_skipped"):
                 self.d_sums[name] = self.d_sums.get(name, 0.0) + values[name]
 

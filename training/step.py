@@ -13,7 +13,7 @@ and (3), so one backward pass fills both gradients before either network moves.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +24,7 @@ from training import losses
 from training.data_device import Inputs
 from training.layers import channels_last
 from training.networks import Networks
+from training.parallel import Ranks
 
 REAL, GENERATED = 0, 1  # sources of D's batch norm
 POSTERIOR, PRIOR = 0, 1  # sources of G's batch norm
@@ -32,7 +33,12 @@ POSTERIOR, PRIOR = 0, 1  # sources of G's batch norm
 def noise(seed: int, step: int, purpose: str, shape: tuple[int, ...], device: torch.device) -> Tensor:
     """Standard normal numbers that depend on (seed, step, purpose) alone."""
     source = torch.Generator().manual_seed(stable_hash(seed, purpose, step) >> 1)
-    return torch.randn(shape, generator=source).to(device)
+    return to_device_async(torch.randn(shape, generator=source), device)
+
+
+def to_device_async(values: Tensor, device: torch.device) -> Tensor:
+    """On the device without waiting for it: a copy from pageable memory would empty its queue."""
+    return values.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else values.to(device)
 
 
 def prior_codes(settings: Experiment, step: int, count: int, device: torch.device, purpose: str = "prior") -> Tensor:
@@ -60,11 +66,16 @@ def encoder_input(settings: Experiment, batch: Inputs) -> Tensor:
 
 def encode(networks: Networks, images: Tensor) -> tuple[Tensor, Tensor]:
     """(B, V, 3, S, S) -> mean and log-variance, (B, V, Z) each; all views in one pass."""
+    return encode_with_mask(networks, images)[:2]
+
+
+def encode_with_mask(networks: Networks, images: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+    """The same, and (B V, 1, S/8, S/8) logits of where the object is, from an encoder with that head."""
     assert networks.E is not None
     b, views = images.shape[:2]
-    out = networks.E(channels_last(images.flatten(0, 1)))
-    mean, log_variance = out.reshape(b, views, -1).chunk(2, dim=-1)
-    return mean, log_variance.clamp(-15, 15)  # exp() stays finite
+    codes, *mask = networks.E(channels_last(images.flatten(0, 1)))
+    mean, log_variance = codes.float().reshape(b, views, -1).chunk(2, dim=-1)
+    return mean, log_variance.clamp(-15, 15), mask[0].float() if mask else None  # exp() stays finite
 
 
 def pool(codes: Tensor, how: str) -> Tensor:
@@ -77,8 +88,9 @@ def pool(codes: Tensor, how: str) -> Tensor:
 class Step:
     """The update rule with its optimizers and the one thing it remembers, D's last accuracy."""
 
-    def __init__(self, settings: Experiment, networks: Networks):
-        self.settings, self.networks = settings, networks
+    def __init__(self, settings: Experiment, networks: Networks, ranks: Ranks = Ranks()):  # noqa: B008 - frozen
+        self.settings, self.networks, self.ranks = settings, networks, ranks
+        device = next(networks.parameters()).device
         betas = (settings.beta1, settings.beta2)
         rates = {
             "E": settings.learning_rate_encoder,
@@ -87,56 +99,67 @@ class Step:
         }
         self.base_rates = {name: rate for name, rate in rates.items() if getattr(networks, name) is not None}
         self.optimizers = {
-            name: torch.optim.Adam(getattr(networks, name).parameters(), lr=rate, betas=betas)
+            name: torch.optim.Adam(getattr(networks, name).parameters(), lr=rate, betas=betas, fused=_fused(device))
             for name, rate in self.base_rates.items()
         }
-        self.accuracy = 0.0
+        self._device, self._bf16 = device, uses_bf16(settings, device, networks.G.resolution)
+        self._accuracy = Values({"d_accuracy": 0.0})
 
-    def set_rate_factor(self, factor: float) -> None:
-        """Scale every network's learning rate."""
+    @property
+    def accuracy(self) -> float:
+        """Of the discriminator on its last batch."""
+        return self._accuracy.numbers()["d_accuracy"]
+
+    @accuracy.setter
+    def accuracy(self, value: float) -> None:
+        self._accuracy = Values({"d_accuracy": value})
+
+    def set_rate_factors(self, factors: Mapping[str, float]) -> None:
+        """Scale each network's learning rate."""
         for name, optimizer in self.optimizers.items():
             for group in optimizer.param_groups:
-                group["lr"] = self.base_rates[name] * factor
+                group["lr"] = self.base_rates[name] * factors[name]
 
-    def __call__(self, batch: Inputs, step: int) -> dict[str, float]:
-        """Update the networks with batch number `step`; the losses and gradient norms as numbers."""
+    def __call__(self, batch: Inputs, step: int) -> Values:
+        """Update the networks with batch number `step`; the losses and gradient norms, means over the ranks."""
         out: dict[str, Tensor | float] = {}
         fake: Tensor | None = None
         if self.networks.D is not None and step % self.settings.adversarial_every == 0:
-            z = prior_codes(self.settings, step, len(batch["voxels"]), batch["voxels"].device)
-            fake = self.networks.G(z, PRIOR).sigmoid()
+            count, device = len(batch["voxels"]) * self.ranks.world, batch["voxels"].device
+            z = self.ranks.rows(prior_codes(self.settings, step, count, device))
+            fake = self._generate(z, PRIOR).sigmoid()
             out |= self.discriminator_step(batch, fake.detach(), step)
         if self.networks.E is not None:
             out |= self.encoder_step(batch, step)
         out |= self.generator_step(fake)
-        return as_numbers(out)
+        return Values(out, self.ranks)
 
     def discriminator_step(self, batch: Inputs, fake: Tensor, step: int) -> dict[str, Tensor | float]:
         """(1) Score both kinds of shapes; learn from them while the last batch was not too easy."""
         settings, d = self.settings, self.networks.D
         assert d is not None
-        learns = self.accuracy <= settings.discriminator_gate
+        # A gate of 1 never closes, so there is no need to wait for the last accuracy.
+        learns = settings.discriminator_gate >= 1 or self.accuracy <= settings.discriminator_gate
         with contextlib.nullcontext() if learns else torch.no_grad():
-            real_logits, fake_logits = d(batch["voxels"], REAL), d(fake, GENERATED)
+            real_logits, fake_logits = self._judge(batch["voxels"], REAL), self._judge(fake, GENERATED)
             if settings.adversarial == "bce" and settings.soft_labels:
-                source = torch.Generator().manual_seed(stable_hash(settings.seed, "labels", step) >> 1)
-                labels = losses.soft_labels(len(fake), source, fake.device)
-                loss = losses.discriminator_bce(real_logits, fake_logits, labels)
+                loss = losses.discriminator_bce(real_logits, fake_logits, self._soft_labels(fake, step))
             else:
                 loss = losses.DISCRIMINATOR[settings.adversarial](real_logits, fake_logits)
         middle = losses.DECISION[settings.adversarial]
         correct = (real_logits > middle).float().mean() + (fake_logits < middle).float().mean()
-        self.accuracy = float(correct / 2)
+        self._accuracy = Values({"d_accuracy": correct / 2}, self.ranks)
         out: dict[str, Tensor | float] = {
             "d_loss": loss.detach(),
-            "d_accuracy": self.accuracy,
+            "d_accuracy": correct / 2,
             "d_skipped": float(not learns),
         }
         if learns:
             if settings.adversarial == "wgan-gp":
-                mix = torch.special.ndtr(noise(settings.seed, step, "mix", (len(fake), 1, 1, 1, 1), fake.device))
+                shape = (len(fake) * self.ranks.world, 1, 1, 1, 1)
+                mix = torch.special.ndtr(self.ranks.rows(noise(settings.seed, step, "mix", shape, fake.device)))
                 loss = loss + settings.gradient_penalty * losses.gradient_penalty(
-                    lambda x: d(x, GENERATED), batch["voxels"], fake, mix
+                    lambda x: self._judge(x, GENERATED), batch["voxels"], fake, mix
                 )
             torch.autograd.backward(loss)
             out["d_gradient"] = self._move("D")
@@ -144,43 +167,104 @@ class Step:
 
     def encoder_step(self, batch: Inputs, step: int) -> dict[str, Tensor | float]:
         """(2) One pass through E and G; E moves on KL + reconstruction, G keeps its gradient for (3)."""
-        settings, g = self.settings, self.networks.G
-        mean, log_variance = encode(self.networks, encoder_input(settings, batch))
-        epsilon = noise(settings.seed, step, "posterior", tuple(mean.shape), mean.device)
+        settings, out = self.settings, {}
+        with self._precision():
+            mean, log_variance, mask = encode_with_mask(self.networks, encoder_input(settings, batch))
+        shape = (len(mean) * self.ranks.world, *mean.shape[1:])
+        epsilon = self.ranks.rows(noise(settings.seed, step, "posterior", shape, mean.device))
         z = pool(mean + (0.5 * log_variance).exp() * epsilon, settings.pooling)
-        reconstruction = losses.RECONSTRUCTION[settings.reconstruction](g(z, POSTERIOR), batch["voxels"]).mean()
+        logits = self._generate(z, POSTERIOR)
+        reconstruction = losses.RECONSTRUCTION[settings.reconstruction](logits, batch["voxels"]).mean()
         kl = losses.kl_to_standard_normal(mean, log_variance).mean()  # over the batch and the views
-        torch.autograd.backward(settings.reconstruction_weight * reconstruction + settings.kl_weight * kl)
-        return {"reconstruction": reconstruction.detach(), "kl": kl.detach(), "e_gradient": self._move("E")}
+        loss = settings.reconstruction_weight * reconstruction + settings.kl_weight * kl
+        out = {"reconstruction": reconstruction.detach(), "kl": kl.detach()}
+        if mask is not None:
+            seen = losses.mask_bce(mask, batch["masks"].flatten(0, 1)).mean()
+            loss, out["mask"] = loss + settings.mask_weight * seen, seen.detach()
+        torch.autograd.backward(loss)
+        return {**out, "e_gradient": self._move("E")}
 
     def generator_step(self, fake: Tensor | None) -> dict[str, Tensor | float]:
         """(3) Add the adversarial gradient to the reconstruction's and move G; D passes gradients, learns none."""
         out: dict[str, Tensor | float] = {}
         if fake is not None and self.networks.D is not None:
             with frozen(self.networks.D):
-                loss = losses.GENERATOR[self.settings.adversarial](self.networks.D(fake, GENERATED))
+                loss = losses.GENERATOR[self.settings.adversarial](self._judge(fake, GENERATED))
                 torch.autograd.backward(self.settings.adversarial_weight * loss)
             out["g_loss"] = loss.detach()
         if fake is not None or self.networks.E is not None:
             out["g_gradient"] = self._move("G")
         return out
 
+    def _precision(self) -> torch.autocast:
+        return torch.autocast(self._device.type, torch.bfloat16, enabled=self._bf16)
+
+    def _generate(self, z: Tensor, source: int) -> Tensor:
+        """Logits in float32, whatever the networks compute in."""
+        with self._precision():
+            logits: Tensor = self.networks.G(z, source)
+        return logits.float()
+
+    def _judge(self, occupancy: Tensor, source: int) -> Tensor:
+        assert self.networks.D is not None
+        with self._precision():
+            logits: Tensor = self.networks.D(occupancy, source)
+        return logits.float()
+
+    def _soft_labels(self, fake: Tensor, step: int) -> tuple[Tensor, Tensor]:
+        source = torch.Generator().manual_seed(stable_hash(self.settings.seed, "labels", step) >> 1)
+        real, generated = losses.soft_labels(len(fake) * self.ranks.world, source, fake.device)
+        return self.ranks.rows(real), self.ranks.rows(generated)
+
     def _move(self, name: str) -> Tensor:
-        """Clip, step and clear one network; its gradient norm before clipping."""
-        parameters = list(getattr(self.networks, name).parameters())
-        norm = nn.utils.clip_grad_norm_(parameters, self.settings.clip_norm or float("inf"))
+        """Average over the ranks, clip, step and clear one network; its gradient norm before clipping."""
+        network = getattr(self.networks, name)
+        self.ranks.average_gradients(network)
+        gradients = [parameter.grad for parameter in network.parameters() if parameter.grad is not None]
+        norm = nn.utils.get_total_norm(gradients)
+        if self.settings.clip_norm:
+            nn.utils.clip_grads_with_norm_(network.parameters(), self.settings.clip_norm, norm)
         self.optimizers[name].step()
         self.optimizers[name].zero_grad(set_to_none=True)
         return norm
 
 
-def as_numbers(values: dict[str, Tensor | float]) -> dict[str, float]:
-    """Bring all values to the host at once: each copy by itself would wait for the accelerator."""
-    if not values:  # a 3D-GAN between two of its games
-        return {}
-    device = next((value.device for value in values.values() if isinstance(value, Tensor)), None)
-    stacked = torch.stack([torch.as_tensor(value, dtype=torch.float64, device=device) for value in values.values()])
-    return dict(zip(values, stacked.tolist(), strict=True))
+class Values:
+    """Named numbers of one step, on their way from the device; asking for them is what waits."""
+
+    def __init__(self, values: Mapping[str, Tensor | float], ranks: Ranks = Ranks()):  # noqa: B008 - frozen
+        tensors = {name: value for name, value in values.items() if isinstance(value, Tensor)}
+        self._ready = {name: value for name, value in values.items() if not isinstance(value, Tensor)}
+        self._order, self._names = list(values), list(tensors)
+        self._copy: Tensor | None = None
+        self._done: torch.cuda.Event | None = None
+        if tensors:
+            stacked = torch.stack([value.double() for value in tensors.values()])
+            ranks.average([stacked])
+            self._copy = stacked.to("cpu", non_blocking=True)  # into pinned memory where it comes from a GPU
+            if stacked.is_cuda:
+                self._done = torch.cuda.Event()  # type: ignore[no-untyped-call]
+                self._done.record()
+
+    def numbers(self) -> dict[str, float]:
+        """All of them, waiting for this step's computation where that is needed."""
+        if self._copy is not None:
+            if self._done is not None:
+                self._done.synchronize()
+            self._ready |= zip(self._names, self._copy.tolist(), strict=True)
+            self._copy = None
+        return {name: self._ready[name] for name in self._order}
+
+
+def uses_bf16(settings: Experiment, device: torch.device, resolution: int) -> bool:
+    """Whether the networks compute in bf16: where a GPU's arithmetic, not its launches, takes the time."""
+    if settings.precision == "auto":
+        return device.type == "cuda" and resolution >= 64 and torch.cuda.is_bf16_supported()
+    return settings.precision == "bf16"
+
+
+def _fused(device: torch.device) -> bool | None:
+    return True if device.type == "cuda" else None
 
 
 @contextlib.contextmanager

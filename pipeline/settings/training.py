@@ -35,7 +35,17 @@ class Experiment(Strict):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """`auto` takes the GPU where there is one."""
     threads: int = pydantic.Field(default=2, ge=1, le=256)
-    """CPU threads of the arithmetic; part of the result's last bits, so fixed here and not by the machine."""
+    """CPU threads of the arithmetic of each process; part of the result's last bits, so fixed here."""
+    processes: int = pydantic.Field(default=1, ge=1, le=64)
+    """Processes on one machine that share each batch, on a GPU each where there are GPUs; must divide `batch`."""
+    micro_batch: int | None = pydantic.Field(default=None, ge=1)
+    """At most this many samples pass the networks at once; the same update with less memory, about a third slower."""
+    on_out_of_memory: Literal["stop", "halve"] = "stop"
+    """`halve` goes on from the last checkpoint with half the micro-batch: the same batch in smaller pieces."""
+    precision: Literal["auto", "float32", "bf16"] = "auto"
+    """`auto` is bf16 on a GPU at 64^3 and above, float32 elsewhere; weights and losses are float32 in either."""
+    compile: Literal["auto", "on", "off"] = "auto"
+    """torch.compile the networks; `auto` does it on a GPU."""
     views_per_shape: int = pydantic.Field(default=1, ge=1, le=64)
     """Views encoded together into one code; 1 is the single-view network of the paper."""
     pooling: Literal["max", "mean"] = "max"
@@ -71,12 +81,16 @@ class Experiment(Strict):
     """Batch norm in the discriminator, as in the paper; not with `wgan-gp`."""
     leak: float = pydantic.Field(default=0.2, ge=0, lt=1)
     """Slope of the discriminator's leaky ReLU below zero."""
+    bias: bool = False
+    """Biases in the convolutions before a batch norm; the paper has none."""
 
     # Losses: weights act on sums over a sample's voxels or codes, averaged over the batch.
     reconstruction: Literal["bce", "l2", "dice"] = "bce"
     """Cross-entropy, squared error (the paper's) or 1 - Dice."""
     reconstruction_weight: float = pydantic.Field(default=1.0, ge=0)
     """1e-4 in the paper at 64^3, with `l2`."""
+    mask_weight: float = pydantic.Field(default=0.0, ge=0)
+    """Weight of telling the object from what is behind it, by a small head on the encoder; 0 leaves it out."""
     kl_weight: float = pydantic.Field(default=0.5, ge=0)
     """5 in the paper, which empties the code at 32^3; raise it for better samples, lower for reconstructions."""
     adversarial: Literal["bce", "hinge", "lsgan", "wgan-gp"] = "hinge"
@@ -103,10 +117,18 @@ class Experiment(Strict):
     """Adam's first decay."""
     beta2: float = pydantic.Field(default=0.999, ge=0, lt=1)
     """Adam's second decay."""
-    schedule: Literal["constant", "cosine"] = "cosine"
-    """`cosine` lowers the learning rates to zero after `constant_share` of the samples."""
+    schedule: Literal["constant", "cosine", "milestones"] = "cosine"
+    """`cosine` lowers the learning rates to zero after `constant_share` of the samples; `milestones` in steps."""
     constant_share: float = pydantic.Field(default=0.3, ge=0, le=1)
     """Share of the training before the learning rates fall."""
+    milestones: tuple[int, ...] = ()
+    """With `milestones`: samples seen after which the rates are multiplied by `milestone_factor`, each once."""
+    milestone_factor: float = pydantic.Field(default=0.1, gt=0, le=1)
+    """Factor at each milestone."""
+    milestone_networks: tuple[Literal["E", "G", "D"], ...] = ("E", "G", "D")
+    """Networks that the milestones slow down; the others keep their rate."""
+    warmup_samples: int = pydantic.Field(default=0, ge=0)
+    """Raise the rates from zero over this many samples, with any schedule."""
     clip_norm: float = pydantic.Field(default=0.0, ge=0)
     """Scale gradients down to this norm, each network by itself; 0 leaves them."""
     ema: float = pydantic.Field(default=0.98, ge=0, lt=1)
@@ -124,7 +146,9 @@ class Experiment(Strict):
     log_every: int = pydantic.Field(default=800, ge=1)
     """Write the mean losses to metrics.jsonl this often."""
     tensorboard: bool = False
-    """Also write scalars for TensorBoard."""
+    """Also write scalars, sample grids and histograms of z for TensorBoard."""
+    wandb: bool = False
+    """Also send them to Weights & Biases (pip install wandb)."""
 
     @pydantic.model_validator(mode="before")
     @classmethod
@@ -142,6 +166,12 @@ class Experiment(Strict):
             raise ValueError("encoder 'none' cannot reconstruct; set reconstruction_weight to 0")
         if self.encoder_input == "projections" and self.views_per_shape > 1:
             raise ValueError("encoder_input 'projections' sees the shape itself; set views_per_shape to 1")
+        if self.mask_weight > 0 and (self.encoder == "none" or self.encoder_input == "projections"):
+            raise ValueError("mask_weight needs an encoder of pictures; set it to 0")
+        if self.batch % self.processes:
+            raise ValueError(f"{self.processes} processes cannot share a batch of {self.batch} evenly")
+        if bool(self.milestones) != (self.schedule == "milestones"):
+            raise ValueError("schedule 'milestones' and the key `milestones` go together; set both or neither")
         if self.adversarial == "wgan-gp" and self.discriminator_norm:
             raise ValueError("'wgan-gp' penalises each sample's own gradient; set discriminator_norm to false")
         return self

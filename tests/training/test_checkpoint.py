@@ -104,7 +104,21 @@ def test_average_follows_and_zero_decay_is_the_network_itself() -> None:
     torch.testing.assert_close(copy.networks.G.first.weight, networks.G.first.weight.detach())
 
 
-def test_cosine_starts_at_one_and_ends_at_zero() -> None:
-    values = [rate_factor("cosine", 0.3, samples, 100) for samples in (0, 30, 65, 100)]
-    assert values == pytest.approx([1, 1, 0.5, 0])
-    assert rate_factor("constant", 0.3, 100, 100) == 1
+def factors(*samples: int, network: str = "G", **changes: object) -> list[float]:
+    return [rate_factor(settings(samples=100, **changes), one, network) for one in samples]
+
+
+def test_schedules_go_by_samples_seen() -> None:
+    assert factors(0, 30, 65, 100, schedule="cosine", constant_share=0.3) == pytest.approx([1, 1, 0.5, 0])
+    assert factors(1, 100, schedule="constant") == [1, 1]
+    steps = {"schedule": "milestones", "milestones": (40, 80), "milestone_factor": 0.5}
+    assert factors(40, 41, 80, 81, **steps) == pytest.approx([1, 0.5, 0.5, 0.25])
+    assert factors(100, network="E", **steps, milestone_networks=("D",)) == [1]
+    assert factors(100, network="D", **steps, milestone_networks=("D",)) == pytest.approx([0.25])
+    assert factors(5, 10, 50, schedule="constant", warmup_samples=10) == pytest.approx([0.5, 1, 1])
+
+
+def test_a_schedule_of_milestones_needs_milestones() -> None:
+    for changes in ({"schedule": "milestones"}, {"milestones": (10,)}):
+        with pytest.raises(ValueError, match="go together"):
+            settings(**changes)

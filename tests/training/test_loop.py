@@ -20,7 +20,7 @@ from training import checkpoint, loop
 from training.loop import STOPPING, Interrupted, crosses, training_loop
 from training.measure import Look
 from training.run_files import Metrics
-from training.step import Step
+from training.step import Step, Values
 from training.watch import symptoms
 
 CPU = torch.device("cpu")
@@ -74,7 +74,7 @@ def test_a_signal_saves_and_stops(
 ) -> None:
     original = Step.__call__
 
-    def step_then_signal(self: Step, batch: Any, number: int) -> dict[str, float]:
+    def step_then_signal(self: Step, batch: Any, number: int) -> Values:
         if number == 4:
             os.kill(os.getpid(), number_sent)
         return original(self, batch, number)
@@ -120,12 +120,12 @@ def poison(monkeypatch: pytest.MonkeyPatch, *numbers: int) -> None:
     """Let the given batches put NaN into the weights and the losses."""
     original = Step.__call__
 
-    def poisoned(self: Step, batch: Any, number: int) -> dict[str, float]:
+    def poisoned(self: Step, batch: Any, number: int) -> Values:
         values = original(self, batch, number)
         if number in numbers:
             with torch.no_grad():
                 self.networks.G.first.weight.fill_(float("nan"))
-            values["reconstruction"] = float("nan")
+            values = Values({**values.numbers(), "reconstruction": float("nan")})
         return values
 
     monkeypatch.setattr(Step, "__call__", poisoned)

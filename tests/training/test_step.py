@@ -14,11 +14,12 @@ from training.networks import Networks
 from training.step import POSTERIOR, Step, encode, frozen, pool, prior_codes, projections
 
 
-def batch(count: int = 4, views: int = 1) -> Inputs:
+def batch(count: int = 4, views: int = 1, size_px: int = 32, resolution: int = 16) -> Inputs:
     source = torch.Generator().manual_seed(1)
     return {
-        "images": torch.rand(count, views, 3, 32, 32, generator=source) * 2 - 1,
-        "voxels": (torch.rand(count, 1, 16, 16, 16, generator=source) < 0.2).float(),
+        "images": torch.rand(count, views, 3, size_px, size_px, generator=source) * 2 - 1,
+        "voxels": (torch.rand(count, 1, *(resolution,) * 3, generator=source) < 0.2).float(),
+        "masks": (torch.rand(count, views, 1, size_px, size_px, generator=source) < 0.3).float(),
     }
 
 
@@ -84,17 +85,17 @@ def test_gate_skips_a_discriminator_that_was_too_good() -> None:
     networks, step = made(discriminator_gate=0.8)
     before = weights(networks.D)  # type: ignore[arg-type]
     step.accuracy = 0.81
-    assert step(batch(), 0)["d_skipped"] == 1.0
+    assert step(batch(), 0).numbers()["d_skipped"] == 1.0
     assert networks.D is not None and not moved(networks.D, before)
     step.accuracy = 0.8
-    assert step(batch(), 1)["d_skipped"] == 0.0
+    assert step(batch(), 1).numbers()["d_skipped"] == 0.0
     assert moved(networks.D, before)
 
 
 def test_adversarial_steps_come_every_nth_time() -> None:
     networks, step = made()
     step.settings = step.settings.model_copy(update={"adversarial_every": 3})
-    assert ["d_loss" in step(batch(), number) for number in range(6)] == [True, False, False] * 2
+    assert ["d_loss" in step(batch(), number).numbers() for number in range(6)] == [True, False, False] * 2
 
 
 @pytest.mark.parametrize("how", ["max", "mean"])

@@ -20,18 +20,18 @@ SIZE_PX, RESOLUTION, VIEWS = 32, 16, 3
 SPLITS = ("train", "train", "val", "test")
 
 
-def box(number: int) -> np.ndarray[Any, Any]:
-    """(16, 16, 16) bool, a box whose three sides depend on `number` alone."""
-    half = generator(3, "box", number).integers(2, 8, 3)
-    grid = np.zeros((RESOLUTION,) * 3, bool)
-    grid[tuple(slice(RESOLUTION // 2 - h, RESOLUTION // 2 + h) for h in half)] = True
+def box(number: int, resolution: int = RESOLUTION) -> np.ndarray[Any, Any]:
+    """(R, R, R) bool, a box whose three sides depend on `number` alone."""
+    half = generator(3, "box", number).integers(2, 8, 3) * resolution // RESOLUTION
+    grid = np.zeros((resolution,) * 3, bool)
+    grid[tuple(slice(resolution // 2 - h, resolution // 2 + h) for h in half)] = True
     return grid
 
 
-def row(number: int) -> dict[str, Any]:
+def row(number: int, resolution: int = RESOLUTION) -> dict[str, Any]:
     """All arrays of one shape: the silhouette seen from the front, in a colour a view."""
-    grid = box(number)
-    silhouette = np.kron(grid.any(2).T[::-1], np.ones((2, 2), bool))
+    grid = box(number, resolution)
+    silhouette = np.kron(box(number).any(2).T[::-1], np.ones((2, 2), bool))
     images = np.full((VIEWS, SIZE_PX, SIZE_PX, 3), 40, np.uint8)
     for view in range(VIEWS):
         images[view][silhouette] = 120 + 40 * view
@@ -50,11 +50,12 @@ def row(number: int) -> dict[str, Any]:
         "lights": np.zeros((VIEWS, 1, 8)),
         "background_id": np.zeros(VIEWS, np.int32),
         "background_crop": np.zeros((VIEWS, 5)),
+        "background_look": np.tile([0.0, 0.0, 1.0, 1.0, 1.0], (VIEWS, 1)),
     }
     return {name: values[name] for name in KINDS["composite"]}
 
 
-def write_world(folder: Path, count: int = 24) -> Path:
+def write_world(folder: Path, count: int = 24, resolution: int = RESOLUTION) -> Path:
     """Write one shard of `count` boxes and its index; returns the index."""
     path = folder / "000.h5"
     with create(
@@ -63,13 +64,13 @@ def write_world(folder: Path, count: int = 24) -> Path:
         count=count,
         views=VIEWS,
         size_px=SIZE_PX,
-        resolution=RESOLUTION,
+        resolution=resolution,
         attributes={"compositing": "srgb"},
     ) as shard:
         for number in range(count):
             category, name = ("box", "crate")[number % 2], f"{number:04d}"
             record = Record(f"boxes/{category}/{name}", category, name, SPLITS[number // 2 % 4], {})
-            shard.append(record, **row(number))
+            shard.append(record, **row(number, resolution))
     index = folder / "index.json"
     write_index([path], index)
     return index

@@ -1,0 +1,64 @@
+"""Processes for the tests that kill trainings or join several: forked from one that has imported torch already."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import multiprocessing
+import multiprocessing.context
+import multiprocessing.process
+import os
+import socket
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pipeline.settings.training import Experiment
+
+
+@functools.cache
+def server() -> multiprocessing.context.ForkServerContext:
+    """The context whose children start in milliseconds."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["training.loop", "tests.training.processes"])
+    return context
+
+
+def start(target: Any, *arguments: Any) -> multiprocessing.process.BaseProcess:
+    """Begin ``target(*arguments)`` in a process of its own."""
+    process = server().Process(target=target, args=arguments)
+    process.start()
+    return process
+
+
+def train_together(
+    settings: Experiment, run: Path, shards: Sequence[Path], world: int, **more: Any
+) -> list[int | None]:
+    """Train in `world` ranks as torchrun would start them; their exit codes."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    ranks = [start(_one_rank, settings, run, list(shards), rank, world, port, more) for rank in range(world)]
+    for process in ranks:
+        process.join(240)
+    return [process.exitcode for process in ranks]
+
+
+def _one_rank(
+    settings: Experiment, run: Path, shards: list[Path], rank: int, world: int, port: int, more: dict[str, Any]
+) -> None:
+    names = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": world, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    os.environ |= {name: str(value) for name, value in names.items()}
+    train(settings, run, shards, **more)
+
+
+def train(settings: Experiment, run: Path, shards: Sequence[Path], **more: Any) -> None:
+    """`training_loop`, quietly; an interrupted one exits with 143 as the command does."""
+    from training.loop import Interrupted, training_loop
+
+    with open(os.devnull, "w") as nowhere, contextlib.redirect_stderr(nowhere):
+        try:
+            training_loop(settings, run, shards, **more)
+        except Interrupted:
+            sys.exit(143)

@@ -1,0 +1,108 @@
+"""Where people watch: TensorBoard and Weights & Biases, each behind one switch; metrics.jsonl is always written."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.errors import UserError
+from pipeline.settings.training import Experiment
+from training.metrics import Levels
+
+
+class Board(Protocol):
+    """What both can show, by samples seen."""
+
+    def scalars(self, values: dict[str, float], samples: int) -> None: ...
+
+    def image(self, name: str, picture: npt.NDArray[np.uint8], samples: int) -> None: ...  # (H, W, 3)
+
+    def histogram(self, name: str, values: npt.NDArray[np.float32], samples: int) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class TensorBoard:
+    """Event files in <run>/tensorboard; look with `tensorboard --logdir results/runs`."""
+
+    def __init__(self, run: Path):
+        from torch.utils.tensorboard import SummaryWriter
+
+        self._writer: Any = SummaryWriter(str(run / "tensorboard"))  # type: ignore[no-untyped-call]
+
+    def scalars(self, values: dict[str, float], samples: int) -> None:
+        for name, value in values.items():
+            self._writer.add_scalar(name, value, samples)
+
+    def image(self, name: str, picture: npt.NDArray[np.uint8], samples: int) -> None:
+        self._writer.add_image(name, picture, samples, dataformats="HWC")
+
+    def histogram(self, name: str, values: npt.NDArray[np.float32], samples: int) -> None:
+        self._writer.add_histogram(name, values, samples)
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+class WeightsAndBiases:
+    """A run of the project `3d-vae-gan`; its own environment variables (WANDB_MODE=offline, ...) apply."""
+
+    def __init__(self, run: Path, settings: Experiment, identity: str):
+        try:
+            self._wandb: Any = importlib.import_module("wandb")
+        except ImportError as error:
+            raise UserError(
+                "Weights & Biases is switched on but not installed",
+                got=str(error),
+                wanted="the package wandb",
+                do="pip install wandb, or set `wandb: false`",
+            ) from error
+        # One id for one experiment: a resumed training goes on in the same charts.
+        self._run = self._wandb.init(
+            project="3d-vae-gan",
+            id=identity,
+            name=run.name,
+            dir=str(run),
+            resume="allow",
+            config=settings.model_dump(mode="json"),
+        )
+
+    def _log(self, values: dict[str, Any], samples: int) -> None:
+        self._run.log({**values, "samples": samples})
+
+    def scalars(self, values: dict[str, float], samples: int) -> None:
+        self._log(dict(values), samples)
+
+    def image(self, name: str, picture: npt.NDArray[np.uint8], samples: int) -> None:
+        self._log({name: self._wandb.Image(picture)}, samples)
+
+    def histogram(self, name: str, values: npt.NDArray[np.float32], samples: int) -> None:
+        self._log({name: self._wandb.Histogram(values)}, samples)
+
+    def close(self) -> None:
+        self._run.finish()
+
+
+def open_boards(run: Path, settings: Experiment, identity: str) -> list[Board]:
+    """The boards that the experiment asks for."""
+    boards: list[Board] = []
+    if settings.tensorboard:
+        boards.append(TensorBoard(run))
+    if settings.wandb:
+        boards.append(WeightsAndBiases(run, settings, identity))
+    return boards
+
+
+def grid_picture(levels: Levels, resolution: int, columns: int = 4) -> npt.NDArray[np.uint8]:
+    """(n, P) occupancy levels -> (H, W, 3): each shape from the front, bright where it is near."""
+    grids = levels.reshape(-1, resolution, resolution, resolution) >= 128
+    nearness = np.where(grids, np.linspace(0.35, 1.0, resolution), 0.0).max(3)  # the front is +Z
+    tiles = (255 * nearness.transpose(0, 2, 1)[:, ::-1]).astype(np.uint8)  # rows from the top: y down
+    tiles = np.pad(tiles.repeat(3, 1).repeat(3, 2), ((0, -len(tiles) % columns), (2, 2), (2, 2)), constant_values=60)
+    side = tiles.shape[1]
+    picture = tiles.reshape(-1, columns, side, side).transpose(0, 2, 1, 3).reshape(-1, columns * side)
+    return np.repeat(picture[:, :, None], 3, axis=2)

@@ -1,0 +1,98 @@
+"""Start the processes of one training on this machine, as `torchrun --nproc-per-node N` would.
+
+The difference is manners: what a rank has to say is printed once, a signal reaches every
+rank, and no traceback of the launcher follows a plain message.  `torchrun` itself works too:
+
+    torchrun --standalone --nproc-per-node 4 -m training train ...
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from typing import IO, Any
+
+PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+GRACE_S = 30.0  # for the others to end after the first has failed
+_LOOK_S = 0.1
+_SET_PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of <sys/prctl.h>
+
+
+def start(processes: int, arguments: Sequence[str]) -> int:
+    """Run ``python -m training <arguments>`` in every rank; the first failure's exit code, or 0."""
+    port = _free_port()
+    with tempfile.TemporaryFile() as said_by_others:
+        ranks = [_rank(number, processes, port, arguments, said_by_others) for number in range(processes)]
+
+        def pass_on(number: int, _: object) -> None:
+            for rank in ranks:
+                rank.send_signal(number)
+
+        old = {number: signal.signal(number, pass_on) for number in PASSED_ON}
+        try:
+            code = _wait(ranks)
+        finally:
+            for rank in ranks:
+                rank.kill()
+            for number, handler in old.items():
+                signal.signal(number, handler)
+        if code and ranks[0].wait() <= 0:  # the first rank had nothing to say about it
+            said_by_others.seek(0)
+            sys.stderr.write(said_by_others.read().decode(errors="replace"))
+        return code
+
+
+def _rank(
+    number: int, processes: int, port: int, arguments: Sequence[str], said_by_others: IO[Any]
+) -> subprocess.Popen[bytes]:
+    environment = {
+        **os.environ,
+        "RANK": str(number),
+        "LOCAL_RANK": str(number),
+        "WORLD_SIZE": str(processes),
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+    }
+    return subprocess.Popen(
+        [sys.executable, "-m", "training", *arguments],
+        env=environment,
+        stdout=None if number == 0 else said_by_others,
+        stderr=None if number == 0 else said_by_others,
+        start_new_session=True,  # Ctrl-C reaches them once, through the launcher
+        preexec_fn=_end_with_the_launcher,
+    )
+
+
+def _end_with_the_launcher() -> None:
+    """Ask the kernel (Linux) to terminate this rank when the launcher is killed, so that none is left behind."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGTERM)
+
+
+def _wait(ranks: list[subprocess.Popen[bytes]]) -> int:
+    """Until all have ended; after a failure the others, who wait for the failed one, are ended too."""
+    failed_at: float | None = None
+    code = 0
+    while True:
+        codes = [rank.poll() for rank in ranks]
+        if failed := [one for one in codes if one]:
+            code = code or failed[0]
+            failed_at = failed_at or time.monotonic()
+        if None not in codes:
+            return code
+        if failed_at is not None and time.monotonic() - failed_at > (0 if code not in (143, 0) else GRACE_S):
+            return code
+        time.sleep(_LOOK_S)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -1,0 +1,140 @@
+"""Several processes that train one network: who this one is, and what they tell each other.
+
+Each process (rank) works on its slice of the global batch.  Three exchanges make W ranks
+learn what one learns, up to the order of additions:
+  - batch norm takes its statistics from the global batch (`total` inside the layer),
+  - gradients are averaged before a network moves (`Ranks.average`),
+  - decisions (stop, roll back, skip the discriminator) are taken from shared numbers.
+
+The environment variables are torchrun's: RANK, LOCAL_RANK, WORLD_SIZE, MASTER_ADDR, MASTER_PORT.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from pipeline.errors import UserError
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """This process among those that train together; the defaults are a process by itself."""
+
+    rank: int = 0
+    world: int = 1
+    local: int = 0  # on this machine: the number of its GPU
+
+    @property
+    def first(self) -> bool:
+        """Whether this is the one that writes."""
+        return self.rank == 0
+
+    def rows(self, values: Tensor) -> Tensor:
+        """(B, ...) of the global batch -> this rank's (B / W, ...)."""
+        share = len(values) // self.world
+        return values[self.rank * share : (self.rank + 1) * share]
+
+    def average(self, values: Iterable[Tensor]) -> None:
+        """Replace each tensor by its mean over the ranks, in one exchange."""
+        tensors = list(values)
+        if self.world == 1 or not tensors:
+            return
+        flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
+        dist.all_reduce(flat)
+        flat /= self.world
+        for tensor, part in zip(tensors, torch.split(flat, [tensor.numel() for tensor in tensors]), strict=True):
+            tensor.copy_(part.view_as(tensor))
+
+    def average_gradients(self, module: nn.Module) -> None:
+        """Average what the ranks' backward passes left in a network; called before it moves."""
+        self.average(parameter.grad for parameter in module.parameters() if parameter.grad is not None)
+
+    def any(self, flag: bool) -> bool:
+        """Whether the flag is set on one rank at least."""
+        if self.world == 1:
+            return flag
+        value = torch.tensor(int(flag))
+        dist.all_reduce(value, dist.ReduceOp.MAX)
+        return bool(value)
+
+    def shared(self, value: Any) -> Any:
+        """The first rank's value, JSON, on every rank."""
+        if self.world == 1:
+            return value
+        data = torch.frombuffer(bytearray(json.dumps(value).encode()), dtype=torch.uint8)
+        size = torch.tensor(len(data))
+        dist.broadcast(size, 0)
+        if not self.first:
+            data = torch.empty(int(size), dtype=torch.uint8)
+        dist.broadcast(data, 0)
+        return json.loads(bytes(data.tolist()))
+
+    def wait(self) -> None:
+        """Go on when every rank is here."""
+        if self.world > 1:
+            dist.barrier()
+
+
+def from_environment() -> Ranks:
+    """This process as torchrun names it; a process by itself without torchrun."""
+    try:
+        names = ("RANK", "WORLD_SIZE", "LOCAL_RANK")
+        rank, world, local = (int(os.environ.get(name, default)) for name, default in zip(names, (0, 1, 0)))
+    except ValueError as error:
+        raise UserError(
+            "RANK, WORLD_SIZE and LOCAL_RANK must be numbers", got=str(error), do="start it by torchrun, or unset them"
+        ) from error
+    return Ranks(rank, world, local)
+
+
+@contextlib.contextmanager
+def connected(ranks: Ranks, device: torch.device) -> Iterator[None]:
+    """Join the other ranks: gloo between processors, nccl between GPUs."""
+    if ranks.world == 1:
+        yield
+        return
+    backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    dist.init_process_group(backend, rank=ranks.rank, world_size=ranks.world)
+    try:
+        yield
+    finally:
+        dist.destroy_process_group()
+
+
+def world_size() -> int:
+    """Processes that are connected now."""
+    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+
+
+class _Total(torch.autograd.Function):
+    """Sum over the ranks; the gradient of a sum that every rank uses is the sum of their gradients."""
+
+    @staticmethod
+    def forward(ctx: Any, value: Tensor) -> Tensor:
+        out = value.clone(memory_format=torch.contiguous_format)
+        dist.all_reduce(out)
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        out = gradients[0].clone(memory_format=torch.contiguous_format)
+        dist.all_reduce(out)
+        return out
+
+
+def total(value: Tensor) -> Tensor:
+    """The sum over all ranks, differentiable; the value itself in a process by itself."""
+    if world_size() == 1:
+        return value
+    return _Total.apply(value)  # type: ignore[no-any-return, no-untyped-call]

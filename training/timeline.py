@@ -1,0 +1,100 @@
+"""How fixed codes and fixed pictures become shapes while the network learns: a few small files for the report.
+
+    timeline/inputs.npz        once: pictures (m, S, S, 3) u8, truth (m, P / 8) u8, shape_ids (m,)
+                               of validation shapes (of training shapes where there are none)
+    timeline/000064000.npz     at the start and at every look, by samples seen:
+                               samples (n, P / 8) u8, sample_levels (n, P) u8 of n codes from the prior;
+                               reconstructions (m, P / 8), reconstruction_levels (m, P) of those pictures
+                               (left out without an encoder); threshold, the level 1 ... 255 that cut them
+    (P = R^3 in C order x, y, z; a level is round(255 p); bits as conventions.pack_grid)
+
+All of them follow from the averaged weights, so a resumed run has the same files.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from pipeline.atomic import atomic_path
+from pipeline.settings.training import Experiment
+from training.data import ShapeData
+from training.measure import chosen, predict, sample, shown
+from training.metrics import Levels
+from training.networks import Networks
+from training.step import encode
+
+COUNT = 8  # codes, and pictures
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One moment; P = R^3."""
+
+    samples: Levels  # (n, P) from the prior
+    reconstructions: Levels | None  # (m, P)
+    codes: dict[str, npt.NDArray[np.float32]]  # means and deviations of q(z | picture), for histograms
+
+
+class Timeline:
+    """The files of one run; `folder` is None on processes that do not write."""
+
+    def __init__(self, folder: Path | None, settings: Experiment, data: ShapeData):
+        self._folder, self._settings, self._data = folder, settings, data
+        self._objects = chosen(data, COUNT, "timeline")
+        first = np.arange(settings.views_per_shape) % data.views
+        self._views = np.tile(first, (len(self._objects), 1))
+
+    def write(self, networks: Networks, samples: int, threshold: int | None) -> Frame:
+        """Publish the files of this moment."""
+        frame = self.frame(networks)
+        if self._folder is not None:
+            if not (self._folder / "inputs.npz").exists():
+                self._write_inputs(self._folder / "inputs.npz")
+            level = threshold or 128
+            arrays = {"samples": _packed(frame.samples, level), "sample_levels": frame.samples}
+            if frame.reconstructions is not None:
+                arrays["reconstructions"] = _packed(frame.reconstructions, level)
+                arrays["reconstruction_levels"] = frame.reconstructions
+            _write(self._folder / f"{samples:09d}.npz", **arrays, threshold=np.array(level, np.uint8))
+        return frame
+
+    @torch.no_grad()
+    def frame(self, networks: Networks) -> Frame:
+        """What the networks make of the fixed codes and pictures now."""
+        seen, codes = None, {}
+        if networks.E is not None:
+            seen = predict(networks, self._settings, self._data, self._objects, self._views)
+            device = next(networks.parameters()).device
+            images = shown(self._settings, self._data, self._objects, self._views, device)
+            mean, log_variance = encode(networks, images)
+            codes = {"z/mean": mean.cpu().numpy(), "z/deviation": (0.5 * log_variance).exp().cpu().numpy()}
+        return Frame(sample(networks, self._settings, COUNT, "timeline"), seen, codes)
+
+    def rewind(self, samples: int) -> None:
+        """Forget the moments after `samples` samples."""
+        for path in self._folder.glob("[0-9]*.npz") if self._folder is not None else ():
+            if int(path.stem) > samples:
+                path.unlink()
+
+    def _write_inputs(self, path: Path) -> None:
+        _write(
+            path,
+            pictures=self._data.gather(self._objects, self._views[:, 0])[..., :3],
+            truth=self._data.voxels_bits[self._objects],
+            shape_ids=np.array([self._data.records[i].shape_id for i in self._objects]),
+        )
+
+
+def _packed(levels: Levels, threshold: int) -> npt.NDArray[np.uint8]:
+    return np.packbits(levels >= threshold, axis=1)
+
+
+def _write(path: Path, **arrays: npt.NDArray[Any]) -> None:
+    with atomic_path(path) as temporary:
+        np.savez_compressed(temporary, allow_pickle=False, **arrays)
