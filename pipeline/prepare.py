@@ -42,6 +42,7 @@ _NO_AREA = 1e-12
 # Longest sides outside this range are damage, not units; squares and sums stay finite inside it.
 _SMALLEST, _LARGEST = 1e-12, 1e12
 SECONDS_PER_SHAPE = 120.0  # the largest real meshes take a few
+SECONDS_TO_DECIMATE = 600.0  # where large meshes are simplified; two million faces take about one minute
 MEMORY_BYTES = 4 << 30  # address space that one shape may take
 
 
@@ -57,7 +58,9 @@ def prepare_shard(
     shapes = shapes_from_tsv(shard.read_text(encoding="utf-8"), str(shard))
     # A file made to hang a reader or to fill the memory takes its own process with it and nothing else.
     worker: IsolatedWorker[tuple[Record, bytes]] = IsolatedWorker(
-        functools.partial(_make_job, settings, archives), seconds=SECONDS_PER_SHAPE, memory_bytes=MEMORY_BYTES
+        functools.partial(_make_job, settings, archives),
+        seconds=SECONDS_PER_SHAPE if settings.above_max_faces == "reject" else SECONDS_TO_DECIMATE,
+        memory_bytes=MEMORY_BYTES,
     )
     with worker, write_pack(output, ".glb") as pack:
         for shape in progress(shapes, f"prepare {shard.stem}", log=log):

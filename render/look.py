@@ -80,18 +80,20 @@ def look(argv: Sequence[str]) -> None:
     bank = _bank(arguments)
     backend = make_backend(settle(settings))
     rows = []
+    names = short_names(arguments.meshes)
     for path in progress(arguments.meshes, "render", unit="mesh"):
+        name = names[path]
         try:
-            pictures = _pictures(path, settings, arguments, backend, bank)
+            pictures = _pictures(path, name, settings, arguments, backend, bank)
         except Reject as reject:
             say(f"{path}: {reject}")
             continue
         if as_sheet:
-            rows.append(Row(f"{path.stem}\n{path.parent.name}", (), pictures))
+            rows.append(Row(f"{name}\n{path.parent.name}" if name == path.stem else name, (), pictures))
         else:
             for view, picture in enumerate(pictures):
-                write_png(arguments.output / f"{path.stem}-{view:02d}.png", picture)
-            rows.append(Row(path.stem, (), []))
+                write_png(arguments.output / f"{name}-{view:02d}.png", picture)
+            rows.append(Row(name, (), []))
     backend.close()
     if not rows:
         raise UserError("none of the meshes can be drawn", do="the lines above say why")
@@ -102,8 +104,24 @@ def look(argv: Sequence[str]) -> None:
     say(f"{len(rows)} meshes x {arguments.views} views: {arguments.output}")
 
 
+def short_names(paths: Sequence[Path]) -> dict[Path, str]:
+    """The name of each file without its suffix; with as many folders before it as tell it from the others.
+
+    Every ShapeNet model is called model.obj or model_normalized.obj.
+    """
+    parts = {path: path.resolve().with_suffix("").parts[1:] for path in paths}
+    names = {}
+    for path, own in parts.items():
+        others = [other for other in set(parts.values()) if other != own]
+        length = next(n for n in range(1, len(own) + 1) if n == len(own) or all(o[-n:] != own[-n:] for o in others))
+        # Folders that all of them share in this place ("models") tell nothing.
+        shown = [own[-1 - k] for k in range(length) if k in (0, length - 1)]
+        names[path] = "-".join(reversed(shown))
+    return names
+
+
 def _pictures(
-    path: Path, settings: Render, arguments: argparse.Namespace, backend: Backend, bank: Bank | None
+    path: Path, name: str, settings: Render, arguments: argparse.Namespace, backend: Backend, bank: Bank | None
 ) -> list[Image]:
     """The views of one file."""
     up_axis = arguments.up_axis or ("z" if path.suffix.lower() == ".off" else "y")
@@ -114,14 +132,14 @@ def _pictures(
     scene = prepare_scene(mesh)
     backend.load(scene)
     used = scene.vertices[np.unique(scene.faces)]
-    cameras = make_cameras(settings.cameras, seed=arguments.seed, shape_id=path.stem, views=settings.views,
+    cameras = make_cameras(settings.cameras, seed=arguments.seed, shape_id=name, views=settings.views,
                            size_px=settings.size_px, vertices=used)  # fmt: skip
     pictures = []
     for view, camera in enumerate(cameras):
-        rgba = backend.render(camera, make_lights(arguments.seed, path.stem, view, camera)).rgba
+        rgba = backend.render(camera, make_lights(arguments.seed, name, view, camera)).rgba
         if arguments.compositing != "none":
             kind = arguments.colour if bank is None else "photo"
-            number, crop = choose_background(arguments.seed, path.stem, view, bank, kind, settings.size_px)
+            number, crop = choose_background(arguments.seed, name, view, bank, kind, settings.size_px)
             rgba = composite(rgba, background(bank, number, crop, settings.size_px), arguments.compositing)
         pictures.append(rgba)
     return pictures

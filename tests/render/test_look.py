@@ -9,6 +9,7 @@ import pytest
 from pipeline.conventions import UP_AXIS_TO_WORLD
 from pipeline.errors import UserError
 from render.__main__ import main
+from render.look import short_names
 from tests.render.helpers import calibration, read_png
 from tests.render.test_backgrounds import PICTURES, folder
 
@@ -61,6 +62,18 @@ def test_plain_colours_and_highlights(tmp_path: Path) -> None:
         assert (pictures[name][0, 0] == (32, 160, 255)).all()
     assert (pictures["gloss"] >= pictures["matt"]).all()
     assert (pictures["gloss"] > pictures["matt"]).any()
+
+
+def test_files_of_one_name_are_told_apart_by_their_folders(tmp_path: Path) -> None:
+    paths = [tmp_path / "03" / one / "models" / "model.obj" for one in ("ab", "cd")]
+    for path in paths:
+        path.parent.mkdir(parents=True)
+        obj(path)
+    other = off(tmp_path / "b.off")
+    assert list(short_names([*paths, other]).values()) == ["ab-model", "cd-model", "b"]
+    assert main([*map(str, paths), "--views", "1", "--size", "32", "-o", str(tmp_path / "out")]) == 0
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["ab-model-00.png", "cd-model-00.png"]
+    assert list(short_names([paths[0]] * 2).values()) == ["model"]
 
 
 @pytest.mark.parametrize("arguments,message", [

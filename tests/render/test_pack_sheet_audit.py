@@ -21,7 +21,7 @@ from pipeline.pack import PackReader, write_pack
 from pipeline.progress import Log
 from pipeline.settings.datasets import Backgrounds
 from pipeline.settings.stages import PackSettings, Render
-from pipeline.shards import open_shard
+from pipeline.shards import create, open_shard
 from pipeline.shards_index import write_index
 from render.__main__ import main
 from render.audit import audit_index
@@ -220,6 +220,29 @@ def test_the_audit_refuses_turned_and_mirrored_voxels_and_says_why(
     assert hint in str(caught.value)
     report = json.loads((tmp_path / "audit.json").read_text())
     assert report["identity_fits_best"] is False
+
+
+def test_the_audit_counts_odd_views_and_names_the_odd_shape(world: Path, tmp_path: Path) -> None:
+    with open_shard(world / "renders.h5") as good, create(
+        tmp_path / "renders.h5", "renders", count=4, views=4, size_px=64, attributes=good.attributes
+    ) as bad:  # fmt: skip
+        for row, record in enumerate(good.records):
+            arrays = {name: good.array(name)[row] for name in good.fields if name != "placement"}
+            rgba = arrays["rgba"].copy()
+            if record.key == "odd/second":
+                rgba[0] = 0  # nothing there
+                rgba[1, ..., :3] = 0  # no light
+                rgba[2] = np.roll(rgba[2], 40, axis=1)  # half outside
+                rgba[3] = np.roll(rgba[3], 25, axis=0)
+            bad.append(record, **{**arrays, "rgba": rgba})
+    voxel_pack(tmp_path / "v.zip", IDENTITY)
+    pack_shard(tmp_path / "renders.h5", tmp_path / "v.zip", None, tmp_path / "shards" / "000.h5", seed=1,
+               settings=PackSettings(storage="layers", background="white"), log=Log(None))  # fmt: skip
+    write_index([tmp_path / "shards" / "000.h5"], tmp_path / "shards" / "index.json")
+    audit_index(tmp_path / "shards" / "index.json", tmp_path / "audit.json", log=Log(None))
+    report = json.loads((tmp_path / "audit.json").read_text())
+    assert (report["empty_views"], report["black_views"], report["cut_off_views"]) == (1, 1, 2)
+    assert list(report["flagged"]) == ["demo/odd/second"] and report["flagged"]["demo/odd/second"] < 0.55
 
 
 def test_there_are_48_ways_and_advice_for_each() -> None:

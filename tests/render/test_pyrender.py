@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,26 +14,31 @@ import pytest
 from pipeline.bank import composite
 from pipeline.errors import UserError
 from pipeline.mesh import Material, Mesh
-from pipeline.settings.stages import Render
+from pipeline.progress import Log
+from pipeline.settings.stages import Render, Specular
+from pipeline.shards import open_shard
 from pipeline.worker import IsolatedWorker
 from render import backend_pyrender, backends
 from render.cameras import make_cameras
 from render.lights import make_lights, unlit
 from render.raster import Layers, RasterBackend
 from render.scene import prepare_scene
-from tests.render.helpers import WHITE, ball, calibration, checkers, cube, soft_iou
+from render.shard import render_shard
+from tests.render.helpers import WHITE, ball, calibration, checkers, cube, prepared_pack, soft_iou
 
 MESHES = {
     "cube": cube(),
     "calibration": calibration(),
     "ball": ball(),
     "textured": ball(24, material=Material(texture=checkers())),
+    "glass": calibration(Material(colour=(90, 140, 200, 110))),
 }
+GLOSSY = Specular(strength=0.3, shininess=16)
 
 
 def _start(platform: str) -> Any:
     """In a process of its own, as the stage does it: the context must not be inherited."""
-    backend = backend_pyrender.PyrenderBackend(2, platform=platform)
+    backend = backend_pyrender.PyrenderBackend(2, GLOSSY, platform=platform)
 
     def render(mesh: Mesh, camera: Any, lights: Any) -> Layers:
         backend.load(prepare_scene(mesh))
@@ -55,7 +61,7 @@ def opengl(request: pytest.FixtureRequest) -> Iterator[IsolatedWorker[Layers]]:
 @pytest.mark.parametrize("name", MESHES)
 def test_it_agrees_with_the_built_in_renderer(opengl: IsolatedWorker[Layers], name: str) -> None:
     mesh = MESHES[name]
-    raster = RasterBackend(2)
+    raster = RasterBackend(2, GLOSSY)
     raster.load(prepare_scene(mesh))
     for view, camera in enumerate(
         make_cameras("photo", seed=2, shape_id=name, views=3, size_px=96, vertices=mesh.vertices)
@@ -63,7 +69,9 @@ def test_it_agrees_with_the_built_in_renderer(opengl: IsolatedWorker[Layers], na
         lights = make_lights(2, name, view, camera)
         ours, theirs = raster.render(camera, lights), opengl.call(mesh, camera, lights)
         assert soft_iou(ours.rgba, theirs.rgba) >= 0.999
-        solid = (ours.rgba[..., 3] == 255) & (theirs.rgba[..., 3] == 255)
+        full = ours.rgba[..., 3].max()  # 255, but for glass
+        solid = (ours.rgba[..., 3] == full) & (theirs.rgba[..., 3] == full)
+        assert solid.any() and full == (255 if name != "glass" else 128)
         difference = np.abs(ours.rgba[solid][:, :3].astype(int) - theirs.rgba[solid][:, :3])
         # OpenGL mixes the texels of a hard edge as bytes, not as light.
         assert difference.mean() < (6.0 if name == "textured" else 1.0), "levels of 255"
@@ -77,6 +85,22 @@ def test_white_on_white_is_white(opengl: IsolatedWorker[Layers]) -> None:
     assert 0 < (rgba[..., 3] > 0).mean() < 1
     for space in ("srgb", "linear"):
         assert (composite(rgba, np.full((64, 64, 3), 255, np.uint8), space) == 255).all()
+
+
+def test_the_stage_draws_with_it_and_says_so(tmp_path: Path) -> None:
+    if not backend_pyrender.available():
+        pytest.skip(f"no OpenGL context: {backend_pyrender.why_not()}")
+    pack = prepared_pack(tmp_path / "in.zip", {"odd/calibration": calibration(), "round/ball": ball(12)})
+    for backend in ("raster", "pyrender"):
+        settings = Render.model_validate({"backend": backend, "size_px": 64, "views": 2})
+        render_shard(pack, tmp_path / f"{backend}.h5", seed=1, settings=settings, log=Log(None))
+    with open_shard(tmp_path / "raster.h5") as one, open_shard(tmp_path / "pyrender.h5") as two:
+        assert two.attributes["backend"] == two.records[0].facts["render"]["backend"] == "pyrender"
+        assert "shaders " in two.records[0].facts["render"]["backend_version"]
+        assert np.array_equal(one.array("camera_to_world")[:], two.array("camera_to_world")[:])
+        for row in range(2):
+            for view in range(2):
+                assert soft_iou(one.array("rgba")[row][view], two.array("rgba")[row][view]) >= 0.999
 
 
 def test_edited_shaders_change_the_code_of_the_stage() -> None:

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import multiprocessing
+import os
+import signal
+import struct
+import time
+import zlib
 from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
@@ -15,15 +20,22 @@ from pipeline.bank import write_bank
 from pipeline.binvox import write_binvox
 from pipeline.camera import project
 from pipeline.errors import UserError
+from pipeline.ledger import collect_files
+from pipeline.load import Files
+from pipeline.manifest import Shape
 from pipeline.mesh import Material, Mesh
 from pipeline.pack import PackReader, write_pack
+from pipeline.prepare import prepare_shape
 from pipeline.progress import Log
 from pipeline.seeds import generator
+from pipeline.settings.datasets import PrepareSettings
 from pipeline.settings.stages import PackSettings, Render
 from pipeline.shards import open_shard
 from pipeline.sources.procedural import make_shape
 from render.__main__ import main
 from render.pack import pack_shard
+from render.raster import RasterBackend
+from render.scene import Scene, prepare_scene
 from render.shard import render_shard
 from tests.render.helpers import ball, calibration, checkers, cube, prepared_pack
 
@@ -135,6 +147,84 @@ def test_broken_shapes_are_recorded_and_the_others_drawn(tmp_path: Path) -> None
             ("demo/bad/flat", "render", "zero_area"),
             ("demo/bad/noise", "render", "bad_glb"),
         ]
+
+
+def _trouble(mesh: Mesh) -> Scene:
+    """`prepare_scene`, but three of the meshes crash the process, hang it, or fill its memory."""
+    faces = len(mesh.faces)
+    if faces == 12:
+        os.kill(os.getpid(), signal.SIGSEGV)
+    if faces == 48:
+        time.sleep(100)
+    if faces == 2 * 7 * 14:
+        np.ones(10**10)
+    return prepare_scene(mesh)
+
+
+def test_a_shape_that_crashes_hangs_or_eats_memory_costs_itself_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("render.shard.prepare_scene", _trouble)
+    monkeypatch.setattr("render.shard.MEMORY_BYTES", 1 << 30)
+    pack = prepared_pack(tmp_path / "in.zip", {"a/crash": cube(), "b/good": ball(6), "c/hang": calibration(),
+                                               "d/hungry": ball(7), "e/good": ball(8)})  # fmt: skip
+    settings = SETTINGS.model_copy(update={"seconds_per_shape": 4.0})
+    with open_shard(run(pack, tmp_path / "out.h5", settings)) as shard:
+        assert [record.key for record in shard.records] == ["b/good", "e/good"]
+    (tmp_path / "index").mkdir()
+    (tmp_path / "index" / "rejects.jsonl").touch()
+    rows = collect_files(tmp_path / "index", [pack, tmp_path / "out.h5"])
+    assert [(row.shape_id, row.stage, row.reason) for row in rows if row.status == "rejected"] == [
+        ("demo/a/crash", "render", "crash"),
+        ("demo/c/hang", "render", "timeout"),
+        ("demo/d/hungry", "render", "memory"),
+    ]
+    assert "SIGSEGV" in rows[0].detail
+
+
+def test_auto_writes_into_the_shard_which_backend_it_took(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("render.backend_pyrender.probe", lambda platform: ("llvmpipe (LLVM 15)", ""))
+    pack = prepared_pack(tmp_path / "in.zip", {"box/cube": cube()})
+    with open_shard(run(pack, tmp_path / "out.h5", SETTINGS.model_copy(update={"backend": "auto"}))) as shard:
+        assert (shard.attributes["backend"], shard.attributes["render"]["backend"]) == ("raster", "auto")
+        assert (shard.records[0].facts["render"]["backend"], shard.records[0].facts["render"]["backend_version"]) == (
+            "raster", RasterBackend.version)  # fmt: skip
+
+
+def test_hostile_missing_and_truncated_textures_leave_a_grey_shape_and_a_note(tmp_path: Path) -> None:
+    (tmp_path / "secret.png").write_bytes(png(4, 4, bytes(4 * 13)))
+    files = {
+        "model/m.mtl": b"".join(b"newmtl %d\nKd 0 0 0\nmap_Kd %s\n" % (i, name) for i, name in enumerate(
+            (b"bomb.png", b"../secret.png", b"gone.jpg", b"cut.png", b"/etc/passwd"))),
+        "model/bomb.png": png(30_000, 30_000, bytes(1000)),
+        "model/cut.png": png(64, 64, bytes(64 * 193))[:60],
+        "model/m.obj": b"mtllib m.mtl\nv 0 0 0\nv 1 0 0\nv 1 1 0\nv 0 1 1\nvt 1e30 -7\nvt nan 0.5\nvt 2 2\n"
+        + b"".join(b"usemtl %d\nf 1/1 %d/2 %d/3\n" % (i, 2 + i % 2, 3 + i % 2) for i in range(5)),
+    }  # fmt: skip
+    for name, data in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(data)
+    shape = Shape("demo/odd/m", "odd", "m", "train", "m.obj")
+    record, payload = prepare_shape(shape, "m.obj", Files.of_folder(tmp_path / "model"),
+                                    PrepareSettings(source="folder"), np.eye(3))  # fmt: skip
+    facts = record.facts["prepare"]
+    assert facts["missing_textures"] == ["bomb.png", "cut.png", "gone.jpg"]
+    assert facts["refused_paths"] == ["../secret.png", "/etc/passwd"]
+    assert facts["textures"] == 0
+    with open_shard(run(prepared_pack(tmp_path / "in.zip", {"odd/m": payload}), tmp_path / "out.h5")) as shard:
+        rgba = shard.array("rgba")[0]
+        light = rgba[rgba[..., 3] == 255][:, :3]
+        assert light.mean() > 60, "grey, not black"
+        assert np.ptp(light.astype(int), axis=1).max() < 40
+
+
+def png(width: int, height: int, rows: bytes) -> bytes:
+    """A PNG with a header that says so, whatever its data hold."""
+    chunks = ((b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)), (b"IDAT", zlib.compress(rows)),
+              (b"IEND", b""))  # fmt: skip
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks
+    )
 
 
 def test_a_black_chair_is_a_black_chair_and_darkness_is_a_mistake(
