@@ -6,7 +6,9 @@ object, its tree, its scene) is part of its time, as it is for anyone who calls 
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import io
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.errors import Reject
 from voxelize.builtin import voxelize
 from voxelize.options import UNIT_BOX_BOUNDS, Options
 
@@ -168,6 +171,21 @@ def pcu_surface(vertices: Vertices, faces: Faces, size: int) -> Grid:
     return grid
 
 
+def stl_to_voxel(vertices: Vertices, faces: Faces, size: int) -> Grid:
+    """stl-to-voxel's slices, with the planes and the pixels at the voxel centres."""
+    from stltovoxel import slice as slices
+
+    corners = ((vertices + 0.5) * size - 0.5)[faces]
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):  # it prints a line a slice
+            made = slices.mesh_to_plane(corners, (size, size, size), False)
+    except Exception as error:  # a bare Exception is what it raises for a slice that it cannot close
+        if str(error) != "Failed to repair mesh":
+            raise
+        raise Reject("not_closed", str(error)) from error
+    return np.ascontiguousarray(made.transpose(2, 1, 0))
+
+
 PEERS = (
     Peer("binvox default", _ours("binvox"), "solid", ours=True),
     Peer("robust", _ours("robust"), "thin", ours=True),
@@ -178,6 +196,7 @@ PEERS = (
     Peer("trimesh contains", trimesh_contains, "solid", "trimesh"),
     Peer("trimesh subdivide + fill", trimesh_fill, "solid", "trimesh"),
     Peer("libigl fast winding number", winding_number, "solid", "igl"),
+    Peer("stl-to-voxel", stl_to_voxel, "solid", "stltovoxel"),
     Peer("Open3D VoxelGrid", open3d_surface, "surface", "open3d"),
     Peer("point-cloud-utils", pcu_surface, "surface", "point_cloud_utils"),
 )

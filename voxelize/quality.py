@@ -11,6 +11,7 @@ from pipeline.conventions import Grid
 from voxelize import bits
 from voxelize.builtin import Solid, surface_of
 from voxelize.components import count_parts
+from voxelize.robust import without_specks
 
 
 def quality(
@@ -22,7 +23,8 @@ def quality(
     odd_lines       share of such lines along x, y, z
     faces, duplicate_faces   triangles, and those that repeat another's corners
     occupied        voxels that are on; occupancy: their share
-    parts           26-connected parts of the grid; surface_parts: of the surface's own voxels
+    parts           26-connected parts of the grid; surface_parts: of the surface's own voxels;
+                    bounded_parts: how many the grid should have, see the function of that name
     thin_recall     share of the surface's voxels with an occupied voxel among themselves and
                     their 26 neighbours
     """
@@ -45,8 +47,20 @@ def quality(
         "occupancy": round(occupied / size**3, 6),
         "parts": int(count_parts(grid_words)),
         "surface_parts": int(count_parts(surface_words)),
+        "bounded_parts": bounded_parts(surface_words, grid_words),
         "thin_recall": round(bits.count(surface_words & near) / on_surface, 6) if on_surface else None,
     }
+
+
+def bounded_parts(surface: bits.Words, solid: bits.Words) -> int:
+    """Parts of what the surface bounds: the surface's own voxels, joined by the solid between its sheets.
+
+    That is, 26-connected parts of surface and solid together, without those that hold no
+    surface voxel.  A wall with an inside and an outside apart from each other, as around a
+    cavity, is two parts of the surface but bounds one body; elsewhere this is the surface's
+    own number of parts.
+    """
+    return int(count_parts(without_specks(surface | solid, surface)))
 
 
 def duplicate_faces(vertices: npt.NDArray[np.float64], faces: npt.NDArray[np.int64]) -> int:
