@@ -119,53 +119,62 @@ def _draw(start, stop, offset, label, kept, words):  # type: ignore[no-untyped-d
 
 
 @njit(cache=True, nogil=True)
-def _label_grid(words):  # type: ignore[no-untyped-def]
-    start, stop, offset, label, _ = run_labels(words, np.int64(26))
-    size = words.shape[0]
-    grid = np.full((size, size, size), _NONE, dtype=np.int32)
-    for x in range(size):
-        for y in range(size):
-            for run in range(offset[x * size + y], offset[x * size + y + 1]):
-                for z in range(start[run], stop[run]):
-                    grid[x, y, z] = label[run]
-    return grid
+def _touched(start, stop, offset, label, size, x, y, z):  # type: ignore[no-untyped-def]
+    """The part among the 26 neighbours of a voxel: its label, _MANY or _NONE."""
+    found = _NONE
+    for i in range(max(x - 1, 0), min(x + 2, size)):
+        for j in range(max(y - 1, 0), min(y + 2, size)):
+            for run in range(offset[i * size + j], offset[i * size + j + 1]):
+                if start[run] <= z + 1 and stop[run] >= z and label[run] != found:
+                    if found >= 0:
+                        return _MANY
+                    found = label[run]
+    return found
 
 
 @njit(cache=True, nogil=True)
-def _touched(grid, x, y, z):  # type: ignore[no-untyped-def]
-    """The part among the 26 neighbours: its label, _MANY or _NONE."""
-    size, found = grid.shape[0], _NONE
-    for i in range(max(x - 1, 0), min(x + 2, size)):
-        for j in range(max(y - 1, 0), min(y + 2, size)):
-            for k in range(max(z - 1, 0), min(z + 2, size)):
-                label = grid[i, j, k]
-                if label >= 0 and label != found:
-                    if found >= 0:
-                        return _MANY
-                    found = label
-    return found
+def _voxels(words):  # type: ignore[no-untyped-def]
+    """The voxels that are on -> (N, 3) x, y, z, in order."""
+    size, _, width = words.shape
+    places = np.empty((64, 3), dtype=np.int64)
+    n = 0
+    for x in range(size):
+        for y in range(size):
+            for w in range(width):
+                if words[x, y, w]:
+                    if n + 64 > len(places):
+                        places = np.concatenate((places, np.empty_like(places)))
+                    for bit in range(64):
+                        if (words[x, y, w] >> np.uint64(bit)) & ONE:
+                            places[n, 0], places[n, 1], places[n, 2] = x, y, 64 * w + bit
+                            n += 1
+    return places[:n]
 
 
 @njit(cache=True, nogil=True)
 def _bridges(result, candidates, pairs):  # type: ignore[no-untyped-def]
     """Candidates that touch several parts; or, with `pairs`, neighbours that touch different ones."""
-    parts = _label_grid(result)
-    touched = np.full(parts.shape, _NONE, dtype=np.int32)
-    bridges = np.zeros_like(result)
     size = result.shape[0]
-    for x in range(size):
-        for y in range(size):
-            for z in range(size):
-                if (candidates[x, y, z >> 6] >> np.uint64(z & 63)) & ONE:
-                    touched[x, y, z] = _touched(parts, x, y, z)
-                    if not pairs and touched[x, y, z] == _MANY:
-                        bridges[x, y, z >> 6] |= ONE << np.uint64(z & 63)
+    start, stop, offset, label, _ = run_labels(result, np.int64(26))
+    places = _voxels(candidates)
+    touched = np.empty(len(places), dtype=np.int32)
+    bridges = np.zeros_like(result)
+    for n in range(len(places)):
+        x, y, z = places[n]
+        touched[n] = _touched(start, stop, offset, label, size, x, y, z)
+        if not pairs and touched[n] == _MANY:
+            bridges[x, y, z >> 6] |= ONE << np.uint64(z & 63)
     if pairs:
-        for x in range(size):
-            for y in range(size):
-                for z in range(size):
-                    if touched[x, y, z] >= 0:
-                        around = _touched(touched, x, y, z)
-                        if around == _MANY:
-                            bridges[x, y, z >> 6] |= ONE << np.uint64(z & 63)
+        # The candidates are runs of one voxel, each with the part that it touches for a label.
+        first = np.zeros(size * size + 1, dtype=np.int64)
+        known = touched >= 0
+        places, touched = places[known], touched[known]
+        for n in range(len(places)):
+            first[places[n, 0] * size + places[n, 1] + 1] += 1
+        first = np.cumsum(first)
+        depth = places[:, 2].astype(np.int32)
+        for n in range(len(places)):
+            x, y, z = places[n]
+            if _touched(depth, depth + np.int32(1), first, touched, size, x, y, z) == _MANY:
+                bridges[x, y, z >> 6] |= ONE << np.uint64(z & 63)
     return bridges
