@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipeline.errors import run_command
+from pipeline.errors import UserError, run_command
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -215,8 +215,15 @@ def _verify(arguments: argparse.Namespace) -> int:
 
 
 def _doctor(arguments: argparse.Namespace) -> int:
-    from pipeline.doctor import examine
-
+    try:
+        from pipeline.doctor import examine
+    except ModuleNotFoundError as error:
+        raise UserError(
+            "this Python does not have the pipeline's packages",
+            where=sys.executable,
+            got=f"no {error.name}",
+            do="run `make setup`, then `.venv/bin/python -m pipeline doctor`",
+        ) from error
     return examine(arguments.file, offline=arguments.offline)
 
 

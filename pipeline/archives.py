@@ -7,6 +7,7 @@ Nothing is written while reading; `extract_tar` is for the sets that come as tar
 
 from __future__ import annotations
 
+import os
 import posixpath
 import stat
 import tarfile
@@ -130,21 +131,30 @@ class FolderArchive:
 def extract_tar(path: Path, target: Path, *, max_bytes: int = 2**42) -> int:
     """Unpack a tar (plain, gz, bz2, xz) below `target`; the number of files.
 
-    Absolute names, ``..``, links that lead outside, devices and archives larger than
-    `max_bytes` are refused with a UserError (tarfile's "data" filter, PEP 706).
+    ``..``, links that lead outside, devices, two members of one name and archives that unpack to
+    more than `max_bytes` or `MAX_RATIO` times their size are refused with a UserError; of an
+    absolute name the leading slash is dropped (tarfile's "data" filter, PEP 706).
     """
     count = total = 0
+    max_bytes = min(max_bytes, max(_RATIO_FROM_BYTES, MAX_RATIO * path.stat().st_size))
     try:
         with tarfile.open(path) as archive:
             for member in archive:
                 total, count = total + member.size, count + member.isfile()
-                if total > max_bytes:
+                if total > max_bytes or count > MAX_MEMBERS:
                     raise UserError(
                         "an archive unpacks to too much",
                         where=str(path),
-                        got=f"more than {total} bytes",
-                        wanted=f"at most {max_bytes} bytes",
+                        got=f"more than {total} bytes, {count} files",
+                        wanted=f"at most {max_bytes} bytes, {MAX_MEMBERS} files",
                         do="check where the archive comes from",
+                    )
+                if not member.isdir() and os.path.lexists(target / member.name.lstrip("/")):
+                    raise UserError(
+                        "an archive has two members of one name",
+                        where=str(path),
+                        got=member.name,
+                        do="check where the archive comes from; nothing of it is used",
                     )
                 archive.extract(member, target, filter="data")
     except tarfile.FilterError as error:

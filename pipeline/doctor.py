@@ -243,11 +243,15 @@ def _engines(config: Config) -> Iterator[Line]:
 
 
 def _next_command(config: Config, path: Path) -> str:
+    # Targets stand before --configfile, which takes every word that follows it.
     root, other = Path(config.output), "" if path.name == "config.yaml" else f" --configfile {path}"
-    command = f"snakemake --cores {os.cpu_count() or 1}{other}"
+    target = "" if config.experiments else " shards_all"
+    command = f"snakemake --cores {os.cpu_count() or 1}{target}{other}"
+    if not shutil.which("snakemake"):
+        command = f"PATH={Path(sys.executable).parent}:$PATH {command}"
     if (root / "report.html").is_file():
         return f"look at {root}/report.html; after a change of {path}: {command}"
-    return f"{command}{'' if config.experiments else ' shards_all'}    (what it would do: the same with -n)"
+    return f"{command}    (what it would do: the same with -n)"
 
 
 def _size(count: float) -> str:

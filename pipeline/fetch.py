@@ -110,7 +110,7 @@ def _entries(
                 do="correct the path, or remove the line to use the official addresses",
             )
     offered = sorted({child.name for folder in folders for child in folder.iterdir()}) if folders else None
-    if offered is None:
+    if len(folders) < max(1, len(mirrors)):  # what lies in a folder has been agreed to by whoever put it there
         say(f"fetch: terms of {title}: {terms} See {page}")
     wanted = files(offered)
     entries = [entry for file in wanted for entry in _get(file, mirrors, folders, output, log)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import tarfile
 import warnings
 import zipfile
@@ -131,6 +132,34 @@ def test_a_tar_that_unpacks_to_too_much_stops(tmp_path: Path) -> None:
     path = make_tar(tmp_path / "a.tar", (member("big"), b"\0" * 5000))
     with pytest.raises(UserError, match="too much"):
         extract_tar(path, tmp_path / "target", max_bytes=4000)
+
+
+def test_a_tar_bomb_stops_before_its_content_is_written(tmp_path: Path) -> None:
+    path = tmp_path / "a.tar.gz"
+    with tarfile.open(path, "w:gz") as archive:
+        for name in ("first", "second"):
+            info = member(name)
+            info.size = 12_000_000
+            archive.addfile(info, io.BytesIO(bytes(12_000_000)))
+    with pytest.raises(UserError, match="unpacks to too much"):
+        extract_tar(path, tmp_path / "target")
+    assert not (tmp_path / "target/second").exists()
+
+
+def test_two_tar_members_of_one_name_stop(tmp_path: Path) -> None:
+    path = make_tar(tmp_path / "a.tar", (member("a/b"), b"one"), (member("a/b"), b"two"))
+    with pytest.raises(UserError, match=r"two members of one name[\s\S]*a/b"):
+        extract_tar(path, tmp_path / "target")
+
+
+@pytest.mark.slow
+def test_a_tar_of_a_hundred_thousand_members_is_unpacked_whole(tmp_path: Path) -> None:
+    path = tmp_path / "a.tar"
+    with tarfile.open(path, "w") as archive:
+        for number in range(100_000):
+            archive.addfile(member(f"{number % 100:02d}/{number:06d}"))
+    assert extract_tar(path, tmp_path / "target") == 100_000
+    assert sum(len(files) for _, _, files in os.walk(tmp_path / "target")) == 100_000
 
 
 def test_a_good_tar_is_unpacked_and_a_cut_one_named(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -21,12 +23,18 @@ def doctor(folder: Path, text: str, capsys: pytest.CaptureFixture[str]) -> tuple
     return code, capsys.readouterr().out
 
 
-def test_a_generated_set_needs_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_generated_set_needs_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.doctor.shutil.which", lambda name: name)
     code, out = doctor(tmp_path, "datasets: {demo: {source: procedural}}", capsys)
     assert code == 0
     assert "nothing to fetch" in out
     assert "384 shapes" in out
     assert "next:\n  snakemake --cores" in out
+    monkeypatch.setattr("pipeline.doctor.shutil.which", lambda name: None)
+    _, out = doctor(tmp_path, "datasets: {demo: {source: procedural}}", capsys)
+    assert f"next:\n  PATH={Path(sys.executable).parent}:$PATH snakemake --cores" in out
 
 
 def test_a_missing_folder_is_named_with_the_key_to_correct(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -69,6 +77,24 @@ def test_mirrors_are_asked(
         found, out = doctor(tmp_path, text, capsys)
     assert told in out
     assert found == code
+
+
+def test_targets_stand_before_the_configuration_that_would_swallow_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "other.yaml"
+    path.write_text(f"output: {tmp_path}/results\ndatasets: {{demo: {{source: procedural}}}}")
+    assert examine(path) == 0
+    assert f" shards_all --configfile {path} " in capsys.readouterr().out
+
+
+def test_before_the_set_up_it_says_how_to_set_up() -> None:
+    # -S: a Python without the packages, as on a fresh clone.
+    root = Path(__file__).resolve().parents[2]
+    done = subprocess.run([sys.executable, "-S", "-m", "pipeline", "doctor"], cwd=root, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "run `make setup`, then `.venv/bin/python -m pipeline doctor`" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_a_full_disk_and_a_missing_program_are_seen(

@@ -220,6 +220,21 @@ def test_the_token_is_in_no_log_and_no_message(
     assert "hf_secret" not in everything
 
 
+@pytest.mark.parametrize(("mirrors", "shown"), [(["folder"], False), (["folder", "address"], True), ([], True)])
+def test_terms_are_shown_before_the_network_is_used(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], mirrors: list[str], shown: bool
+) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "03001627.zip").write_bytes(b"PK\5\6" + bytes(18))
+    with serving(Plan(CONTENT, ["status:403"])) as url:
+        places = {"folder": str(tmp_path / "folder"), "address": url.rpartition("/")[0]}
+        named = tuple(places[kind] for kind in mirrors)
+        settings = Dataset(source="shapenet_v1", mirrors=named or (places["address"],), categories=("chair",))
+        with contextlib.suppress(UserError):
+            fetch_dataset("s", settings, tmp_path / "archives/s.json", log=Log(None))
+    assert ("non-commercial research" in capsys.readouterr().err) is shown
+
+
 def test_a_data_set_is_fetched_from_an_address(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -211,6 +211,15 @@ def test_wrong_places_are_named_before_anything_starts(tmp_path: Path, settings:
         run(tmp_path, Dataset.model_validate(settings))
 
 
+def test_a_missing_folder_is_named_by_its_key(tmp_path: Path) -> None:
+    with pytest.raises(UserError) as caught:
+        run(tmp_path, Dataset(source="folder", path="/nowhere/at/all"), name="mine")
+    assert str(caught.value) == (
+        "there is no such folder\n  where: datasets.mine.path\n  got: /nowhere/at/all\n"
+        "  what to do: give the folder that has one sub-folder per category"
+    )
+
+
 def test_a_mirror_without_the_file_says_where_to_put_it(tmp_path: Path) -> None:
     (tmp_path / "m").mkdir()
     with pytest.raises(UserError, match="ModelNet10.zip is in none of the mirrors"):
