@@ -28,6 +28,9 @@ localrules:
     samples,
     train_all,
     evaluate_all,
+    # Where the network is: the nodes of a cluster often have none.
+    fetch,
+    fetch_backgrounds,
 
 
 rule all:

@@ -20,7 +20,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         from pipeline.shards_cli import main as shards
 
         return shards(arguments[1:])
+    passed_on: list[str] = []
+    if arguments[:1] == ["verify"] and "--" in arguments:
+        at = arguments.index("--")
+        arguments, passed_on = arguments[:at], arguments[at + 1 :]
     parsed = _parser().parse_args(arguments)
+    parsed.passed_on = passed_on
     code: int = parsed.run(parsed)
     return code
 
@@ -76,7 +81,9 @@ def _parser() -> argparse.ArgumentParser:
 
     verify = commands.add_parser("verify", help="compare every file of a run with its checksums")
     verify.add_argument("output", type=Path, nargs="?", default=Path("results"), help="output folder of the run")
+    verify.add_argument("--repair", action="store_true", help="make just what is damaged or missing again")
     verify.add_argument("--log", type=Path, help="JSON lines of what was found")
+    verify.epilog = "What follows `--` is passed on to snakemake: verify --repair -- --cores 16"
     verify.set_defaults(run=_verify)
 
     doctor = commands.add_parser("doctor", help="what is there, what is missing, what to do next")
@@ -211,7 +218,7 @@ def _verify(arguments: argparse.Namespace) -> int:
     from pipeline.verify import verify_run
 
     with Log(arguments.log) as log:
-        return verify_run(arguments.output, log=log)
+        return verify_run(arguments.output, log=log, mend=arguments.repair, snakemake=arguments.passed_on)
 
 
 def _doctor(arguments: argparse.Namespace) -> int:

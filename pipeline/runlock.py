@@ -1,7 +1,9 @@
-"""One run at a time in an output folder, by a kernel lock that dies with its holder.
+"""One run at a time in a folder, by a kernel lock that dies with its holder.
 
 Snakemake's own lock survives a kill and then wants ``--unlock``; this one is an flock on
-``<output>/.run.lock``, so the same command again is always enough.
+``<folder>/.run.lock``, so the same command again is always enough.  The folder may be on a
+shared file system as long as that passes locks between nodes (NFS and BeeGFS do, Lustre
+when mounted with ``flock``).
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
+import math
 import os
 import socket
 import time
@@ -17,53 +20,86 @@ from pathlib import Path
 from typing import IO
 
 from pipeline.errors import UserError
+from pipeline.progress import say
+
+# A killed run may leave a trainer that is still saving; one of its cluster jobs may live on for hours, and
+# the job that the next run submits must outlast it rather than use up its retries against it.
+PATIENCE_S = 30.0
+_LOOK_S = 1.0
 
 _held: dict[Path, IO[str]] = {}
 
 
-def hold(output: Path) -> None:
-    """Take the lock of `output` until this process ends; name the holder if another has it.
+def hold(folder: Path, *, patience_s: float = 0.0) -> None:
+    """Take the lock of `folder` until this process ends; name the holder if another has it.
 
-    Raises UserError when another live process holds it.
+    patience_s : stand in line that long behind a living holder before raising UserError.
     """
-    path = (output / ".run.lock").resolve()
+    path = (folder / ".run.lock").resolve()
     if path in _held:
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     file = open(path, "a+", encoding="utf-8")  # noqa: SIM115 - it must stay open as long as the process
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
+    start, told = time.monotonic(), False
+    while not _locked(file):
         holder = _holder(file)
-        file.close()
-        raise UserError(
-            "another run is working in this folder",
-            where=str(output),
-            got=holder,
-            do="wait for it, stop it, or choose another `output` in config.yaml",
-        ) from error
+        if time.monotonic() - start >= patience_s:
+            file.close()
+            raise UserError(
+                "another run is working in this folder",
+                where=str(folder),
+                got=holder,
+                do="wait for it, stop it, or choose another `output` in config.yaml",
+            )
+        if not told:
+            say(f"{folder}: waiting for {holder}")
+        told = True
+        time.sleep(min(_LOOK_S, patience_s))
     file.truncate(0)
-    file.write(
-        json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "since": time.strftime("%Y-%m-%d %H:%M:%S")})
-    )
+    file.write(json.dumps(_self()))
     file.flush()
     _held[path] = file
 
 
 @contextlib.contextmanager
-def held(output: Path) -> Iterator[None]:
-    """`hold` for the length of a ``with`` block."""
-    hold(output)
+def held(folder: Path) -> Iterator[None]:
+    """`hold` for the length of a ``with`` block; a cluster job stands in line as long as it takes."""
+    hold(folder, patience_s=math.inf if _job() else PATIENCE_S)
     try:
         yield
     finally:
-        _held.pop((output / ".run.lock").resolve()).close()
+        _held.pop((folder / ".run.lock").resolve()).close()
+
+
+def _locked(file: IO[str]) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        raise UserError(
+            "this file system has no locks",
+            where=str(Path(file.name).parent),
+            got=error.strerror or str(error),
+            do="mount it with locks (Lustre: `flock`), or put `output` on another file system",
+        ) from error
+    return True
+
+
+def _job() -> str | None:
+    return os.environ.get("SLURM_JOB_ID")
+
+
+def _self() -> dict[str, object]:
+    since = time.strftime("%Y-%m-%d %H:%M:%S")
+    return {"pid": os.getpid(), "host": socket.gethostname(), "since": since, "job": _job()}
 
 
 def _holder(file: IO[str]) -> str:
     file.seek(0)
     try:
         holder = json.loads(file.read())
-        return f"process {holder['pid']} on {holder['host']}, since {holder['since']}"
+        job = f" (SLURM job {holder['job']}: `scancel {holder['job']}`)" if holder.get("job") else ""
+        return f"process {holder['pid']} on {holder['host']}, since {holder['since']}{job}"
     except (ValueError, KeyError):
         return "a process that has not said who it is yet"

@@ -1,10 +1,16 @@
-"""``python -m pipeline verify results/``: is every file of a run still what was written?
+"""``python -m pipeline verify results/``: is every file of a run still there and what was written?
 
     archives/*.json     each file by the SHA-256 that `fetch` recorded
+    backgrounds         the bank by the checksums inside it
     prepared, voxels    each pack by the checksums inside it, each mesh by the SHA-256 in its record
     renders, shards     each shard as ``python -m pipeline shards verify`` does
+    shards              also by the SHA-256 in the index of their data set
 
-A whole file passes, a changed byte anywhere is named with its file and its shape.
+A whole file passes, a changed byte anywhere is named with its file and its shape.  Missing is
+what a finished data set (one with an index) had: a stage that is gone altogether was removed
+to save space, and is made again when something needs it.
+
+``--repair`` makes just the damaged and missing files again.
 """
 
 from __future__ import annotations
@@ -13,24 +19,31 @@ import hashlib
 import json
 import tempfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from pipeline.errors import UserError
 from pipeline.intact import sha256_of
 from pipeline.pack import BROKEN_ZIP, RECORDS, REJECTS, PackReader, write_again
 from pipeline.progress import Log, progress, say
+from pipeline.repair import repair
 
 _BLOCK = 1 << 20
 
 
-def verify_run(root: Path, *, log: Log) -> int:
-    """Check every file below a run's output folder; 1 when something is damaged, all of it named."""
+PATTERNS = ("archives/*.json", "backgrounds/bank.npz", "prepared/*/*.zip", "voxels/*/*.zip", "renders/*/*.h5",
+            "shards/*/*.h5")  # fmt: skip
+
+
+def verify_run(root: Path, *, log: Log, mend: bool = False, snakemake: Sequence[str] = ()) -> int:
+    """Check every file below a run's output folder; 1 when something is wrong (or stays so), all of it named.
+
+    mend : make what is damaged or missing again; snakemake : options passed on for that.
+    """
     if not root.is_dir():
         raise UserError("there is no such folder", where=str(root), do="give the `output` folder of a run")
-    files = [path for pattern in ("archives/*.json", "prepared/*/*.zip", "voxels/*/*.zip", "renders/*/*.h5",
-                                  "shards/*/*.h5") for path in sorted(root.glob(pattern))
-             if not path.name.startswith(".")]  # fmt: skip
+    files = [path for pattern in PATTERNS for path in sorted(root.glob(pattern)) if not path.name.startswith(".")]
     if not files:
         raise UserError(
             "nothing to verify",
@@ -38,22 +51,58 @@ def verify_run(root: Path, *, log: Log) -> int:
             wanted="archives, packs or shards of a run",
             do="give the `output` folder of a run",
         )
-    damaged = 0
-    for path in progress(files, "verify", unit="file", log=log):
-        for problem in _problems(path):
-            damaged += 1
+    wrong = _wrong(files, root, log)
+    if not wrong or not mend:
+        if wrong:
+            say("`python -m pipeline verify --repair` makes just the files named above again")
+        say(f"verify: {len(files)} files, {len(wrong) or 'no'} problems")
+        return 1 if wrong else 0
+    # What `fetch` found in place is not this pipeline's to replace.
+    paths = sorted({path for path, _ in wrong if path.suffix != ".json"})
+    left = [path for path, _ in wrong if path.suffix == ".json"]
+    for path in left:
+        say(f"{path}: restore the files it lists, or delete it and them, and run the usual command: they are fetched")
+    mended = bool(paths) and repair(paths, root, snakemake) and not _wrong(paths, root, log)
+    if mended:
+        say(f"verify: {len(paths)} of {len(paths)} files are whole again")
+    return 0 if mended and not left else 1
+
+
+def _wrong(files: Sequence[Path], root: Path, log: Log) -> list[tuple[Path, str]]:
+    """Every file with something wrong about it, each problem said and logged."""
+    found = []
+    listed = _listed(root)
+    missing = [path for path in listed if not path.exists()]
+    for path in progress([*missing, *files], "verify", unit="file", log=log):
+        for problem in _problems(path, listed.get(path, {})) if path.exists() else ["missing"]:
+            found.append((path, problem))
             log.write("damaged", file=str(path), problem=problem)
-            say(f"damaged: {path}: {problem}")
-    if damaged:
-        say("delete the files named above and run the same command again; it makes only those")
-    say(f"verify: {len(files)} files, {damaged or 'no'} problems")
-    return 1 if damaged else 0
+            say(f"missing: {path}" if problem == "missing" else f"damaged: {path}: {problem}")
+    return found
 
 
-def _problems(path: Path) -> Iterator[str]:
+def _listed(root: Path) -> dict[Path, dict[str, Any]]:
+    """What finished data sets consist of: path -> its entry in the index, or nothing known of its content."""
+    out: dict[Path, dict[str, Any]] = {}
+    for index in sorted(root.glob("shards/*/index.json")):
+        try:
+            entries = json.loads(index.read_text(encoding="utf-8"))["shards"]
+        except (OSError, ValueError, KeyError, TypeError):
+            continue  # its rule makes it again
+        for stage, suffix in (("prepared", ".zip"), ("voxels", ".zip"), ("renders", ".h5")):
+            folder = root / stage / index.parent.name
+            if any(folder.glob(f"*{suffix}")):
+                out |= {folder / (Path(entry["file"]).stem + suffix): {} for entry in entries}
+        out |= {index.parent / entry["file"]: entry | {"written_ns": index.stat().st_mtime_ns} for entry in entries}
+    return out
+
+
+def _problems(path: Path, entry: dict[str, Any]) -> Iterator[str]:
     if path.suffix == ".json":
         return _archive_problems(path)
-    return _shard_problems(path) if path.suffix == ".h5" else _pack_problems(path)
+    if path.suffix == ".npz":
+        return _bank_problems(path)
+    return _shard_problems(path, entry) if path.suffix == ".h5" else _pack_problems(path)
 
 
 def _archive_problems(path: Path) -> Iterator[str]:
@@ -103,10 +152,24 @@ def _same_again(archive: zipfile.ZipFile, path: Path) -> bool:
         return not stored.read(1)
 
 
-def _shard_problems(path: Path) -> Iterator[str]:
+def _bank_problems(path: Path) -> Iterator[str]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+    except BROKEN_ZIP as error:
+        damaged = str(error)
+    if damaged:
+        yield f"not a whole bank of pictures: {damaged}"
+
+
+def _shard_problems(path: Path, entry: dict[str, Any]) -> Iterator[str]:
     from pipeline.shards import verify  # HDF5 takes a moment to load
 
     try:
         verify(path, "full")
     except UserError as error:
         yield " ".join(part for part in (error.what, error.where, error.got) if part)
+        return
+    # One that is newer than its index is of an interrupted run, and the next run writes the index again.
+    if entry and path.stat().st_mtime_ns <= entry["written_ns"] and sha256_of(path) != entry["sha256"]:
+        yield "its bytes are not those that its index lists"

@@ -80,6 +80,13 @@ class Plan:
             if not all(Path(file["path"]).exists() for file in files):
                 record.unlink()
 
+    def check_shards(self) -> None:
+        """Set aside every shard that was changed since its data set was finished, so that this run makes it again."""
+        from pipeline.repair import check_shards
+
+        for name in self.trained_on():
+            check_shards(Path(self.out) / "shards" / name / "index.json")
+
     # ---- what there is -------------------------------------------------------------------
 
     def shards(self, dataset: str) -> list[str]:
@@ -114,6 +121,18 @@ class Plan:
     def trained_on(self) -> list[str]:
         """Every data set that some experiment reads."""
         return sorted({name for experiment in self.config.experiments.values() for name in experiment.datasets})
+
+    # ---- how a training is started ---------------------------------------------------------
+
+    def gpus(self, experiment: str) -> int:
+        """GPUs that a training asks a cluster for: one a process, none where the experiment stays on the CPU."""
+        settings = self.config.experiments[experiment]
+        return 0 if settings.device == "cpu" else settings.processes
+
+    def train_threads(self, experiment: str) -> int:
+        """CPU cores of a training: for each process its arithmetic, and two to read ahead."""
+        settings = self.config.experiments[experiment]
+        return settings.processes * (settings.threads + 2)
 
     # ---- backgrounds ---------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import shutil
@@ -70,6 +71,18 @@ class World:
         for name, change in sections.items():
             values[name] = _merged(values.get(name), change)
         path.write_text(yaml.safe_dump(values), encoding="utf-8")
+
+
+def lasting_digests(results: Path) -> dict[str, str]:
+    """SHA-256 of every file that must not depend on cores, machines or interruptions."""
+    patterns = ("index/*/*", "prepared/*/*", "voxels/*/*", "renders/*/*", "shards/*/*", "ledger/*", "audits/*",
+                "runs/*/metrics.jsonl", "runs/*/*.json", "runs/*/checkpoints/**/*.safetensors")  # fmt: skip
+    paths = sorted({path for pattern in patterns for path in results.glob(pattern) if path.is_file()})
+    return {str(path.relative_to(results)): digest(path) for path in paths}
+
+
+def digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _merged(old: object, new: object) -> object:

@@ -5,6 +5,7 @@
 import os
 import shlex
 import shutil
+import signal
 import sys
 from pathlib import Path
 
@@ -15,12 +16,16 @@ from pipeline.workflow import Plan
 
 try:
     PLAN = Plan(config)
-    if workflow.is_main_process:
+    if not workflow.is_main_process:
+        # SLURM sends its warning before the wall time to every process of a job; it is for the trainer alone.
+        signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+    else:
         console.listen()
         PLAN.forget_missing_archives()
         PLAN.refresh_folders()
         if not workflow.dryrun:
             runlock.hold(Path(PLAN.out))
+            PLAN.check_shards()
 except errors.UserError as error:
     # A wrong configuration is the user's to mend: say so in words, without a traceback.
     print(f"error: {error}", file=sys.stderr)
@@ -35,9 +40,13 @@ PICTURED = PLAN.datasets_pictured()
 BACKGROUNDS = PLAN.config.backgrounds
 
 # Stages use processes and shards for parallelism: one thread each in the numeric libraries
-# (the trainer sets its own number).  `python` must be the one that runs Snakemake.
+# (the trainer sets its own number).  `python` must be the one that runs Snakemake, unless
+# conda or a container brings another, which this would hide.
 _bin = os.path.dirname(sys.executable)
-_same = os.path.dirname(shutil.which("python") or "") == _bin
+_same = (
+    bool(workflow.deployment_settings.deployment_method)
+    or os.path.dirname(shutil.which("python") or "") == _bin
+)
 shell.prefix(
     "set -euo pipefail; "
     + ("" if _same else f"export PATH={shlex.quote(_bin)}:$PATH; ")

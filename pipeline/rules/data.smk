@@ -9,6 +9,8 @@ rule generate:
         f"{OUT}/logs/generate/{{dataset}}.jsonl",
     benchmark:
         f"{OUT}/benchmarks/generate/{{dataset}}.tsv"
+    conda:
+        "../../envs/data.yaml"
     threads: 1
     resources:
         mem_mb=2000,
@@ -35,6 +37,8 @@ rule fetch:
         f"{OUT}/logs/fetch/{{dataset}}.jsonl",
     benchmark:
         f"{OUT}/benchmarks/fetch/{{dataset}}.tsv"
+    conda:
+        "../../envs/data.yaml"
     threads: 1
     resources:
         mem_mb=1000,
@@ -64,6 +68,8 @@ for _name in ARCHIVED:
             f"{OUT}/logs/index/{_name}.jsonl",
         benchmark:
             f"{OUT}/benchmarks/index/{_name}.tsv"
+        conda:
+            "../../envs/data.yaml"
         threads: 1
         resources:
             mem_mb=2000,
@@ -72,7 +78,7 @@ for _name in ARCHIVED:
             seed=SEED,
             name=_name,
             settings=PLAN.index(_name),
-            folder=f"{OUT}/index/{_name}",
+            folder=lambda w, output: os.path.dirname(output.rejects),
             code=PLAN.code("index"),
         shell:
             "python -m pipeline index --dataset {params.name} --seed {params.seed} --settings {params.settings:q} "
@@ -90,6 +96,8 @@ rule prepare:
         f"{OUT}/logs/prepare/{{dataset}}-{{shard}}.jsonl",
     benchmark:
         f"{OUT}/benchmarks/prepare/{{dataset}}-{{shard}}.tsv"
+    conda:
+        "../../envs/data.yaml"
     threads: 1
     resources:
         mem_mb=lambda w, attempt: 3000 * attempt,
@@ -111,6 +119,8 @@ rule voxelize:
         f"{OUT}/logs/voxelize/{{dataset}}-{{shard}}.jsonl",
     benchmark:
         f"{OUT}/benchmarks/voxelize/{{dataset}}-{{shard}}.tsv"
+    conda:
+        "../../envs/voxelize.yaml"
     threads: 1
     resources:
         mem_mb=lambda w, attempt: 2000 * attempt,
@@ -131,6 +141,8 @@ rule render:
         f"{OUT}/logs/render/{{dataset}}-{{shard}}.jsonl",
     benchmark:
         f"{OUT}/benchmarks/render/{{dataset}}-{{shard}}.tsv"
+    conda:
+        "../../envs/render.yaml"
     threads: 1
     resources:
         mem_mb=lambda w, attempt: 3000 * attempt,
@@ -163,6 +175,8 @@ if IMPORTED:
             f"{OUT}/benchmarks/import/{{dataset}}-{{shard}}.tsv"
         wildcard_constraints:
             dataset="|".join(IMPORTED).replace(".", r"\."),
+        conda:
+            "../../envs/data.yaml"
         threads: 1
         resources:
             mem_mb=lambda w, attempt: 2000 * attempt,
@@ -213,6 +227,8 @@ rule rooms:
         f"{OUT}/logs/rooms.jsonl",
     benchmark:
         f"{OUT}/benchmarks/rooms.tsv"
+    conda:
+        "../../envs/data.yaml"
     threads: 1
     resources:
         mem_mb=2000,
@@ -232,6 +248,8 @@ rule fetch_backgrounds:
         f"{OUT}/logs/fetch/backgrounds.jsonl",
     benchmark:
         f"{OUT}/benchmarks/fetch/backgrounds.tsv"
+    conda:
+        "../../envs/data.yaml"
     threads: 1
     resources:
         mem_mb=1000,
@@ -251,6 +269,8 @@ rule backgrounds:
         f"{OUT}/logs/backgrounds.jsonl",
     benchmark:
         f"{OUT}/benchmarks/backgrounds.tsv"
+    conda:
+        "../../envs/render.yaml"
     threads: 1
     resources:
         mem_mb=4000,
@@ -278,6 +298,8 @@ rule pack:
         f"{OUT}/logs/pack/{{dataset}}-{{shard}}.jsonl",
     benchmark:
         f"{OUT}/benchmarks/pack/{{dataset}}-{{shard}}.tsv"
+    conda:
+        "../../envs/render.yaml"
     threads: 1
     resources:
         mem_mb=lambda w, attempt: 3000 * attempt,
@@ -310,6 +332,8 @@ rule ledger:
         f"{OUT}/logs/ledger/{{dataset}}.jsonl",
     benchmark:
         f"{OUT}/benchmarks/ledger/{{dataset}}.tsv"
+    conda:
+        "../../envs/data.yaml"
     threads: 1
     resources:
         mem_mb=2000,
@@ -334,6 +358,8 @@ rule shard_index:
         f"{OUT}/logs/shard_index/{{dataset}}.jsonl",
     benchmark:
         f"{OUT}/benchmarks/shard_index/{{dataset}}.tsv"
+    conda:
+        "../../envs/data.yaml"
     threads: 1
     resources:
         mem_mb=2000,

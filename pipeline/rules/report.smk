@@ -16,6 +16,8 @@ rule sheet:
         f"{OUT}/logs/sheet/{{dataset}}.jsonl",
     benchmark:
         f"{OUT}/benchmarks/sheet/{{dataset}}.tsv"
+    conda:
+        "../../envs/render.yaml"
     threads: 1
     resources:
         mem_mb=2000,
@@ -48,6 +50,8 @@ rule gallery:
         f"{OUT}/logs/gallery/{{dataset}}.jsonl",
     benchmark:
         f"{OUT}/benchmarks/gallery/{{dataset}}.tsv"
+    conda:
+        "../../envs/train.yaml"
     threads: 1
     resources:
         mem_mb=lambda w, attempt: 3000 * attempt,
@@ -73,6 +77,8 @@ rule audit:
         f"{OUT}/logs/audit/{{dataset}}.jsonl",
     benchmark:
         f"{OUT}/benchmarks/audit/{{dataset}}.tsv"
+    conda:
+        "../../envs/render.yaml"
     threads: 1
     resources:
         mem_mb=2000,
@@ -102,13 +108,15 @@ rule report:
         f"{OUT}/logs/report.jsonl",
     benchmark:
         f"{OUT}/benchmarks/report.tsv"
+    conda:
+        "../../envs/train.yaml"
     threads: 1
     resources:
         mem_mb=4000,
         runtime=30,
     params:
         settings=PLAN.section("report"),
-        out=OUT,
+        out=lambda w, output: os.path.dirname(output[0]),
         code=PLAN.code("report"),
     shell:
         "python -m report page --settings {params.settings:q} --output-dir {params.out:q} -o {output:q} --log {log:q}"

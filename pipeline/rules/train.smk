@@ -17,16 +17,21 @@ rule train:
         f"{OUT}/logs/train/{{experiment}}.jsonl",
     benchmark:
         f"{OUT}/benchmarks/train/{{experiment}}.tsv"
-    threads: 8
+    conda:
+        "../../envs/train.yaml"
+    threads: lambda w: PLAN.train_threads(w.experiment)
     resources:
         mem_mb=lambda w, attempt: 16000 * attempt,
         runtime=720,
+        gpu=lambda w: PLAN.gpus(w.experiment),
     params:
         seed=SEED,
         settings=lambda w: PLAN.experiment(w.experiment),
         run=lambda w: f"{OUT}/runs/{w.experiment}",
         code=PLAN.code("train"),
+    # SIGTERM and SIGUSR1 are the trainer's: it saves and leaves, and the shell must outlive it.
     shell:
+        "trap : TERM USR1; "
         "python -m training train --name {wildcards.experiment} --seed {params.seed} --settings {params.settings:q} "
         "--shards {input.shards:q} --run {params.run:q} --log {log:q}"
 
@@ -36,19 +41,22 @@ rule evaluate:
         run=f"{OUT}/runs/{{experiment}}/train.json",
         shards=lambda w: PLAN.shard_indexes(w.experiment),
     output:
-        f"{OUT}/runs/{{experiment}}/results.json",
-        f"{OUT}/runs/{{experiment}}/predictions.npz",
-        f"{OUT}/runs/{{experiment}}/samples.npz",
+        results=f"{OUT}/runs/{{experiment}}/results.json",
+        predictions=f"{OUT}/runs/{{experiment}}/predictions.npz",
+        samples=f"{OUT}/runs/{{experiment}}/samples.npz",
     log:
         f"{OUT}/logs/evaluate/{{experiment}}.jsonl",
     benchmark:
         f"{OUT}/benchmarks/evaluate/{{experiment}}.tsv"
+    conda:
+        "../../envs/train.yaml"
     threads: 8
     resources:
         mem_mb=lambda w, attempt: 16000 * attempt,
         runtime=240,
+        gpu=lambda w: min(1, PLAN.gpus(w.experiment)),
     params:
         run=lambda w: f"{OUT}/runs/{w.experiment}",
         code=PLAN.code("evaluate"),
     shell:
-        "python -m training evaluate --run {params.run:q} --shards {input.shards:q} -o {output[0]:q} --log {log:q}"
+        "python -m training evaluate --run {params.run:q} --shards {input.shards:q} -o {output.results:q} --log {log:q}"
