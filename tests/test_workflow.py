@@ -109,6 +109,24 @@ def test_render_setting_re_renders_and_re_voxelizes_nothing(world: World) -> Non
     assert not {"voxelize", "prepare", "generate", "fetch"} & set(planned)
 
 
+def test_plain_backgrounds_pack_again_and_neither_draw_nor_want_a_bank(world: World) -> None:
+    world.edit(backgrounds={"source": "none", "colour": "#20c0ff"})
+    (world.results / "backgrounds" / "bank.npz").rename(world.folder / "bank.npz")
+    try:
+        planned = world.planned("shards_all", "samples")
+    finally:
+        (world.folder / "bank.npz").rename(world.results / "backgrounds" / "bank.npz")
+    assert planned["pack"] == 5
+    assert not {"render", "prepare", "voxelize", "rooms", "backgrounds"} & set(planned)
+
+
+def test_highlights_draw_again_and_prepare_nothing(world: World) -> None:
+    world.edit(render={"specular": {"strength": 0.4}})
+    planned = world.planned("shards_all")
+    assert planned["render"] == planned["pack"] == 5
+    assert not {"prepare", "voxelize", "backgrounds"} & set(planned)
+
+
 def test_voxel_setting_re_voxelizes_and_renders_nothing(world: World) -> None:
     world.edit(voxels={"mode": "binvox"})
     planned = world.planned("shards_all", "train_all")
