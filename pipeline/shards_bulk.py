@@ -30,15 +30,28 @@ def load_rows(rows: Rows, wanted: Array, out: Array, places: Array, *, threads: 
 
 
 def load_composites(
-    shard: Shard, bank: Bank | None, wanted: Array, out: Array, places: Array, *, threads: int = 2
+    shard: Shard,
+    bank: Bank | None,
+    wanted: Array,
+    out: Array,
+    places: Array,
+    alpha: Array | None = None,
+    *,
+    threads: int = 2,
 ) -> None:
-    """Decode shapes of a `layers` shard and put them before the backgrounds of record, into ``out[places]``."""
+    """Decode shapes of a `layers` shard and put them before the backgrounds of record, into ``out[places]``.
+
+    Where `alpha` (N, V, S, S) is given, ``alpha[places]`` gets theirs.
+    """
     rgba, ids, crops = shard.array("rgba"), shard.array("background_id"), shard.array("background_crop")
 
     def load(row: int, place: int) -> None:
         for view, (number, crop) in enumerate(zip(ids[row], crops[row], strict=True)):
             behind = background(bank, int(number), crop, shard.size_px)
-            out[place, view] = composite(rgba.view(row, view), behind, shard.compositing)
+            foreground = rgba.view(row, view)
+            out[place, view] = composite(foreground, behind, shard.compositing)
+            if alpha is not None:
+                alpha[place, view] = foreground[..., 3]
 
     _run(load, wanted, places, threads)
 

@@ -19,6 +19,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
+from torch import Tensor
 
 from pipeline.bank import Bank
 from pipeline.config import did_you_mean
@@ -54,6 +56,7 @@ class _How:
     tier: str
     bank: Bank | None
     random_background: bool
+    masks: bool
     threads: int
 
 
@@ -72,6 +75,7 @@ class ShapeData:
         self.bank: Bank | None = None
         self.compositing = "srgb"
         self._pictures: Bytes | None = None  # (N * V, S * S * channels) in RAM
+        self._alpha: Bytes | None = None  # (N * V, S * S) in RAM, where masks were asked for
         self._files: list[_File] = []
         self._place: Integers = np.zeros((count, 2), np.int64)  # file and row of each shape
 
@@ -85,20 +89,21 @@ class ShapeData:
         tier: str = "auto",  # "ram", "map", or "auto": RAM if half of what is free is enough
         bank: Path | str | None = None,  # the background bank, for `layers`; None: the run's own, where it lies
         random_background: bool = False,  # `layers` only: hand out foregrounds, to be composited on the device
+        masks: bool = False,  # also the alpha of every picture, always in RAM
         threads: int = 2,  # for reading at the start
     ) -> ShapeData:
         """Open the shapes of `split`; a `UserError` for damage, for shards that do not fit together, or no shapes."""
         indices = [(Path(path), read_index(path)) for path in index_paths]
         head = _common_head(indices)
         names = _kept_categories(indices, categories)
-        if bank is None and head["kind"] == "layers" and not random_background:
+        if bank is None and head["kind"] == "layers":
             bank = _bank_beside(indices[0][0])
         entries = [(path, entry) for path, index in indices for entry in index["shards"] if entry["count"]]
         allow_open_files(2 * len(entries))
         shards = [open_indexed(path, entry) for path, entry in entries]
         try:
             opened = None if bank is None else open_bank_of(Path(bank), shards)
-            how = _How(tier, opened, random_background, threads)
+            how = _How(tier, opened, random_background, masks, threads)
             return cls._fill(shards, split, head, names, how)
         finally:
             for shard in shards:
@@ -141,18 +146,29 @@ class ShapeData:
         self.compositing = shards[0].compositing if shards else "srgb"
         self.channels = 4 if how.random_background else 3
         self.tier = _chosen_tier(how.tier, kind, self.nbytes)
+        count, square = len(self) * self.views, (self.size_px, self.size_px)
+        alpha = None
+        if how.masks and not how.random_background:  # foregrounds carry theirs
+            alpha = np.empty((len(self), self.views, *square), np.uint8)
+            self._alpha = alpha.reshape(count, self.size_px**2)
+            if kind == "composite":
+                self._load_rows(shards, "alpha", alpha, how.threads)
         if self.tier == "map":
             self._files = [_map(shard) for shard in shards]
             return
-        pictures = np.empty((len(self), self.views, self.size_px, self.size_px, self.channels), np.uint8)
-        name = "rgba" if how.random_background else "images"
+        pictures = np.empty((len(self), self.views, *square, self.channels), np.uint8)
+        if kind == "composite" or how.random_background:
+            self._load_rows(shards, "images" if kind == "composite" else "rgba", pictures, how.threads)
+        else:
+            for number, shard in enumerate(shards):
+                places, rows = self._of_file(number)
+                load_composites(shard, how.bank, rows, pictures, places, alpha, threads=how.threads)
+        self._pictures = pictures.reshape(count, self.size_px**2 * self.channels)
+
+    def _load_rows(self, shards: list[Shard], name: str, out: Bytes, threads: int) -> None:
         for number, shard in enumerate(shards):
             places, rows = self._of_file(number)
-            if name in shard:
-                load_rows(shard.array(name), rows, pictures, places, threads=how.threads)
-            else:
-                load_composites(shard, how.bank, rows, pictures, places, threads=how.threads)
-        self._pictures = pictures.reshape(len(self) * self.views, -1)
+            load_rows(shard.array(name), rows, out, places, threads=threads)
 
     def _of_file(self, number: int) -> tuple[Integers, Integers]:
         """Places in this object and rows in the file of the shapes of one file."""
@@ -171,18 +187,31 @@ class ShapeData:
         """(N * V, S * S * channels) all pictures, or None where they stay in the files."""
         return self._pictures
 
+    def alpha(self) -> Bytes | None:
+        """(N * V, S * S) alpha of all pictures, where `open` was asked for masks and pictures do not carry it."""
+        return self._alpha
+
+    def backgrounds(self, device: torch.device) -> Tensor | None:
+        """(M, P, P, 3) uint8 the bank on `device`, where `open` was asked for random backgrounds and there is one."""
+        if self.bank is None or self.channels == 3:
+            return None
+        return torch.from_numpy(np.array(self.bank.crops)).to(device)
+
+    def rows(self, objects: Integers, views: Integers) -> Integers:
+        """Rows of `pictures` and `alpha` of objects (B,) in views (B,) or (B, k), one after the other."""
+        return (objects.reshape(-1, *[1] * (views.ndim - 1)) * self.views + views).reshape(-1)
+
     def gather(self, objects: npt.ArrayLike, views: npt.ArrayLike, out: Bytes | None = None) -> Bytes:
         """(B[, k], S, S, channels) uint8 for objects (B,) and views (B,) or (B, k); into `out` where given."""
         objects, views = np.asarray(objects), np.asarray(views)
         shape = (*views.shape, self.size_px, self.size_px, self.channels)
-        rows = objects.reshape(-1, *[1] * (views.ndim - 1))
         if out is None:
             out = np.empty(shape, np.uint8)
         flat = out.reshape(views.size, -1)
         if self._pictures is not None:
-            np.take(self._pictures, (rows * self.views + views).reshape(-1), axis=0, out=flat, mode="clip")
+            np.take(self._pictures, self.rows(objects, views), axis=0, out=flat, mode="clip")
         else:
-            self._gather_mapped(np.broadcast_to(rows, views.shape).reshape(-1), views.reshape(-1), flat)
+            self._gather_mapped(*np.divmod(self.rows(objects, views), self.views), flat)
         return out.reshape(shape)
 
     def _gather_mapped(self, objects: Integers, views: Integers, out: Bytes) -> None:
@@ -212,7 +241,8 @@ def _map(shard: Shard) -> _File:
     if mapped is None:
         raise damaged(f"{shard.path}: images", "not a contiguous dataset")
     crc = rows.crc.reshape(-1)
-    return _File(shard.path, mapped.reshape(len(crc), -1), crc, np.zeros(len(crc), bool))
+    plain = mapped.view(np.ndarray)  # rows of a memmap cost more to make than to copy
+    return _File(shard.path, plain.reshape(len(crc), -1), crc, np.zeros(len(crc), bool))
 
 
 def _chosen_tier(tier: str, kind: str, size: int) -> str:

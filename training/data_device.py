@@ -8,7 +8,7 @@ of one seed see the same pictures.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypedDict, cast
+from typing import Literal, TypedDict, cast
 
 import torch
 from torch import Tensor
@@ -27,6 +27,7 @@ class Batch(TypedDict, total=False):
 
     images: Tensor  # (B, k, S, S, 3) uint8, or 4 channels where the background is drawn on the device
     voxel_bits: Tensor  # (B, R^3 / 8) uint8
+    alpha: Tensor  # (B, k, S, S) uint8, where the data were opened with masks
     labels: Tensor  # (B,) int64, positions in `ShapeData.categories`
     objects: Tensor  # (B,) int64, positions in `ShapeData.records`
     views: Tensor  # (B, k) int64
@@ -44,7 +45,7 @@ class Inputs(TypedDict, total=False):
 
     images: Tensor  # (B, k, 3, S, S) float in [-1, 1]
     voxels: Tensor  # (B, 1, R, R, R) float, 0 or 1
-    masks: Tensor  # (B, k, 1, S, S) float in [0, 1], where the loader was asked for masks
+    masks: Tensor  # (B, k, 1, S, S) float in [0, 1], of alpha or of 4-channel pictures
     labels: Tensor
     objects: Tensor
     views: Tensor
@@ -61,7 +62,9 @@ class Augment:
     """What is varied; the defaults vary nothing."""
 
     mirror: bool = False  # half of the shapes left to right: pictures, voxels and cameras together
-    turn: bool = False  # quarter turns about the up axis: voxels and cameras, the pictures stay; for posed networks
+    # Quarter turns of voxels and cameras about the up axis; the pictures stay.  "random": for networks that see no
+    # picture, or are told the camera; "camera": until the first view stands within 45 degrees of the front.
+    turn: Literal["none", "random", "camera"] = "none"
     brightness: float = 0.0  # factor within 1 +- this
     contrast: float = 0.0  # factor within 1 +- this, about the picture's mean
     saturation: float = 0.0  # factor within 1 +- this, about the grey picture
@@ -77,6 +80,7 @@ def to_device(
     *,
     augment: Augment = Augment(),  # noqa: B008 - frozen
     backgrounds: Tensor | None = None,  # (M, P, P, 3) uint8 on the device, P >= S; for 4-channel pictures
+    compositing: str = "srgb",  # space in which their soft edges are mixed; "linear" as in `ShapeData.compositing`
 ) -> Inputs:
     """Unpack, composite, vary and normalise one batch."""
     moved = batch if device is None else move(batch, torch.device(device))
@@ -84,20 +88,27 @@ def to_device(
     flipped = draws[:, 0, _DRAW["mirror"]] < (0.5 if augment.mirror else 0.0)
     images = moved["images"].permute(0, 1, 4, 2, 3).flatten(0, 1).float() / 255
     view_draws = draws.flatten(0, 1)
+    masks = images[:, 3:] if images.shape[1] == 4 else None
+    if "alpha" in moved:
+        masks = moved["alpha"].flatten(0, 1)[:, None].float() / 255
     if images.shape[1] == 4:
-        images = _over_background(images, view_draws, backgrounds)
+        images = _over_background(images, view_draws, backgrounds, compositing)
     images = _coloured(images, view_draws, augment)
     images = _erased(images * 2 - 1, view_draws, augment)
     images = images.reshape(*draws.shape[:2], *images.shape[1:])
     voxels = unpack_bits(moved["voxel_bits"])
     out: Inputs = {"labels": moved["labels"], "objects": moved["objects"], "views": moved["views"]}
+    if masks is not None:
+        out["masks"] = masks.reshape(*draws.shape[:2], *masks.shape[1:])
     cameras = cast(dict[str, Tensor], {name: moved[name] for name in _CAMERAS if name in moved})  # type: ignore[literal-required]
     if augment.mirror:
         images = torch.where(flipped[:, None, None, None, None], images.flip(-1), images)
+        if masks is not None:
+            out["masks"] = torch.where(flipped[:, None, None, None, None], out["masks"].flip(-1), out["masks"])
         voxels = torch.where(flipped[:, None, None, None, None], voxels.flip(2), voxels)
         cameras = _mirrored(cameras, flipped, images.shape[-1])
-    if augment.turn:
-        quarters = (draws[:, 0, _DRAW["turn"]] * 4).long()
+    if augment.turn != "none":
+        quarters = _quarters(augment.turn, draws, cameras)
         voxels = _turned_voxels(voxels, quarters)
         cameras = _turned(cameras, quarters)
     out.update(cast(Inputs, cameras))
@@ -119,8 +130,8 @@ def unpack_bits(bits: Tensor) -> Tensor:
     return cells.reshape(-1, 1, resolution, resolution, resolution).float()
 
 
-def _over_background(rgba: Tensor, draws: Tensor, bank: Tensor | None) -> Tensor:
-    """(n, 4, S, S) over crops of the bank, or over plain colours without one; mixed in sRGB."""
+def _over_background(rgba: Tensor, draws: Tensor, bank: Tensor | None, compositing: str) -> Tensor:
+    """(n, 4, S, S) over crops of the bank, or over plain colours without one."""
     size = rgba.shape[-1]
     if bank is None:
         behind = draws[:, _DRAW["background"] : _DRAW["background"] + 3, None, None]
@@ -136,7 +147,19 @@ def _over_background(rgba: Tensor, draws: Tensor, bank: Tensor | None) -> Tensor
         columns = torch.where(mirrored, columns.flip(1), columns)
         behind = bank[number[:, None, None], rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2).float() / 255
     alpha = rgba[:, 3:]
+    if compositing == "linear":
+        return _encoded(_decoded(rgba[:, :3]) * alpha + _decoded(behind) * (1 - alpha))
     return rgba[:, :3] * alpha + behind * (1 - alpha)
+
+
+def _decoded(srgb: Tensor) -> Tensor:
+    """Linear light of sRGB in [0, 1]: IEC 61966-2-1."""
+    return torch.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
+
+
+def _encoded(light: Tensor) -> Tensor:
+    """Inverse of `_decoded`."""
+    return torch.where(light <= 0.0031308, light * 12.92, 1.055 * light.clamp(min=0.0031308) ** (1 / 2.4) - 0.055)
 
 
 def _coloured(images: Tensor, draws: Tensor, augment: Augment) -> Tensor:
@@ -191,6 +214,15 @@ def _mirrored(cameras: dict[str, Tensor], flipped: Tensor, size_px: int) -> dict
         "azimuth_deg": (sign * cameras["azimuth_deg"]) % 360,
         "roll_deg": sign * cameras["roll_deg"],
     }
+
+
+def _quarters(turn: str, draws: Tensor, cameras: dict[str, Tensor]) -> Tensor:
+    """(B,) how many quarter turns each shape gets."""
+    if turn == "random":
+        return (draws[:, 0, _DRAW["turn"]] * 4).long()
+    if "azimuth_deg" not in cameras:
+        raise ValueError("turning shapes to their cameras needs cameras: make the loader with cameras=True")
+    return (-cameras["azimuth_deg"][:, 0] / 90).round().long() % 4
 
 
 def _turned_voxels(voxels: Tensor, quarters: Tensor) -> Tensor:

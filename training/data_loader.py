@@ -18,7 +18,7 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -69,28 +69,37 @@ class Loader:
                 "pictures": torch.from_numpy(pictures).to(self.device),
                 "voxel_bits": torch.from_numpy(data.voxels_bits).to(self.device),
             }
+            if (alpha := data.alpha()) is not None:
+                self._on_device["alpha"] = torch.from_numpy(alpha).to(self.device)
 
-    def batch(self, step: int, buffers: tuple[Tensor, Tensor] | None = None) -> Batch:
-        """The batch of one step where it is gathered: in host memory (in `buffers`, see `_Slot`), or on the device."""
+    def batch(self, step: int, buffers: Batch | None = None) -> Batch:
+        """The batch of one step where it is gathered: in host memory (in `buffers()`), or on the device."""
         objects, views, draws = self._choices(step)
         batch = self._labelled(objects, views, draws)
         if self.resident:
             return self._gathered_on_device(move(batch, self.device))
-        images, voxel_bits = self.buffers() if buffers is None else buffers
-        self.data.gather(objects, views, images.numpy())
-        np.take(self.data.voxels_bits, objects, axis=0, out=voxel_bits.numpy(), mode="clip")
-        batch["images"], batch["voxel_bits"] = images, voxel_bits
-        return batch
+        large = self.buffers() if buffers is None else buffers
+        self.data.gather(objects, views, large["images"].numpy())
+        np.take(self.data.voxels_bits, objects, axis=0, out=large["voxel_bits"].numpy(), mode="clip")
+        if (alpha := self.data.alpha()) is not None:
+            flat = large["alpha"].flatten(0, 1).flatten(1).numpy()
+            np.take(alpha, self.data.rows(objects, views), axis=0, out=flat, mode="clip")
+        return {**batch, **large}
 
-    def buffers(self) -> tuple[Tensor, Tensor]:
-        """Memory for the pictures and voxels of a batch, pinned where batches go to an accelerator."""
-        data, share = self.data, self.sampler.share
-        images = (share, self.views_per_shape, data.size_px, data.size_px, data.channels)
-        voxels = (share, data.voxels_bits.shape[1])
+    def buffers(self) -> Batch:
+        """Memory for what is large in a batch, pinned where batches go to an accelerator."""
+        data, share, k = self.data, self.sampler.share, self.views_per_shape
+        shapes = {
+            "images": (share, k, data.size_px, data.size_px, data.channels),
+            "voxel_bits": (share, data.voxels_bits.shape[1]),
+        }
+        if data.alpha() is not None:
+            shapes["alpha"] = (share, k, data.size_px, data.size_px)
         if self.device.type == "cuda":
-            return tuple(torch.empty(shape, dtype=torch.uint8, pin_memory=True) for shape in (images, voxels))  # type: ignore[return-value]
-        # NumPy asks the kernel for huge pages, which PyTorch does not: 10 to 20 % of the time of a copy.
-        return torch.from_numpy(np.empty(images, np.uint8)), torch.from_numpy(np.empty(voxels, np.uint8))
+            made = {name: torch.empty(shape, dtype=torch.uint8, pin_memory=True) for name, shape in shapes.items()}
+        else:  # NumPy asks the kernel for huge pages, which PyTorch does not: 10 to 20 % of the time of a copy
+            made = {name: torch.from_numpy(np.empty(shape, np.uint8)) for name, shape in shapes.items()}
+        return cast(Batch, made)
 
     def _gathered_on_device(self, batch: Batch) -> Batch:
         """Only indices and draws have travelled."""
@@ -99,6 +108,8 @@ class Loader:
         images = self._on_device["pictures"].index_select(0, rows)
         batch["images"] = images.view(*batch["views"].shape, size, size, channels)
         batch["voxel_bits"] = self._on_device["voxel_bits"].index_select(0, batch["objects"])
+        if "alpha" in self._on_device:
+            batch["alpha"] = self._on_device["alpha"].index_select(0, rows).view(*batch["views"].shape, size, size)
         return batch
 
     def _choices(self, step: int) -> Choices:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import math
 import signal
 import threading
@@ -93,10 +94,19 @@ def _training_loop(
 ) -> dict[str, Any]:
     # Open the data.
     torch.set_num_threads(settings.threads)
-    train = ShapeData.open(shards, "train", categories=settings.categories)
+    train = ShapeData.open(
+        shards,
+        "train",
+        categories=settings.categories,
+        random_background=settings.random_background,
+        masks=settings.mask_weight > 0,
+    )
     held_out = ShapeData.open(shards, "val", categories=settings.categories)
     sampler = Sampler(len(train), settings.batch, settings.seed, ranks.rank, ranks.world)
-    looker = Looker(settings, held_out, train)
+    fallback = train  # foregrounds without a background are no pictures to look at
+    if settings.random_background and not len(held_out):
+        fallback = ShapeData.open(shards, "train", categories=settings.categories)
+    looker = Looker(settings, held_out, fallback)
     jitter = settings.colour_jitter
     augment = Augment(
         mirror=settings.mirror,
@@ -105,6 +115,11 @@ def _training_loop(
         saturation=jitter,
         channel_gain=jitter,
         erase=settings.erase,
+        turn="random" if settings.turn else "none",
+    )
+    backgrounds = train.backgrounds(device)
+    prepared = functools.partial(
+        to_device, device=device, augment=augment, backgrounds=backgrounds, compositing=train.compositing
     )
 
     # Build the networks; every weight follows from the seed.
@@ -157,7 +172,7 @@ def _training_loop(
                     step.set_rate_factors({one: rate_factor(settings, samples, one) for one in step.optimizers})
                     if number not in state.skipped:
                         networks.train()
-                        pending.append((number, step(to_device(batch, device, augment=augment), number)))
+                        pending.append((number, step(prepared(batch), number)))
                         average.update(networks, number)
                     state.step = number + 1
 

@@ -57,6 +57,10 @@ class Experiment(Strict):
     """Vary brightness, contrast, saturation and each channel by factors within 1 +- this."""
     erase: float = pydantic.Field(default=0.0, ge=0, le=1)
     """Probability of a grey rectangle in a picture (random erasing)."""
+    random_background: bool = False
+    """Draw a new background for every picture shown; needs `shards.storage: layers`."""
+    turn: bool = False
+    """Show shapes at random quarter turns about the up axis; for networks that see no picture."""
 
     # Networks.
     encoder: Literal["none", "paper", "strided", "resnet"] = "strided"
@@ -166,6 +170,8 @@ class Experiment(Strict):
             raise ValueError("encoder 'none' cannot reconstruct; set reconstruction_weight to 0")
         if self.encoder_input == "projections" and self.views_per_shape > 1:
             raise ValueError("encoder_input 'projections' sees the shape itself; set views_per_shape to 1")
+        if self.turn and self.encoder != "none" and self.encoder_input == "picture":
+            raise ValueError("turned shapes do not fit their pictures; set turn to false, or encoder to 'none'")
         if self.mask_weight > 0 and (self.encoder == "none" or self.encoder_input == "projections"):
             raise ValueError("mask_weight needs an encoder of pictures; set it to 0")
         if self.batch % self.processes:

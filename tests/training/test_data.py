@@ -5,15 +5,17 @@ from __future__ import annotations
 import resource
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, Literal, cast
 
 import numpy as np
 import pytest
 import torch
 
-from pipeline.bank import open_bank
+from pipeline.bank import composite, open_bank
 from pipeline.camera import look_at_origin, project
 from pipeline.conventions import unpack_grid, voxel_centres
 from pipeline.errors import UserError
+from pipeline.settings.training import Experiment
 from pipeline.shards import create, open_shard
 from pipeline.shards_bulk import bank_mark
 from pipeline.shards_index import write_index
@@ -22,6 +24,8 @@ from training.data import CAMERAS, ShapeData
 from training.data_device import DRAWS, Augment, Batch, to_device, unpack_bits
 from training.data_loader import Loader
 from training.data_memory import allow_open_files, free_ram
+from training.loop import training_loop
+from training.run_files import read_metrics
 from training.sampler import Sampler
 
 
@@ -252,13 +256,20 @@ def test_mirroring_moves_picture_voxels_and_camera_together() -> None:
         np.testing.assert_allclose(camera[1], pose, atol=1e-5)
 
 
-def test_quarter_turns_move_voxels_and_camera_and_leave_the_picture() -> None:
+@pytest.mark.parametrize("turn", ["random", "camera"])
+def test_quarter_turns_move_voxels_and_camera_and_leave_the_picture(turn: Literal["random", "camera"]) -> None:
+    """Turned voxels fall through the turned camera on the places and depths of the stored ones."""
     batch = plain_batch()
-    plain, varied = to_device(batch), to_device(batch, augment=Augment(turn=True, mirror=True))
+    plain, varied = to_device(batch), to_device(batch, augment=Augment(turn=turn, mirror=True))
     only_mirrored = to_device(batch, augment=Augment(mirror=True))
     assert torch.equal(varied["images"], only_mirrored["images"])
     azimuths = (varied["azimuth_deg"] - only_mirrored["azimuth_deg"]).round() % 360
     assert set(azimuths.flatten().tolist()) == {0.0, 90.0, 180.0, 270.0}
+    if turn == "camera":
+        assert ((varied["azimuth_deg"][:, 0] + 180) % 360 - 180).abs().max() <= 45.001, "all stand before the front"
+        with pytest.raises(ValueError, match="needs cameras"):
+            bare = {name: value for name, value in batch.items() if name not in CAMERAS}
+            to_device(cast(Batch, bare), augment=Augment(turn=turn))
     for row in range(64):
         seen = []
         for inputs in (only_mirrored, varied):
@@ -322,6 +333,66 @@ def test_backgrounds_drawn_on_the_device() -> None:
     assert plain.shape == (64, 2, 3, 12, 12)
     with pytest.raises(ValueError, match="backgrounds of 4 px behind pictures of 12 px"):
         to_device(batch, backgrounds=bank[:, :4, :4])
+
+
+@pytest.mark.parametrize("space", ["srgb", "linear"])
+def test_backgrounds_are_mixed_as_the_stored_pictures_are(space: str) -> None:
+    batch = plain_batch(channels=4)
+    bank = torch.from_numpy(np.random.default_rng(1).integers(0, 256, (1, 12, 12, 3), np.uint8))
+    images = to_device(batch, backgrounds=bank, compositing=space)["images"]
+    found = ((images + 1) * 127.5).permute(0, 1, 3, 4, 2)
+    crops = [np.asarray(bank[0]), np.asarray(bank[0].flip(1))]
+    wanted = [composite(batch["images"].numpy(), crop, space) for crop in crops]
+    errors = np.stack([np.abs(found.numpy() - want).max((2, 3, 4)) for want in wanted])
+    assert errors.min(0).max() < 0.6
+
+
+@pytest.mark.parametrize("kind", ["ram", "map", "layers", "foregrounds"])
+def test_masks_come_with_the_pictures_and_are_mirrored_with_them(tmp_path: Path, kind: str) -> None:
+    bank = write_test_bank(tmp_path / "bank.npz")
+    storage = "composite" if kind in ("ram", "map") else "layers"
+    data = ShapeData.open(
+        [write_set(tmp_path / "set", storage)], "train", bank=None if storage == "composite" else bank,
+        tier="map" if kind == "map" else "ram", random_background=kind == "foregrounds", masks=True,
+    )  # fmt: skip
+    sampler = Sampler(len(data), 12, 3)
+    for resident in (False, True) if kind != "map" else (False,):
+        batch = Loader(data, sampler, views_per_shape=2, resident=resident).batch(4)
+        stored = [arrays(storage, number_of(data, place)) for place in batch["objects"].tolist()]
+        alpha = np.stack([row["alpha"] if storage == "composite" else row["rgba"][..., 3] for row in stored])
+        wanted = torch.from_numpy(alpha[np.arange(12)[:, None], batch["views"].numpy()])
+        plain, varied = to_device(batch), to_device(batch, augment=Augment(mirror=True))
+        assert torch.equal((plain["masks"][:, :, 0] * 255).round().to(torch.uint8), wanted)
+        flipped = (varied["voxels"] != plain["voxels"]).flatten(1).any(1)
+        assert 0 < flipped.sum() < 12
+        assert torch.equal(varied["masks"][flipped], plain["masks"][flipped].flip(-1))
+        assert torch.equal(varied["masks"][~flipped], plain["masks"][~flipped])
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"random_background": True, "mask_weight": 1.0, "erase": 0.5, "colour_jitter": 0.2, "views_per_shape": 2},
+        {"turn": True, "encoder_input": "projections"},
+    ],
+    ids=["pictures", "turned"],
+)
+@pytest.mark.parametrize("validation", [True, False])
+def test_the_trainer_takes_every_option_of_the_loader(tmp_path: Path, keys: dict[str, Any], validation: bool) -> None:
+    write_test_bank(tmp_path / "backgrounds" / "bank.npz", size_px=36)
+    folder = tmp_path / "shards" / "demo"
+    numbers = range(8) if validation else range(2)
+    write_index([write_shard(folder / "0.h5", "layers", numbers, size_px=32)], folder / "index.json")
+    experiment = Experiment(
+        datasets=("demo",), samples=16, batch=2, width=0.05, encoder_width=0.05, latent=8, threads=1, **keys
+    )
+    training_loop(experiment, tmp_path / "run", [folder / "index.json"])
+    assert read_metrics(tmp_path / "run")
+
+
+def test_turned_shapes_and_stored_pictures_do_not_go_together() -> None:
+    with pytest.raises(ValueError, match="turned shapes do not fit their pictures"):
+        Experiment(datasets=("demo",), turn=True)
 
 
 def test_the_limit_on_open_files_is_raised_as_far_as_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
