@@ -136,6 +136,7 @@ def extract_tar(path: Path, target: Path, *, max_bytes: int = 2**42) -> int:
     absolute name the leading slash is dropped (tarfile's "data" filter, PEP 706).
     """
     count = total = 0
+    what = ""
     max_bytes = min(max_bytes, max(_RATIO_FROM_BYTES, MAX_RATIO * path.stat().st_size))
     try:
         with tarfile.open(path) as archive:
@@ -156,6 +157,7 @@ def extract_tar(path: Path, target: Path, *, max_bytes: int = 2**42) -> int:
                         got=member.name,
                         do="check where the archive comes from; nothing of it is used",
                     )
+                what = f"{member.size:,} bytes for {member.name}, and what follows it in {path.name}"
                 archive.extract(member, target, filter="data")
     except tarfile.FilterError as error:
         raise UserError(
@@ -173,7 +175,7 @@ def extract_tar(path: Path, target: Path, *, max_bytes: int = 2**42) -> int:
             do="delete it, then fetch it again",
         ) from error
     except OSError as error:
-        raise disk_error(error, target) from error
+        raise disk_error(error, target, what) from error
     return count
 
 

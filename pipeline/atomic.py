@@ -47,7 +47,7 @@ def atomic_path(final: str | Path) -> Iterator[Path]:
     except OSError as error:
         if error.errno not in _DISK_ERRORS:
             raise
-        raise disk_error(error, final, _size(temporary)) from error
+        raise disk_error(error, final, f"more than {_size(temporary):,} bytes for this file") from error
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -93,7 +93,7 @@ def sweep(final: Path) -> None:
                 left.unlink()
 
 
-def disk_error(error: OSError, path: Path, written: int | None = None) -> UserError:
+def disk_error(error: OSError, path: Path, wanted: str = "") -> UserError:
     """Name the path, the bytes and what to do when a file cannot be written."""
     folder = path.parent
     while not folder.exists():
@@ -103,7 +103,7 @@ def disk_error(error: OSError, path: Path, written: int | None = None) -> UserEr
         f"cannot write {path}: {error.strerror or error}",
         where=str(path.parent),
         got=f"{free:,} bytes free",
-        wanted="" if written is None else f"more than {written:,} bytes for this file",
+        wanted=wanted,
         do="free some space or choose another `output` in config.yaml, then run the same command again",
     )
 

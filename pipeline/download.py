@@ -193,7 +193,8 @@ def _receive(file: RemoteFile, url: str, answer: Any, part: IO[bytes], start: in
             try:
                 part.write(block)
             except OSError as error:
-                raise disk_error(error, Path(part.name)) from error
+                wanted = "" if expected is None else f"{expected:,} bytes for this file"
+                raise disk_error(error, Path(part.name), wanted) from error
             bar.update(len(block))
     part.flush()
     return total is None or _size(part) >= total

@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
+import operator
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -88,6 +89,7 @@ def carve_validation(key: str, *, seed: int, val_percent: float) -> str:
 
 
 _COLUMNS = [f.name for f in dataclasses.fields(Shape)]
+_VALUES = operator.attrgetter(*_COLUMNS)  # dataclasses.astuple copies each value deeply
 
 
 def shapes_to_tsv(shapes: Iterable[Shape]) -> str:
@@ -95,7 +97,7 @@ def shapes_to_tsv(shapes: Iterable[Shape]) -> str:
     out = io.StringIO()
     writer = csv.writer(out, delimiter="\t", lineterminator="\n")
     writer.writerow(_COLUMNS)
-    writer.writerows(dataclasses.astuple(shape) for shape in sorted(shapes))
+    writer.writerows(map(_VALUES, sorted(shapes)))
     return out.getvalue()
 
 
