@@ -25,8 +25,8 @@ from pipeline.mesh import Material, Mesh
 
 STEPS = 4095  # a coordinate has 12 bits: differences of neighbours are small and pack well
 _COLOURS = 255
-_KEPT = 0.9  # share of the surface that a collapsed mesh should still have
-_HARDER = (7.0, 9.0, 11.0)  # the simplifier's `agg`; larger ones give up more of the shape for fewer faces
+_HARDER = (3.0, 4.0, 5.0)  # the simplifier's `agg`; larger ones reach fewer faces and lose more of the surface
+_LOST = 0.4
 
 Floats = npt.NDArray[np.float64]
 Faces = npt.NDArray[np.int64]
@@ -60,18 +60,18 @@ def pack_voxels(bits: PackedGrid) -> str:
 def drawable(mesh: Mesh, most_faces: int) -> Drawn:
     """At most `most_faces` faces that look like the mesh, with the average colour of their materials.
 
-    Quadric edge collapse (Garland and Heckbert, SIGGRAPH 1997) by fast_simplification.  It eats loose
-    faces from their borders, at no cost by its measure; where that takes more of the surface than
-    leaving out the smallest faces would, the largest faces stay instead.
+    Quadric edge collapse (Garland and Heckbert, SIGGRAPH 1997) by fast_simplification.  By its measure
+    a loose sheet shrinks from its border at no cost, so what keeps most of the surface is taken; where
+    all of them lose more than _LOST of it, the largest faces of the mesh stay as they are.
     """
     vertices, faces = _welded(mesh)
     colours = _face_colours(mesh)
     if len(faces) > most_faces:
         points, few = _collapsed(vertices, faces, most_faces)
         largest = _largest(vertices, faces, most_faces)
-        if _areas(points, few).sum() < min(
-            _areas(vertices, faces[largest]).sum(), _KEPT * _areas(vertices, faces).sum()
-        ):
+        whole, kept, picked = (float(_areas(*part).sum())
+                               for part in ((vertices, faces), (points, few), (vertices, faces[largest])))  # fmt: skip
+        if kept < (1 - _LOST) * whole and kept < picked:
             faces, colours = faces[largest], colours[largest]
         else:
             _, nearest = cKDTree(vertices[faces].mean(axis=1)).query(points[few].mean(axis=1))
@@ -80,15 +80,21 @@ def drawable(mesh: Mesh, most_faces: int) -> Drawn:
 
 
 def _collapsed(vertices: Floats, faces: Faces, most: int) -> tuple[Floats, Faces]:
-    """At most `most` faces by edge collapse, harder where need be; of what is still too many, the largest."""
+    """At most `most` faces by edge collapse; of what stays too many, the largest."""
+    best: tuple[float, Floats, Faces] | None = None
     for harder in _HARDER:
         points, few = fast_simplification.simplify(
             vertices.astype(np.float32), faces.astype(np.int32), target_count=most, agg=harder
         )
+        found = points.astype(np.float64)
+        kept = few.astype(np.int64)[_largest(found, few, most)]
+        area = float(_areas(found, kept).sum())
+        if best is None or area > best[0]:
+            best = (area, found, kept)
         if len(few) <= most:
             break
-    found, triangles = points.astype(np.float64), few.astype(np.int64)
-    return found, triangles[_largest(found, triangles, most)]
+    assert best is not None
+    return best[1], best[2]
 
 
 def _welded(mesh: Mesh) -> tuple[Floats, Faces]:
