@@ -37,12 +37,14 @@ def add_thin_parts(solid: Words, points: npt.NDArray[np.float64], faces: npt.NDA
     thick, parts = without_crumbs(solid)
     spread(thick, near_solid)
     surface = np.zeros_like(solid)
-    surface_words(points, faces, near_solid, surface)
+    # A solid in several parts most likely stays so; then the surface is needed near the solid too.
+    whole = parts > 1
+    surface_words(points, faces, None if whole else near_solid, surface)
     thin = surface & ~near_solid
     result: Words = solid | thin
-    if (parts > 1 or thin.any()) and count_parts(result) > 1:
-        # Several parts: now the surface is needed near the solid too.
-        surface_words(points, faces, None, surface)
+    if (whole or thin.any()) and count_parts(result) > 1:
+        if not whole:
+            surface_words(points, faces, None, surface)
         near_surface = near_solid
         spread(surface, near_surface)
         result = without_specks(result, near_surface)
@@ -52,9 +54,9 @@ def add_thin_parts(solid: Words, points: npt.NDArray[np.float64], faces: npt.NDA
 
 def compile_bridges() -> None:
     """Compile what only few meshes need, so that it is not compiled within one's time limit."""
-    nothing = np.zeros((2, 2, 1), dtype=np.uint64)
-    without_specks(nothing, nothing)
-    _bridges(nothing, nothing, False)
+    some = np.ones((2, 2, 1), dtype=np.uint64)
+    without_specks(some, some)
+    _bridges(some, some, False)
 
 
 def towards_centre(points: npt.NDArray[np.float64], resolution: int) -> npt.NDArray[np.float64]:
@@ -155,7 +157,13 @@ def _voxels(words):  # type: ignore[no-untyped-def]
 def _bridges(result, candidates, pairs):  # type: ignore[no-untyped-def]
     """Candidates that touch several parts; or, with `pairs`, neighbours that touch different ones."""
     size = result.shape[0]
-    start, stop, offset, label, _ = run_labels(result, np.int64(26))
+    start, stop, offset, label, parts = run_labels(result, np.int64(26))
+    if not pairs:
+        # What touches several parts touches one that is not the largest.
+        sizes = _sizes(start, stop, label, parts)
+        near = np.empty_like(result)
+        spread(_draw(start, stop, offset, label, np.arange(parts) != np.argmax(sizes), result), near)
+        candidates = candidates & near
     places = _voxels(candidates)
     touched = np.empty(len(places), dtype=np.int32)
     bridges = np.zeros_like(result)
