@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import operator
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
@@ -17,6 +17,7 @@ from typing import Any
 
 import h5py
 import numpy as np
+from zlib_ng import zlib_ng
 
 from pipeline.bank import Bank, background, composite
 from pipeline.errors import UserError
@@ -72,7 +73,7 @@ class Rows:
         """The whole dataset in one read; for those that are not pictures."""
         values = np.asarray(self._read(...))
         for row, value in enumerate(values):
-            if zlib.crc32(value.data) != self.crc[row]:
+            if zlib_ng.crc32(value.data) != self.crc[row]:
                 raise damaged(self.place(row), "a CRC-32 that does not match")
         return values
 
@@ -90,7 +91,7 @@ class Rows:
         if not self.field.per_view:
             return np.asarray(self.row(row)[view])
         value = self._inflated(row, view) if self.field.gzip else np.ascontiguousarray(self._read((row, view)))
-        if zlib.crc32(value.data) != self.crc[row, view]:
+        if zlib_ng.crc32(value.data) != self.crc[row, view]:
             raise damaged(self.place(row, view), "a CRC-32 that does not match")
         return value
 
@@ -107,11 +108,12 @@ class Rows:
         return int(self._data.id.get_storage_size())
 
     def _inflated(self, row: int, view: int) -> Array:
-        """One picture of a compressed dataset: twice as fast as through HDF5, and other threads may run."""
+        """One picture of a compressed dataset: many times faster than through HDF5, and other threads may run."""
+        shape = self.shape[2:]
         try:
-            _, data = self._data.id.read_direct_chunk((row, view) + (0,) * (len(self.shape) - 2))
-            return np.frombuffer(zlib.decompress(data), self.dtype).reshape(self.shape[2:])
-        except (*H5_ERRORS, zlib.error) as error:
+            _, data = self._data.id.read_direct_chunk((row, view) + (0,) * len(shape))
+            return np.frombuffer(zlib_ng.decompress(data, 15, math.prod(shape)), self.dtype).reshape(shape)
+        except (*H5_ERRORS, zlib_ng.error) as error:  # type: ignore[misc] # its stub calls the class an instance
             raise damaged(self.place(row, view), str(error)) from error
 
     def place(self, row: int, view: int | None = None) -> str:
@@ -201,7 +203,7 @@ class Shard:
         if values.shape != (count,) or crc.shape != (count,):
             raise damaged(f"{self.path}: {name}", f"{values.shape} rows instead of {count}")
         for row, value in enumerate(values):
-            if zlib.crc32(value) != crc[row]:
+            if zlib_ng.crc32(value) != crc[row]:
                 raise damaged(self.place(name, row if name in TEXT_FIELDS else None), "a CRC-32 that does not match")
         return [bytes(value) for value in values]
 
@@ -301,7 +303,7 @@ def header_crc(head: dict[str, Any]) -> int:
     text = json.dumps(
         {key: value for key, value in head.items() if key not in ("header_crc32", "complete")}, sort_keys=True
     )
-    return zlib.crc32(text.encode())
+    return zlib_ng.crc32(text.encode())
 
 
 def _plain(value: Any) -> Any:

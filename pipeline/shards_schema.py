@@ -13,13 +13,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from zlib_ng import zlib_ng
 
 from pipeline.errors import UserError
 from pipeline.manifest import Record, Rejection
@@ -112,8 +112,8 @@ class Sizes:
 def crc_rows(field: Field, row: Array) -> Array:
     """CRC-32 of one row: () uint32, or (V,) where the field keeps one a view."""
     if field.per_view:
-        return np.array([zlib.crc32(view.data) for view in np.ascontiguousarray(row)], "<u4")
-    return np.array(zlib.crc32(np.ascontiguousarray(row).data), "<u4")
+        return np.array([zlib_ng.crc32(view.data) for view in np.ascontiguousarray(row)], "<u4")
+    return np.array(zlib_ng.crc32(np.ascontiguousarray(row).data), "<u4")
 
 
 def damaged(where: str, got: str) -> UserError:

@@ -11,7 +11,6 @@ Shapes are in the order of their ids, so nothing depends on how they were cut in
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
+from zlib_ng import zlib_ng
 
 from pipeline.bank import Bank
 from pipeline.config import did_you_mean
@@ -221,7 +221,7 @@ class ShapeData:
             file = self._files[number]
             out[place] = file.pictures[picture]
             if not file.seen[picture]:
-                if zlib.crc32(out[place].data) != file.crc[picture]:
+                if zlib_ng.crc32(out[place].data) != file.crc[picture]:
                     raise damaged(
                         f"{file.path}: images: {self.records[objects[place]].shape_id}: view {views[place]}",
                         "a CRC-32 that does not match",
