@@ -7,20 +7,20 @@ the table shows medians over the rounds and the best number of workers of each p
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import os
 import platform
 import statistics
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from benchmarks.loader_peers import MDS, MDS_PEER, PEERS, QUALITY, Case, World, write_peers
+from benchmarks import loader_bytes, loader_mds
+from benchmarks.loader_peers import BOUND, MDS, MDS_PEER, PEERS, QUALITY, Case, World, write_peers
 from pipeline.bank import composite, resize, write_bank
 from pipeline.camera import look_at_origin
 from pipeline.manifest import Record
@@ -29,6 +29,9 @@ from pipeline.seeds import generator
 from pipeline.shards import create, open_shard
 from pipeline.shards_index import read_index, write_index
 from training.data import ShapeData
+from training.data_device import to_device
+from training.data_loader import Loader
+from training.sampler import Sampler
 
 CASES = (Case(128, 1), Case(32, 12))
 OUT = Path(__file__).resolve().parent.parent / "docs" / "loader.md"
@@ -39,6 +42,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.loader", description=__doc__)
     parser.add_argument("--shards", type=Path, help="index.json of composite shards; default: made-up pictures")
     parser.add_argument("--bank", type=Path, help="the bank of --shards, for the figures on layers")
+    packs = sorted(Path("results/prepared").glob("*/000.zip"))
+    parser.add_argument("--prepared", type=Path, nargs="*", default=packs, metavar="PACK",
+                        help="packs to measure bytes on; default: those of `make demo`")  # fmt: skip
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=1.5, help="of every measurement")
     parser.add_argument("-o", "--output", type=Path, default=OUT)
@@ -46,13 +52,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     torch.set_num_threads(1)
     load = os.getloadavg()[0]
     with tempfile.TemporaryDirectory() as name:
-        world, layers, bank = _world(Path(name), arguments.shards, arguments.bank)
-        peers = dict(PEERS)
-        if importlib.util.find_spec("streaming"):
-            peers[MDS] = MDS_PEER
+        without_mds = loader_mds.provide(Path(name) / "streaming")
+        if without_mds is not None:
+            say(f"{MDS} is left out: {without_mds}")
+        world, layers, bank = _world(Path(name), arguments.shards, arguments.bank, mds=without_mds is None)
+        peers = {**PEERS, **({MDS: MDS_PEER} if without_mds is None else {})}
         rates = {case: _measure(world, case, peers, arguments.rounds, arguments.seconds) for case in CASES}
         facts = _facts(world, layers, bank)
-    arguments.output.write_text(_page(world, rates, facts, load), encoding="utf-8")
+        facts.update(_on_accelerator(world, arguments.seconds))
+    sizes = loader_bytes.lines(arguments.prepared)
+    arguments.output.write_text(_page(world, rates, facts, load, without_mds, sizes), encoding="utf-8")
     say(f"wrote {arguments.output}")
     return 0
 
@@ -79,7 +88,7 @@ def _rate(batches: Any, case: Case, seconds: float) -> float:
     return done / elapsed
 
 
-def _world(folder: Path, index: Path | None, bank: Path | None) -> tuple[World, Path, Path]:
+def _world(folder: Path, index: Path | None, bank: Path | None, *, mds: bool) -> tuple[World, Path, Path]:
     """Every peer's copy of the training shapes of `index`, or of made-up ones; also as shards in layers."""
     index, bank = (index, bank) if index and bank else _made_up(folder / "made-up")
     data = ShapeData.open([index], "train", tier="ram")
@@ -88,7 +97,7 @@ def _world(folder: Path, index: Path | None, bank: Path | None) -> tuple[World, 
     world = World(folder, len(data), data.views, data.size_px)
     (folder / "shards").symlink_to(index.resolve().parent, target_is_directory=True)
     images = pictures.reshape(len(data), data.views, data.size_px, data.size_px, 3)
-    write_peers(world, images, data.voxels_bits, mds=importlib.util.find_spec("streaming") is not None)
+    write_peers(world, images, data.voxels_bits, mds=mds)
     return world, _as_layers(index, folder / "layers" / "0.h5", bank), bank
 
 
@@ -168,13 +177,58 @@ def _facts(world: World, layers: Path, bank: Path) -> dict[str, float]:
     return facts
 
 
+def _on_accelerator(world: World, seconds: float) -> dict[str, float]:
+    """Images a second, resident and from RAM, and the share of time that a busy trainer waits."""
+    facts: dict[str, float] = {}
+    if not torch.cuda.is_available():
+        return facts
+    data = ShapeData.open([world.index], "train", tier="ram")
+    for name, resident in (("resident", True), ("pinned", False)):
+        loader = Loader(data, Sampler(len(data), CASES[0].batch, 1), device="cuda", resident=resident)
+
+        def inputs(loader: Loader = loader) -> Iterator[None]:
+            for _, batch in loader:
+                to_device(batch, "cuda")
+                torch.cuda.synchronize()
+                yield
+
+        facts[f"cuda_{name}"] = _rate(inputs(), CASES[0], seconds)
+        work, end = torch.randn(4096, 4096, device="cuda"), time.perf_counter() + seconds
+        waited, start = loader.waited_s, time.perf_counter()
+        for _ in inputs():
+            for _ in range(2):
+                work = (work @ work).clamp(-1, 1)
+            torch.cuda.synchronize()
+            if time.perf_counter() > end:
+                break
+        facts[f"cuda_{name}_waits"] = (loader.waited_s - waited) / (time.perf_counter() - start)
+    return facts
+
+
+def _accelerator_lines(facts: dict[str, float]) -> list[str]:
+    if "cuda_resident" not in facts:
+        return ["| on an accelerator | not measured: none here; the same command prints it where there is one |"]
+    return [
+        f"| {torch.cuda.get_device_name()}, {text}, to floats on the device | {facts[f'cuda_{name}']:,.0f} images/s; "
+        f"a trainer of two 4096^2 matrix products a step waits {facts[f'cuda_{name}_waits']:.1%} of its time |"
+        for name, text in (("resident", "pictures resident"), ("pinned", "pictures in RAM, pinned buffers"))
+    ]
+
+
 def _busy(load: float) -> str:
     if load < 0.5 * (os.cpu_count() or 1):
         return "nothing else was running"
     return "other work took its share of the cores: ratios hold, rates are lower than on an idle machine"
 
 
-def _page(world: World, rates: dict[Case, dict[str, list[float]]], facts: dict[str, float], load: float) -> str:
+def _page(
+    world: World,
+    rates: dict[Case, dict[str, list[float]]],
+    facts: dict[str, float],
+    load: float,
+    without_mds: str | None,
+    sizes: list[str],
+) -> str:
     one, many = CASES
     lines = [
         "# How fast shards are read",
@@ -192,6 +246,7 @@ def _page(world: World, rates: dict[Case, dict[str, list[float]]], facts: dict[s
     ]
     middle = {case: {name: statistics.median(found) for name, found in rates[case].items()} for case in CASES}
     own = {case: middle[case]["this loader, pictures in RAM"] for case in CASES}
+    shares = [own[case] / middle[case][BOUND] for case in CASES]
     for name in middle[one]:
         cells = [f"{middle[case][name]:,.0f} ({own[case] / middle[case][name]:.1f})" for case in CASES]
         lines.append(f"| {name} | {cells[0]} | {cells[1]} |")
@@ -199,12 +254,21 @@ def _page(world: World, rates: dict[Case, dict[str, list[float]]], facts: dict[s
         "",
         "| other figures | |",
         "|---|---|",
+        f"| share of the bound that this loader reaches, pictures in RAM | {shares[0]:.2f}, {shares[1]:.2f} |",
         f"| full verification, 2 threads | {facts['verify_gb_s']:.2f} GB/s of decoded bytes |",
         f"| `layers`: start (inflate, compare, composite; 2 threads) | {facts['layers_ms']:.2f} ms a picture |",
         f"| `layers`: bytes a view | {facts['layers_bytes']:,.0f} |",
         f"| `composite`: bytes a view | {facts['composite_bytes']:,.0f} |",
         f"| the peers' JPEG of quality {QUALITY}: bytes a view, with its tar header | {facts['jpeg_bytes']:,.0f} |",
+        *sizes,
+        *_accelerator_lines(facts),
         "",
+        "The bound is `index_select` of pictures, voxels and labels for the same shapes and views, with 1 and 2 "
+        "threads of PyTorch, into buffers that stay in the cache; the loader also makes its choices, and hands over "
+        "memory that the trainer may keep until its next batch. While the trainer does nothing but ask, its thread "
+        "makes every second batch.",
+        "",
+        *([] if without_mds is None else [f"{MDS} is left out: {without_mds}.", ""]),
         "After the start, `layers` are read from RAM like composites: the first table holds for them too.",
         "",
     ]

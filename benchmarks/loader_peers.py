@@ -69,17 +69,30 @@ def ours(world: World, case: Case, tier: str) -> Batches:
     return (batch for _, batch in Loader(data, Sampler(len(data), case.batch, 1), views_per_shape=case.views))
 
 
-def plain_tensor(world: World, case: Case, _: int) -> Batches:
-    """The bound: `index_select` from one tensor in RAM into one buffer, and nothing else."""
-    pictures = ShapeData.open([world.index], "train", tier="ram").pictures()
+def plain_tensor(world: World, case: Case, threads: int) -> Batches:
+    """The bound: what a batch carries, by `index_select` from tensors in RAM, for the same shapes and views.
+
+    It has it easier than a loader: choices were made before, memory is one set of buffers that stays in
+    the cache, nothing is made ahead, and PyTorch may use `threads` of its own.
+    """
+    data = ShapeData.open([world.index], "train", tier="ram")
+    loader = Loader(data, Sampler(len(data), case.batch, 1), views_per_shape=case.views)
+    chosen = [{name: value for name, value in loader.batch(step).items() if name != "images"} for step in range(8)]
+    pictures = data.pictures()
     assert pictures is not None
-    table = torch.from_numpy(pictures)
-    buffer = torch.empty(case.images, table.shape[1], dtype=torch.uint8)
-    rng = np.random.default_rng(0)
-    rows = [torch.from_numpy(rng.integers(0, len(table), case.images)) for _ in range(64)]
+    tables = {"images": pictures, "voxel_bits": data.voxels_bits, "labels": data.labels}
+    tensors = {name: torch.from_numpy(table) for name, table in tables.items()}
+    rows = [(batch["objects"][:, None] * data.views + batch["views"]).flatten() for batch in chosen]
+    places = [{"images": row, "voxel_bits": batch["objects"], "labels": batch["objects"]}
+              for row, batch in zip(rows, chosen, strict=True)]  # fmt: skip
+    buffers = {name: table[places[0][name]] for name, table in tensors.items()}
     step = 0
     while True:
-        yield torch.index_select(table, 0, rows[step % 64], out=buffer)
+        torch.set_num_threads(threads)
+        for name, table in tensors.items():
+            torch.index_select(table, 0, places[step % 8][name], out=buffers[name])
+        torch.set_num_threads(1)
+        yield buffers, chosen[step % 8]
         step += 1
 
 
@@ -141,7 +154,7 @@ class _Mds(_Items):
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         if self.store is None:
-            from streaming import StreamingDataset
+            from streaming.base import StreamingDataset
 
             self.store = StreamingDataset(local=str(self.world.folder / "mds"), shuffle=False, batch_size=1)
         row, views = self.choice(index)
@@ -221,7 +234,7 @@ def write_peers(world: World, images: Any, voxels: Any, *, mds: bool) -> None:
 
 
 def _write_mds(world: World, images: Any, voxels: Any) -> None:
-    from streaming import MDSWriter
+    from streaming.base import MDSWriter
 
     columns = {"voxels": "bytes", **{f"{view:02d}": "bytes" for view in range(world.views)}}
     with MDSWriter(out=str(world.folder / "mds"), columns=columns) as writer:
@@ -236,8 +249,9 @@ def _add(tar: tarfile.TarFile, name: str, data: bytes) -> None:
     tar.addfile(member, io.BytesIO(data))
 
 
+BOUND = "plain tensors in RAM (the bound)"
 PEERS: dict[str, list[tuple[Callable[[World, Case, Any], Batches], Any]]] = {
-    "a plain tensor in RAM (the bound)": [(plain_tensor, 0)],
+    BOUND: [(plain_tensor, 1), (plain_tensor, 2)],
     "this loader, pictures in RAM": [(ours, "ram")],
     "this loader, memory-mapped shards": [(ours, "map")],
     "naive: h5py an item, float32, `DataLoader`": [(data_loader(_Naive), 0), (data_loader(_Naive), 2)],
