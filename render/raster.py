@@ -40,7 +40,7 @@ class RasterBackend:
     """Draws views of one scene after another."""
 
     name = NAME
-    version = "1"
+    version = "2"  # other pictures of the same scene are another version
 
     def __init__(self, supersampling: int = 2, specular: Specular = HIGHLIGHTS):
         self._supersampling, self._specular = supersampling, specular
