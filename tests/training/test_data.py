@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -182,8 +183,6 @@ def test_ranks_share_the_batch(tmp_path: Path) -> None:
 
 
 def test_leaving_early_ends_the_thread_and_errors_arrive(tmp_path: Path) -> None:
-    import threading
-
     data = ShapeData.open([write_set(tmp_path)], "train")
     loader = Loader(data, Sampler(len(data), 4, 3))
     for step, _ in loader:
@@ -193,6 +192,26 @@ def test_leaving_early_ends_the_thread_and_errors_arrive(tmp_path: Path) -> None
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("loader")]
     with pytest.raises(UserError, match="more views are wanted"):
         next(iter(Loader(data, Sampler(len(data), 4, 3), views_per_shape=4)))
+
+
+def test_a_trainer_that_would_wait_makes_the_next_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The thread is held in its first batch until the trainer has made another; the order stays that of the steps."""
+    data = ShapeData.open([write_set(tmp_path)], "train")
+    loader = Loader(data, Sampler(len(data), 4, 3), stop_step=8)
+    wanted = [loader.batch(step) for step in range(8)]
+    gather, helped, makers = ShapeData.gather, threading.Event(), []
+
+    def watched(*arguments: Any) -> Any:
+        makers.append(threading.current_thread() is threading.main_thread())
+        if makers[-1]:
+            helped.set()
+        assert helped.wait(60)
+        return gather(*arguments)
+
+    monkeypatch.setattr(ShapeData, "gather", watched)
+    for number, (step, batch) in enumerate(loader):
+        assert step == number and same(batch, wanted[step])
+    assert len(makers) == 8 and True in makers and False in makers
 
 
 def plain_batch(size: int = 12, count: int = 64, channels: int = 3) -> Batch:
