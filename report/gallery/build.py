@@ -9,10 +9,6 @@ gives the same bytes.
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import json
-import re
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -29,6 +25,7 @@ from pipeline.shards_index import open_indexed, read_index
 from report.gallery import facts, shapes
 from report.gallery.pictures import TILE_PX, columns
 from report.gallery.shapes import Budget, Checked
+from report.inline import policy, script_json
 
 HOME = Path(__file__).parent
 SCRIPTS = ("camera.js", "unpack.js", "overlay.js", "dialog.js", "page.js")
@@ -182,30 +179,3 @@ def _page(
 def read_asset(file: str) -> str:
     """A file of this folder that goes into the page."""
     return (HOME / file).read_text(encoding="utf-8")
-
-
-def policy(style: str, scripts: Sequence[str], *, chunks: bool) -> str:
-    """The Content-Security-Policy: nothing but these texts runs, nothing is asked of any host.
-
-    https://www.w3.org/TR/CSP3/.  A file beside a page has no host: `file:` lets the chunks in where
-    the page is a file, `'self'` where it is served.
-    """
-    allowed = [_hash(text) for text in scripts] + (["'self'", "file:"] if chunks else [])
-    return (
-        f"default-src 'none'; img-src data:; style-src {_hash(style)}; script-src {' '.join(allowed)}; "
-        "base-uri 'none'; form-action 'none'"
-    )
-
-
-def _hash(text: str) -> str:
-    """As a browser computes it: over the text between the tags."""
-    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
-
-
-_UNSAFE = re.compile("[<>&\u2028\u2029]")
-
-
-def script_json(value: Any) -> str:
-    """JSON that can stand inside a <script>: no tag can end or open in it, and old engines see no line end."""
-    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    return _UNSAFE.sub(lambda found: f"\\u{ord(found.group()):04x}", text)

@@ -182,8 +182,9 @@ byId("grid").addEventListener("click", (event) => {
 byId("grid").addEventListener("focusin", (event) => setCurrent(event.target.closest(".card").dataset.key));
 byId("shape").addEventListener("close", () => {
   opened.shape = null;
+  const last = shapes.get(state.shape) ?? shapes.get(current);  // the browser goes back to the card that opened first
   if (state.shape) go({ shape: "" });
-  if (cards.has(current)) moveTo(shapes.get(current));
+  if (visible.includes(last)) moveTo(last);
 });
 byId("close").addEventListener("click", () => byId("shape").close());
 byId("previous").addEventListener("click", () => turnPage(-1));

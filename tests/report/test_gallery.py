@@ -20,8 +20,10 @@ from pipeline.conventions import pack_grid
 from pipeline.errors import UserError
 from pipeline.ledger import Row
 from pipeline.mesh import Material, Mesh
+from pipeline.progress import Log
 from pipeline.shards_index import write_index
 from pipeline.surface import surface_of
+from render.audit import audit_index
 from report.gallery import build, geometry, pictures
 from report.gallery.shapes import FLAGS, GENEROUS
 from tests.report.gallery_world import HOSTILE, Made, chairs, furniture, make_gallery, make_run
@@ -210,8 +212,11 @@ def test_without_the_bundle_the_page_has_no_scene(run: Path, monkeypatch: pytest
 
 
 @pytest.mark.parametrize("way,axes", [(SWAPPED, "+x +z +y"), (MIRRORED, "-x +y +z")])
-def test_planted_axis_faults_are_seen(tmp_path: Path, way: Permutation, axes: str) -> None:
+def test_planted_axis_faults_are_seen_and_fail_the_audit(tmp_path: Path, way: Permutation, axes: str) -> None:
     root = make_run(tmp_path, chairs(6), way=way)
+    with pytest.raises(UserError, match="the voxels do not have the axes of the views") as refused:
+        audit_index(root / "shards" / "demo" / "index.json", root / "audit.json", log=Log(None))
+    assert f"read as {axes}" in str(refused.value)
     make_gallery(root)
     text = text_of(root)
     assert "The voxels do not have the axes of the views" in text and "mirrored" in text
