@@ -11,6 +11,7 @@ the same content gives the same bytes.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import struct
@@ -80,6 +81,8 @@ class _AtomicPack:
                 self._writer._finish()
             self._zip.close()
         except OSError as disk:
+            with contextlib.suppress(OSError):  # or zipfile tries again, and complains, when it is collected
+                self._zip.close()
             self._publish.__exit__(type(disk), disk, disk.__traceback__)
             raise
         return self._publish.__exit__(kind, error, trace)

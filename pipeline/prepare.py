@@ -4,8 +4,9 @@
 
 Repairs are few, safe and counted in the record: faces that repeat a vertex or have no area
 are dropped, of equal faces one stays (most ShapeNet faces come twice, once for each
-side), equal vertices become one, vertices that no face uses go.  Nothing is re-oriented or
-filled: the voxelizer and the renderer do not trust windings.  Meshes of too many faces are
+side), equal vertices become one, vertices that no face uses go, faces are turned round where that
+is certain (pipeline/orient.py).  Nothing is filled: the voxelizer and the renderer do not trust
+windings anyway.  Meshes of too many faces are
 simplified where the settings say so (pipeline/decimate.py).  Everything else that is wrong
 rejects the shape with a reason code.
 """
@@ -29,6 +30,7 @@ from pipeline.glb import write_glb
 from pipeline.load import Files, load_member
 from pipeline.manifest import Record, Rejection, Shape, shapes_from_tsv
 from pipeline.mesh import Mesh
+from pipeline.orient import wrong_faces
 from pipeline.pack import write_pack
 from pipeline.progress import Log, progress, say
 from pipeline.settings.datasets import PrepareSettings
@@ -190,6 +192,7 @@ def _placed(mesh: Mesh, rotation: Matrix) -> tuple[Mesh, Placement, dict[str, in
     # float32 is what the file holds, so equality is decided on what every later stage will see.
     rotated.vertices = (rotated.vertices * scale + placement.translation).astype(np.float32).astype(np.float64)
     placed = _without_equal_faces(rotated, repairs)
+    _turn_faces(placed, repairs)
     _clean_looks(placed, repairs)
     return placed, placement, repairs
 
@@ -249,6 +252,14 @@ def _without_equal_faces(mesh: Mesh, repairs: dict[str, int]) -> Mesh:
         repairs["merged_vertices"] = len(mesh.vertices) - len(first)
         mesh = _renumber(mesh, first, place)
     return mesh
+
+
+def _turn_faces(mesh: Mesh, repairs: dict[str, int]) -> None:
+    """Turn round the faces that certainly look the wrong way."""
+    first, place = _equal_positions(mesh.vertices)
+    wrong = wrong_faces(mesh.vertices[first], place[mesh.faces])
+    repairs["reoriented_faces"] = int(wrong.sum())
+    mesh.faces = np.where(wrong[:, None], mesh.faces[:, ::-1], mesh.faces)
 
 
 def _equal_positions(vertices: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
