@@ -6,7 +6,7 @@ CORES ?= $(shell nproc 2>/dev/null || echo 2)
 .DEFAULT_GOAL := help
 # The gallery's 3D part is three.js, bundled where npm is; the page shows the sheets without it.
 BUNDLE := report/gallery/dist/scene.js
-.PHONY: help setup setup-dev demo test test-slow check format bench dag lock envs clean
+.PHONY: help setup setup-dev demo test test-slow test-cluster test-kill check format bench dag lock envs clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -41,19 +41,27 @@ test: $(VENV)/.dev $(BUNDLE)  ## every test but the slow ones
 	@PATH="$(CURDIR)/$(BIN):$$PATH" python -m pytest -n auto --dist loadfile
 
 test-slow: $(VENV)/.dev $(BUNDLE)  ## the slow tests too
-	@PATH="$(CURDIR)/$(BIN):$$PATH" python -m pytest -n auto --dist loadfile -m "slow or not slow"
+	@PATH="$(CURDIR)/$(BIN):$$PATH" python -m pytest -n auto --dist loadfile -m "not cluster"
+
+test-cluster: $(VENV)/.dev  ## a real SLURM of one node (root, Debian's slurm-wlm and munge)
+	@PATH="$(CURDIR)/$(BIN):$$PATH" python -m pytest -m cluster tests/cluster
+
+test-kill: $(VENV)/.dev  ## kill -9 at 50 moments of the small world; writes the table in docs/cluster.md
+	@PATH="$(CURDIR)/$(BIN):$$PATH" python -m benchmarks.kills
 
 check: $(VENV)/.dev  ## linters and types
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/snakefmt --check Snakefile pipeline/rules && $(BIN)/mypy
+	@PATH="$(CURDIR)/$(BIN):$$PATH" sh -c 'said=$$(snakemake --lint 2>&1) || { echo "$$said"; exit 1; }'
 
 format: $(VENV)/.dev  ## rewrite the code in house style
 	@$(BIN)/ruff check --fix . && $(BIN)/ruff format . && $(BIN)/snakefmt Snakefile pipeline/rules
 
 bench: $(VENV)/.dev  ## each stage beside its peers; writes the tables in docs/
-	@PATH="$(CURDIR)/$(BIN):$$PATH" sh -c 'for b in voxelizer renderer loader trainer; do python -m benchmarks.$$b || exit 1; done'
+	@PATH="$(CURDIR)/$(BIN):$$PATH" sh -c 'for b in voxelizer renderer loader trainer workflow; do python -m benchmarks.$$b || exit 1; done'
 
-dag: $(VENV)/.run  ## draw the rule graph (Graphviz' dot language) to docs/rulegraph.dot
-	@PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --rulegraph 2>/dev/null > docs/rulegraph.dot && echo "wrote docs/rulegraph.dot"
+dag: $(VENV)/.run  ## draw the rule graph: docs/img/rulegraph.svg
+	@PATH="$(CURDIR)/$(BIN):$$PATH" sh -c 'snakemake --rulegraph 2>/dev/null | python -m pipeline.rulegraph > docs/img/rulegraph.svg.new'
+	@mv docs/img/rulegraph.svg.new docs/img/rulegraph.svg && echo "wrote docs/img/rulegraph.svg"
 
 lock:  ## resolve envs/*.in again into the lock files (needs uv)
 	uv pip compile -q envs/run.in --override envs/overrides.txt --generate-hashes --no-emit-index-url --python-version 3.11 -o envs/run.lock

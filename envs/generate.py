@@ -16,9 +16,20 @@ FOLDER = Path(__file__).resolve().parent
 TORCH = "torch==2.13.0"
 BASE = ["h5py", "numpy", "pillow", "psutil", "pydantic", "pyyaml", "tqdm"]
 STAGES = {
-    "data": [*BASE, "requests", "scipy", "networkx", "trimesh"],
+    "data": [*BASE, "numba", "requests", "scipy", "networkx", "trimesh"],
     "voxelize": [*BASE, "numba", "trimesh", "networkx", "scipy"],
     "render": [*BASE, "numba", "pyopengl", "pyrender", "trimesh", "networkx", "scipy"],
+    "report": [
+        *BASE,
+        "fast-simplification",
+        "jinja2",
+        "markupsafe",
+        "matplotlib",
+        "networkx",
+        "numba",
+        "scipy",
+        "trimesh",
+    ],
     "train": [*BASE, "matplotlib", "safetensors", "scikit-learn", "scipy", "tensorboard", "jinja2"],
 }
 
@@ -30,7 +41,11 @@ def pins() -> dict[str, str]:
 
 def environment(stage: str, names: list[str], versions: dict[str, str]) -> str:
     """The YAML text of one stage's environment."""
-    packages = [f"{name}=={versions[name]}" for name in sorted(names)] + ([TORCH] if stage == "train" else [])
+    # What run.in has just got and run.lock does not know yet comes with the next `make lock`.
+    waiting = set((FOLDER / "run.in").read_text(encoding="utf-8").split()) - versions.keys()
+    packages = [f"{name}=={versions[name]}" for name in sorted(set(names) - waiting)] + (
+        [TORCH] if stage == "train" else []
+    )
     lines = [f"# Generated from run.lock by envs/generate.py; edit run.in and run `make lock`.\nname: shapes-{stage}"]
     lines += ["channels: [conda-forge]", "dependencies:", "  - python=3.11", "  - pip", "  - pip:"]
     return "\n".join([*lines, *(f"      - {package}" for package in packages)]) + "\n"

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import h5py
-import numpy as np
 import pytest
+import yaml
 
-from tests.world import World
+from pipeline.repair import ASIDE
+from tests.world import ROOT, TINY, World, lasting_digests, seeded_moments
 
 pytestmark = pytest.mark.workflow
 
@@ -22,9 +23,35 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> World:
     """The user's command, once, on two generated data sets and one folder of meshes."""
     world = World(tmp_path_factory.mktemp("world"))
     make_folder(world.folder / "meshes")
-    world.edit(datasets={"mine": {"source": "folder", "path": "meshes", "shards": 2, "up_axis": "z"}})
-    world.run()
+    world.edit(
+        datasets={"mine": {"source": "folder", "path": "meshes", "shards": 2, "up_axis": "z", "val_percent": 40}},
+        experiments={"own": {**tiny_experiment(), "datasets": ["mine"]}},
+    )
+    world.run(cores=4)
     return world
+
+
+def tiny_experiment() -> dict[str, object]:
+    values = yaml.safe_load(TINY.read_text(encoding="utf-8"))
+    return dict(values["experiments"]["tiny"])
+
+
+def twin(built: World, folder: Path) -> World:
+    """The same configuration and meshes in another folder, with nothing built."""
+    shutil.copytree(built.folder / "meshes", folder / "meshes")
+    return World(folder, built.folder / "config.yaml")
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Path:
+    """The project as another person gets it: the same text, new file times."""
+    for name in ("Snakefile", "config.yaml"):
+        (tmp_path / "clone").mkdir(exist_ok=True)
+        (tmp_path / "clone" / name).write_bytes((ROOT / name).read_bytes())
+    for name in ("pipeline", "voxelize", "render", "training", "report", "profiles", "envs"):
+        shutil.copytree(ROOT / name, tmp_path / "clone" / name, copy_function=shutil.copyfile,
+                        ignore=shutil.ignore_patterns("__pycache__", "*.so", "node_modules"))  # fmt: skip
+    return tmp_path / "clone"
 
 
 @pytest.fixture
@@ -50,11 +77,15 @@ def box_off(x: float, y: float, z: float) -> str:
     return "\n".join(lines) + "\n"
 
 
-def digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+# Of one data set of one shard, of each shard, and what follows a data set.
+SHARD = {"prepare": 1, "voxelize": 1, "render": 1, "pack": 1}
+DATASET = {"ledger": 1, "shard_index": 1}
+LEARNED = {"audit": 1, "train": 1}
+ALL_TARGETS = ("shards_all", "train_all")
 
 
-DATA = {"prepare": 1, "voxelize": 1, "render": 1, "pack": 1}
+def times(factor: int, jobs: dict[str, int]) -> dict[str, int]:
+    return {rule: factor * number for rule, number in jobs.items()}
 
 
 def test_everything_is_there(built: World) -> None:
@@ -90,8 +121,12 @@ def test_second_run_does_nothing_and_says_so(built: World) -> None:
     assert built.planned() == {}
 
 
-def test_touching_files_rebuilds_nothing(world: World) -> None:
-    for path in [world.folder / "config.yaml", *(world.folder / "meshes").rglob("*.off")]:
+# What must be made again, and what must not; mn has two shards, sn one, mine (a folder) two; the experiment
+# tiny learns from mn and sn, own from mine.  Each row is the whole set of jobs.
+
+
+def test_new_file_times_rebuild_nothing(world: World) -> None:
+    for path in [world.folder / "config.yaml", ROOT / "Snakefile", *(world.folder / "meshes").rglob("*.off")]:
         path.touch()
     assert world.planned() == {}
 
@@ -102,11 +137,8 @@ def test_a_comment_in_the_config_rebuilds_nothing(world: World) -> None:
     assert world.planned() == {}
 
 
-def test_render_setting_re_renders_and_re_voxelizes_nothing(world: World) -> None:
-    world.edit(render={"cameras": "ring"})
-    planned = world.planned("shards_all", "train_all")
-    assert planned["render"] == planned["pack"] == 5 and planned["train"] == 1
-    assert not {"voxelize", "prepare", "generate", "fetch"} & set(planned)
+def test_a_fresh_clone_rebuilds_nothing(world: World, clone: Path) -> None:
+    assert World(world.folder, world.folder / "config.yaml", clone).planned() == {}
 
 
 def test_plain_backgrounds_pack_again_and_neither_draw_nor_want_a_bank(world: World) -> None:
@@ -127,25 +159,80 @@ def test_highlights_draw_again_and_prepare_nothing(world: World) -> None:
     assert not {"prepare", "voxelize", "backgrounds"} & set(planned)
 
 
-def test_voxel_setting_re_voxelizes_and_renders_nothing(world: World) -> None:
-    world.edit(voxels={"mode": "binvox"})
-    planned = world.planned("shards_all", "train_all")
-    assert planned["voxelize"] == planned["pack"] == 5 and planned["train"] == 1
-    assert not {"render", "prepare", "generate", "fetch"} & set(planned)
+@pytest.mark.parametrize(
+    ("change", "jobs"),
+    [
+        (
+            {"render": {"cameras": "ring"}},
+            {"render": 5, "pack": 5, **times(3, DATASET), "audit": 3, "train": 2},
+        ),
+        (
+            {"voxels": {"mode": "binvox"}},
+            {"voxelize": 5, "pack": 5, **times(3, DATASET), "audit": 3, "train": 2},
+        ),
+        ({"datasets": {"sn": {"up_axis": "z"}}}, SHARD | DATASET | LEARNED),
+        ({"datasets": {"mine": {"yaw_deg": 90.0}}}, times(2, SHARD) | DATASET | LEARNED),
+        ({"experiments": {"tiny": {"kl_weight": 0.7}}}, {"train": 1}),
+        ({"experiments": {"second": {"datasets": ["sn"], "samples": 32}}}, {"train": 1}),
+        ({"datasets": {"more": {"source": "folder", "path": "meshes", "shards": 1}}}, SHARD | DATASET),
+        (
+            {
+                "datasets": {"more": {"source": "folder", "path": "meshes", "shards": 1}},
+                "experiments": {"own": {"datasets": ["mine", "more"]}},
+            },
+            SHARD | DATASET | LEARNED,
+        ),
+    ],
+    ids=["render", "voxels", "one data set", "another data set", "training", "an experiment", "a data set",
+         "a data set that an experiment names"],
+)  # fmt: skip
+def test_a_setting_rebuilds_what_depends_on_it(world: World, change: dict[str, object], jobs: dict[str, int]) -> None:
+    world.edit(**change)
+    assert world.planned(*ALL_TARGETS) == jobs
 
 
-def test_setting_of_one_data_set_leaves_the_others_alone(world: World) -> None:
-    world.edit(datasets={"sn": {"up_axis": "z"}})
-    planned = world.planned("train_all")
-    assert {rule: planned[rule] for rule in DATA} == DATA and planned["train"] == 1
-    assert "generate" not in planned and "fetch" not in planned
+@pytest.mark.parametrize(
+    ("module", "text", "jobs"),
+    [
+        ("voxelize/shard.py", "# a remark\n", {}),
+        ("render/shard.py", '"""Words."""\n', {}),
+        ("voxelize/shard.py", "CHANGED = 1\n",
+         {"voxelize": 5, "pack": 5, **times(3, DATASET), "audit": 3, "train": 2}),
+        ("render/raster.py", "CHANGED = 1\n",
+         {"render": 5, "pack": 5, **times(3, DATASET), "audit": 3, "train": 2}),
+        ("pipeline/glb.py", "CHANGED = 1\n", None),
+        ("training/losses.py", "CHANGED = 1\n", {"train": 2}),
+    ],
+    ids=["comment", "docstring", "voxelize", "render", "shared", "training"],
+)  # fmt: skip
+def test_code_rebuilds_the_stages_that_import_it(
+    world: World, clone: Path, module: str, text: str, jobs: dict[str, int] | None
+) -> None:
+    path = clone / module
+    content = path.read_text(encoding="utf-8")
+    # A docstring is the first statement of a module; anything else goes to its end.
+    path.write_text(content.replace(content.split('"""')[1], "Other words.", 1) if text.startswith('"') else
+                    content + text, encoding="utf-8")  # fmt: skip
+    planned = World(world.folder, world.folder / "config.yaml", clone).planned(*ALL_TARGETS)
+    if jobs is None:  # a module of the meshes reaches every stage that reads them, and no fetching
+        assert planned["prepare"] == planned["voxelize"] == planned["render"] == planned["pack"] == 5
+        assert not {"generate", "fetch", "rooms", "backgrounds"} & set(planned)
+    else:
+        assert planned == jobs
 
 
-def test_data_set_that_no_experiment_names_retrains_nothing(world: World) -> None:
-    world.edit(datasets={"mine": {"yaw_deg": 90.0}})
-    planned = world.planned("shards_all", "train_all")
-    assert {rule: planned[rule] for rule in DATA} == dict.fromkeys(DATA, 2)
-    assert "train" not in planned
+@pytest.mark.parametrize("change", ["edited", "removed", "added"])
+def test_one_mesh_rebuilds_its_shard(world: World, change: str) -> None:
+    path = world.folder / "meshes" / "box" / "shape1.off"
+    before, new = path.read_text(encoding="utf-8"), path.with_name("shape9.off")
+    if change == "removed":
+        path.unlink()
+    else:
+        (path if change == "edited" else new).write_text(box_off(9, 2, 3), encoding="utf-8")
+    planned = world.planned(*ALL_TARGETS)
+    new.unlink(missing_ok=True)
+    path.write_text(before, encoding="utf-8")
+    assert planned == SHARD | DATASET | LEARNED
 
 
 def test_training_waits_for_the_audit(world: World) -> None:
@@ -155,81 +242,84 @@ def test_training_waits_for_the_audit(world: World) -> None:
     world.edit(experiments={"second": {"datasets": ["mn"], "samples": 32}})
     planned = world.planned("train_all")
     audit.write_bytes(before)
-    # The finished run's job is planned too; the trainer recognises its run, as the deleted shard's test shows.
+    # The finished run's job is planned too; the trainer recognises its run, as the damaged shards' test shows.
     assert planned == {"audit": 1, "train": 2}
 
 
-def test_training_setting_retrains_only(world: World) -> None:
-    world.edit(experiments={"tiny": {"kl_weight": 0.7}})
-    assert world.planned("train_all") == {"train": 1}
+def flip(path: Path, place: int = -100) -> None:
+    """Change one byte, as a bad disk would."""
+    data = bytearray(path.read_bytes())
+    data[place] ^= 0x55
+    path.write_bytes(bytes(data))
 
 
-def test_added_experiment_trains_alone(world: World) -> None:
-    world.edit(experiments={"second": {"datasets": ["sn"], "samples": 32}})
-    assert world.planned("train_all") == {"train": 1}
+def test_deleted_and_damaged_shards_come_back_the_same_and_train_nothing_anew(world: World) -> None:
+    """The usual command sees both, although the model is newer than either."""
+    shards = world.results / "shards"
+    before = lasting_digests(world.results)
+    (shards / "mn" / "001.h5").unlink()
+    assert world.planned("train_all") == {"pack": 1, "shard_index": 1} | LEARNED
+    flip(shards / "sn" / "000.h5")
+    (shards / "mine" / "001.h5").touch()
+    done = world.run("train_all")
+    assert f"damaged: {Path('results/shards/sn/000.h5')}" in done.stderr
+    assert re.search(r"^pack +2$", done.stdout + done.stderr, re.MULTILINE)
+    assert lasting_digests(world.results) == before
+    assert not list(world.results.glob("runs/*/previous-*")), "finished runs were recognised, not trained again"
+    (shards / "sn" / f"000.h5{ASIDE}").unlink()
+    world.run()
+    assert world.planned() == {}
 
 
-def test_added_data_set_builds_alone(world: World) -> None:
-    shutil.copytree(world.folder / "meshes", world.folder / "more", dirs_exist_ok=True)
-    world.edit(datasets={"more": {"source": "folder", "path": "more", "shards": 1}})
-    planned = world.planned("shards_all", "train_all")
-    assert {rule: planned[rule] for rule in DATA} == DATA and "train" not in planned
+def test_verify_repairs_just_what_is_damaged_or_missing(built: World) -> None:
+    results = built.results
+    flip(results / "prepared" / "mn" / "000.zip")
+    flip(results / "voxels" / "sn" / "000.zip", 60)
+    truncated = results / "renders" / "mine" / "001.h5"
+    truncated.write_bytes(truncated.read_bytes()[:-1000])
+    (results / "prepared" / "mine" / "000.zip").unlink()
+    (results / "shards" / "mn" / "001.h5").unlink()
+    flip(results / "shards" / "mn" / "000.h5")
+    broken = {"prepared/mn/000.zip", "voxels/sn/000.zip", "renders/mine/001.h5", "prepared/mine/000.zip",
+              "shards/mn/001.h5", "shards/mn/000.h5"}  # fmt: skip
+    others = {path: path.stat().st_mtime_ns for path in products(results) if relative(path, results) not in broken}
+    options = built.command()[3:]
+    done = built.python("-m", "pipeline", "verify", "results", "--repair", "--", *options)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "6 of 6 files are whole again" in done.stderr
+    assert {path: path.stat().st_mtime_ns for path in products(results) if relative(path, results) not in broken} == (
+        others
+    ), "nothing else was made again"
+    assert {relative(path, results) for path in products(results)} >= broken
+    assert built.planned() == {}, "and nothing that was made of them is"
+    assert built.python("-m", "pipeline", "verify", "results").returncode == 0
 
 
-def test_edited_mesh_rebuilds_its_shard(world: World) -> None:
-    path = world.folder / "meshes" / "box" / "shape1.off"
-    before = path.read_text(encoding="utf-8")
-    path.write_text(box_off(9, 2, 3), encoding="utf-8")
-    planned = world.planned("shards_all", "train_all")
-    path.write_text(before, encoding="utf-8")
-    assert {rule: planned[rule] for rule in DATA} == DATA and "train" not in planned
+def products(results: Path) -> list[Path]:
+    return [path for path in results.rglob("*") if path.is_file() and path.parts[len(results.parts)] not in
+            ("logs", "benchmarks", ".run.lock")]  # fmt: skip
 
 
-def test_removed_mesh_rebuilds_its_shard(world: World) -> None:
-    path = world.folder / "meshes" / "slab" / "shape2.off"
-    before = path.read_text(encoding="utf-8")
-    path.unlink()
-    planned = world.planned("shards_all")
-    path.write_text(before, encoding="utf-8")
-    assert {rule: planned[rule] for rule in DATA} == DATA
+def relative(path: Path, results: Path) -> str:
+    return path.relative_to(results).as_posix()
 
 
-def test_deleted_shard_comes_back_the_same_and_trains_nothing_anew(world: World) -> None:
-    shard, run = world.results / "shards" / "mn" / "001.h5", world.results / "runs" / "tiny"
-    before = {path: digest(path) for path in [shard, *run.rglob("*.safetensors")]}
-    shard.unlink()
-    assert {rule: n for rule, n in world.planned("train_all").items() if rule in DATA} == {"pack": 1}
-    world.run("train_all")
-    assert {path: digest(path) for path in before} == before
-    assert not list(run.glob("previous-*")), "the finished run was recognised, not trained again"
-
-
-def test_one_core_gives_the_same_bytes(built: World, tmp_path: Path) -> None:
-    other = World(tmp_path, built.folder / "config.yaml")
-    shutil.copytree(built.folder / "meshes", tmp_path / "meshes")
+def test_repaired_files_have_the_bytes_of_another_world_on_one_core(built: World, tmp_path: Path) -> None:
+    other = twin(built, tmp_path)
     other.run("shards_all", cores=1)
-    paths = sorted(p.relative_to(built.results) for p in (built.results / "shards").rglob("*.h5"))
-    assert {p: digest(other.results / p) for p in paths} == {p: digest(built.results / p) for p in paths}
+    wanted = lasting_digests(other.results)
+    assert any(name.endswith("index.json") for name in wanted)
+    found = lasting_digests(built.results)
+    assert {name: found[name] for name in wanted} == wanted
 
 
-@pytest.mark.parametrize("kills", [3, pytest.param(20, marks=pytest.mark.slow)])
-def test_killed_runs_end_with_the_same_bytes(built: World, tmp_path: Path, kills: int) -> None:
+def test_twenty_kills_end_with_the_same_bytes(built: World, tmp_path: Path) -> None:
     """kill -9 of everything at seeded moments, training included; the same command again is the only remedy."""
-    other = World(tmp_path, built.folder / "config.yaml")
-    shutil.copytree(built.folder / "meshes", tmp_path / "meshes")
-    moments = np.random.default_rng(kills).uniform(2.0, 25.0, kills)
-    survived = [seconds for seconds in moments if other.run_and_kill(seconds)]
-    other.run()
-    assert len(survived) < kills, "no run lived long enough to be killed"
-    wanted = {path.relative_to(built.results): digest(path) for path in lasting(built.results)}
-    assert {path: digest(other.results / path) for path in wanted} == wanted
-
-
-def lasting(results: Path) -> list[Path]:
-    """Every file that must not depend on how often a run was interrupted."""
-    patterns = ("shards/*/*", "runs/*/metrics.jsonl", "runs/*/train.json", "runs/*/results.json")
-    found = [path for pattern in patterns for path in results.glob(pattern)]
-    return sorted([*found, *results.glob("runs/*/checkpoints/**/*.safetensors")])
+    other = twin(built, tmp_path)
+    killed = other.killed_at(seeded_moments(1, 20, built.progress()))
+    assert killed.count("training") >= 3 and killed.count("data") >= 5, killed
+    assert lasting_digests(other.results) == lasting_digests(built.results)
+    assert other.planned() == {}
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import re
@@ -9,9 +10,12 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import yaml
+
+from pipeline.seeds import generator
 
 ROOT = Path(__file__).resolve().parent.parent
 TINY = ROOT / "tests" / "tiny" / "config.yaml"
@@ -20,10 +24,11 @@ TINY = ROOT / "tests" / "tiny" / "config.yaml"
 class World:
     """A folder with a config.yaml in which the user's command runs."""
 
-    def __init__(self, folder: Path, config: Path = TINY):
-        self.folder = folder
+    def __init__(self, folder: Path, config: Path = TINY, root: Path = ROOT):
+        self.folder, self.root = folder, root
         folder.mkdir(parents=True, exist_ok=True)
-        shutil.copy(config, folder / "config.yaml")
+        if config != folder / "config.yaml":
+            shutil.copy(config, folder / "config.yaml")
 
     @property
     def results(self) -> Path:
@@ -32,8 +37,8 @@ class World:
     def command(self, *arguments: str, cores: int = 2) -> list[str]:
         """The user's command; the profile is named because the folder is not the repository."""
         return [
-            sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--cores", str(cores),
-            "--workflow-profile", str(ROOT / "profiles" / "default"), *arguments,
+            sys.executable, "-m", "snakemake", "--snakefile", str(self.root / "Snakefile"), "--cores", str(cores),
+            "--workflow-profile", str(self.root / "profiles" / "default"), *arguments,
         ]  # fmt: skip
 
     def run(self, *arguments: str, cores: int = 2, check: bool = True) -> subprocess.CompletedProcess[str]:
@@ -44,16 +49,42 @@ class World:
         assert not check or done.returncode == 0, done.stdout[-4000:] + done.stderr[-6000:]
         return done
 
-    def run_and_kill(self, seconds: float) -> bool:
-        """Start the command and kill its whole process group after `seconds`; True if it had already ended."""
+    def python(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run this Python with the project's packages."""
+        environment = {**os.environ, "PYTHONPATH": str(self.root), "PYTHONWARNINGS": ""}
+        return subprocess.run([sys.executable, *arguments], cwd=self.folder, env=environment,
+                              capture_output=True, text=True, check=False)  # fmt: skip
+
+    def progress(self) -> int:
+        """How far the DAG is: published files, and what the trainers have logged, which counts three times."""
+        files = sum(not path.name.startswith(".") for path in self.results.glob("**/*"))
+        logged = [path.read_bytes().count(b"\n") for path in self.results.glob("runs/*/metrics.jsonl")]
+        return files + 3 * sum(logged)
+
+    def run_and_kill(self, progress: int, seconds: float) -> str:
+        """Start the command, and `seconds` after it is that far kill its whole process group.
+
+        Returns what was killed: ``"training"``, ``"data"``, or nothing for a run that had ended.
+        """
         process = subprocess.Popen(self.command(), cwd=self.folder, start_new_session=True,
                                    stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
-        try:
-            return process.wait(timeout=seconds) == 0
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-            return False
+        while process.poll() is None and self.progress() < progress:
+            time.sleep(0.05)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=seconds)
+        if process.returncode is not None:
+            assert process.returncode == 0, f"the command failed after progress {self.progress()}"
+            return ""
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        trains = [run for run in self.results.glob("runs/*") if not (run / "train.json").exists()]
+        return "training" if any((run / "metrics.jsonl").exists() for run in trains) else "data"
+
+    def killed_at(self, moments: list[tuple[int, float]]) -> list[str]:
+        """`run_and_kill` at every (progress, seconds) in turn, then the command once more, to its end."""
+        killed = [self.run_and_kill(*moment) for moment in moments]
+        self.run()
+        return killed
 
     def planned(self, *targets: str) -> dict[str, int]:
         """Rules that would run and how many jobs each has; targets without commands are left out."""
@@ -73,10 +104,17 @@ class World:
         path.write_text(yaml.safe_dump(values), encoding="utf-8")
 
 
+def seeded_moments(seed: int, count: int, length: int) -> list[tuple[int, float]]:
+    """Moments to kill a run of this length at, in its order: (progress, seconds after that)."""
+    random = generator(seed, "kills")
+    return sorted(zip(random.integers(1, length, count).tolist(), random.uniform(0, 1.5, count).tolist()))
+
+
 def lasting_digests(results: Path) -> dict[str, str]:
     """SHA-256 of every file that must not depend on cores, machines or interruptions."""
     patterns = ("index/*/*", "prepared/*/*", "voxels/*/*", "renders/*/*", "shards/*/*", "ledger/*", "audits/*",
-                "runs/*/metrics.jsonl", "runs/*/*.json", "runs/*/checkpoints/**/*.safetensors")  # fmt: skip
+                "runs/*/metrics.jsonl", "runs/*/config.json", "runs/*/train.json", "runs/*/results.json",
+                "runs/*/checkpoints/**/*.safetensors")  # fmt: skip
     paths = sorted({path for pattern in patterns for path in results.glob(pattern) if path.is_file()})
     return {str(path.relative_to(results)): digest(path) for path in paths}
 

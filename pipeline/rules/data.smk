@@ -207,6 +207,8 @@ if PICTURED:
             f"{OUT}/benchmarks/import/{{dataset}}-{{shard}}.tsv"
         wildcard_constraints:
             dataset="|".join(PICTURED).replace(".", r"\."),
+        conda:
+            "../../envs/data.yaml"
         threads: 1
         resources:
             mem_mb=lambda w, attempt: 2000 * attempt,
@@ -327,7 +329,12 @@ rule ledger:
         voxels=lambda w: PLAN.per_shard("voxels", w.dataset, ".zip"),
         renders=lambda w: PLAN.per_shard("renders", w.dataset, ".h5"),
     output:
-        f"{OUT}/ledger/{{dataset}}.tsv",
+        report(
+            f"{OUT}/ledger/{{dataset}}.tsv",
+            caption="../../report/captions/ledger.rst",
+            category="Audits",
+            labels={"data set": "{dataset}", "what": "ledger"},
+        ),
     log:
         f"{OUT}/logs/ledger/{{dataset}}.jsonl",
     benchmark:

@@ -51,7 +51,7 @@ rule gallery:
     benchmark:
         f"{OUT}/benchmarks/gallery/{{dataset}}.tsv"
     conda:
-        "../../envs/train.yaml"
+        "../../envs/report.yaml"
     threads: 1
     resources:
         mem_mb=lambda w, attempt: 3000 * attempt,
@@ -72,7 +72,12 @@ rule audit:
     input:
         f"{OUT}/shards/{{dataset}}/index.json",
     output:
-        f"{OUT}/audits/{{dataset}}.json",
+        report(
+            f"{OUT}/audits/{{dataset}}.json",
+            caption="../../report/captions/audit.rst",
+            category="Audits",
+            labels={"data set": "{dataset}", "what": "axes"},
+        ),
     log:
         f"{OUT}/logs/audit/{{dataset}}.jsonl",
     benchmark:
@@ -109,7 +114,7 @@ rule report:
     benchmark:
         f"{OUT}/benchmarks/report.tsv"
     conda:
-        "../../envs/train.yaml"
+        "../../envs/report.yaml"
     threads: 1
     resources:
         mem_mb=4000,

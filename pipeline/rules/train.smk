@@ -12,7 +12,12 @@ rule train:
         # Shards stored in layers are composited while training, from the bank itself.
         bank=PLAN.bank() if PLAN.config.shards.storage == "layers" else [],
     output:
-        f"{OUT}/runs/{{experiment}}/train.json",
+        report(
+            f"{OUT}/runs/{{experiment}}/train.json",
+            caption="../../report/captions/metrics.rst",
+            category="Metrics",
+            labels={"experiment": "{experiment}", "what": "training"},
+        ),
     log:
         f"{OUT}/logs/train/{{experiment}}.jsonl",
     benchmark:
@@ -21,7 +26,8 @@ rule train:
         "../../envs/train.yaml"
     threads: lambda w: PLAN.train_threads(w.experiment)
     resources:
-        mem_mb=lambda w, attempt: 16000 * attempt,
+        # Most new attempts go on after a wall time, and need no more memory than the first.
+        mem_mb=lambda w, attempt: 16000 * min(attempt, 2),
         runtime=720,
         gpu=lambda w: PLAN.gpus(w.experiment),
     params:
@@ -41,7 +47,12 @@ rule evaluate:
         run=f"{OUT}/runs/{{experiment}}/train.json",
         shards=lambda w: PLAN.shard_indexes(w.experiment),
     output:
-        results=f"{OUT}/runs/{{experiment}}/results.json",
+        results=report(
+            f"{OUT}/runs/{{experiment}}/results.json",
+            caption="../../report/captions/results.rst",
+            category="Metrics",
+            labels={"experiment": "{experiment}", "what": "held-out shapes"},
+        ),
         predictions=f"{OUT}/runs/{{experiment}}/predictions.npz",
         samples=f"{OUT}/runs/{{experiment}}/samples.npz",
     log:

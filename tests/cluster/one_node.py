@@ -22,7 +22,7 @@ from pathlib import Path
 
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scancel")
 SYSTEM = Path("/etc/slurm")  # compiled into Debian's build
-CPUS, MEMORY_MB, GPUS = 8, 32_000, 2  # claimed, not had: nothing here confines a job to them
+CPUS, MEMORY_MB, GPUS = 8, 200_000, 2  # claimed, not had: nothing here confines a job to them
 PATIENCE_S = 60.0
 
 

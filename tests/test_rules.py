@@ -1,0 +1,146 @@
+"""What every rule says about itself, what it is made with, and what `snakemake --report` gets from it."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+import yaml
+
+from envs import generate
+from pipeline import provenance
+from pipeline.rulegraph import layers, reduced, rules, svg
+from pipeline.workflow import STAGE_MODULES, Plan
+from tests.test_architecture import libraries
+from tests.world import ROOT
+
+RULES = sorted((ROOT / "pipeline" / "rules").glob("*.smk"))
+# The directives of a rule that makes something, in the order that snakefmt keeps.
+WANTED = ("output", "log", "benchmark", "conda", "threads", "resources", "shell")
+# What a library is called where its import has another name.
+DISTRIBUTIONS = {"PIL": "pillow", "yaml": "pyyaml", "OpenGL": "pyopengl", "sklearn": "scikit-learn"}
+# Imported in a function, where a user's choice needs them; the pipeline says what to install.
+OPTIONAL = {"open3d", "wandb", "onnx", "onnxruntime"}
+
+
+def made() -> dict[str, str]:
+    """Text of every rule with a command."""
+    found = {}
+    for path in RULES:
+        for block in re.split(r"(?m)^ *(?=rule\b)", path.read_text(encoding="utf-8")):
+            if name := re.match(r"rule (\w+):|rule:", block):
+                found[name[1] or "index"] = block
+    return found
+
+
+@pytest.mark.parametrize("name", sorted(made()))
+def test_every_rule_has_threads_resources_log_and_benchmark(name: str) -> None:
+    block = made()[name]
+    missing = [word for word in WANTED if not re.search(rf"(?m)^\s+{word}:", block)]
+    assert missing == []
+    assert "mem_mb=" in block and "runtime=" in block
+    assert "retries:" not in block, "retries belong to the profile, where memory grows with the attempt"
+    assert "script:" not in block and "checkpoint " not in block
+
+
+def test_every_target_without_a_command_runs_where_snakemake_is() -> None:
+    text = (ROOT / "Snakefile").read_text(encoding="utf-8")
+    local = set(re.findall(r"^    (\w+),$", text.split("localrules:")[1].split("rule all")[0], re.MULTILINE))
+    assert set(re.findall(r"^rule (\w+):", text, re.MULTILINE)) <= local
+    assert local - set(re.findall(r"^rule (\w+):", text, re.MULTILINE)) == {"fetch", "fetch_backgrounds"}
+
+
+def test_snakemake_finds_nothing_to_criticise() -> None:
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONWARNINGS"}
+    done = subprocess.run([sys.executable, "-m", "snakemake", "--lint"], cwd=ROOT, env=environment,
+                          capture_output=True, text=True)  # fmt: skip
+    assert done.returncode == 0 and "in a good condition" in done.stderr + done.stdout, done.stdout + done.stderr
+
+
+# ---- environments --------------------------------------------------------------------------
+
+
+def needed(module: str) -> set[str]:
+    """Distributions that a module and what it imports of the project import."""
+    closure, waiting = set(), [module]
+    while waiting:
+        name = waiting.pop()
+        if name not in closure and provenance._exists(name):
+            closure.add(name)
+            waiting += provenance._imports(name)
+    found = {library for name in closure for library in libraries(provenance._path(name))}
+    own = {*provenance.PACKAGES, *sys.stdlib_module_names}
+    names = {DISTRIBUTIONS.get(name, name.lower().replace("_", "-")) for name in found - own - OPTIONAL}
+    # What run.in has just got and run.lock does not know yet comes with the next `make lock`.
+    return names & set(generate.pins()) | names & {"torch"}
+
+
+def packages(environment: str) -> set[str]:
+    """Names in an environment file."""
+    values = yaml.safe_load((ROOT / "envs" / f"{environment}.yaml").read_text(encoding="utf-8"))
+    return {pin.split("==")[0] for pin in values["dependencies"][-1]["pip"]}
+
+
+@pytest.mark.parametrize("name", sorted(made()))
+def test_an_environment_has_what_its_rules_import(name: str) -> None:
+    """So that --software-deployment-method conda works for those who have conda."""
+    block = made()[name]
+    environment = re.findall(r'"\.\./\.\./envs/(\w+)\.yaml"', block)
+    assert len(environment) == 1
+    for stage in set(re.findall(r'PLAN\.code\("(\w+)"\)', block)):
+        for module in STAGE_MODULES[stage]:
+            assert needed(module) <= packages(environment[0]), f"add it to STAGES in envs/generate.py ({module})"
+
+
+def test_the_container_is_made_from_the_same_locks() -> None:
+    text = (ROOT / "envs" / "Containerfile").read_text(encoding="utf-8")
+    for source in re.findall(r"^COPY (\S+) ", text, re.MULTILINE):
+        assert (ROOT / source).exists()
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    torch = set(re.findall(r"torch==([\d.]+)", text + makefile)) | {generate.TORCH.partition("==")[2]}
+    assert len(torch) == 1, f"one version of torch everywhere, not {sorted(torch)}"
+    assert re.search(r"FROM docker.io/library/python:3\.11", text)
+    assert "--require-hashes" in text
+
+
+# ---- the picture of the rules --------------------------------------------------------------
+
+
+def test_the_rule_graph_is_drawn_without_graphviz() -> None:
+    dot = """digraph snakemake_dag {
+        0[label = "all", color = "0.1"]; 1[label = "train", color = "0.1"];
+        2[label = "index_mn", color = "0.1"]; 3[label = "index_sn", color = "0.1"]; 4[label = "fetch", color = "0"];
+        1 -> 0
+        2 -> 1
+        3 -> 1
+        4 -> 2
+        4 -> 3
+        4 -> 1
+    }"""
+    edges = rules(dot)
+    assert edges == {("index", "train"), ("fetch", "index"), ("fetch", "train")}
+    assert reduced(edges) == {("index", "train"), ("fetch", "index")}
+    assert layers(edges) == {"fetch": 0, "index": 1, "train": 2}
+    picture = svg(edges)
+    assert picture.count("<rect") == 4 and picture.count("<path") == 2 and ">train</text>" in picture
+
+
+def test_the_picture_shows_the_rules_there_are() -> None:
+    """`make dag` draws it again."""
+    picture = (ROOT / "docs" / "img" / "rulegraph.svg").read_text(encoding="utf-8")
+    drawn = {name.replace(" ", "_") for name in re.findall(r">([a-z ]+)</text>", picture)}
+    # Other sources bring these; the picture shows config.yaml's.
+    assert set(made()) - drawn == {"fetch_backgrounds", "import_views", "import_pictures"}
+    assert drawn <= set(made())
+
+
+def test_gpus_and_cores_follow_from_the_experiment() -> None:
+    def plan(**values: object) -> Plan:
+        return Plan({"datasets": {"d": {"source": "modelnet10"}}, "experiments": {"e": {"datasets": ["d"], **values}}})
+
+    assert plan().gpus("e") == 1 and plan(processes=4).gpus("e") == 4
+    assert plan(processes=4, device="cpu").gpus("e") == 0
+    assert plan(processes=4, threads=2).train_threads("e") == 16
