@@ -92,7 +92,10 @@ def check(values: Any, where: str = "config.yaml") -> Config:
 def parse(model: type[M], values: Any, where: str) -> M:
     """Validate `values` as `model`; a UserError lists key, value and remedy of each problem."""
     if isinstance(values, str):
-        values = json.loads(values)
+        try:
+            values = json.loads(values)
+        except ValueError as error:
+            raise UserError("this is not JSON", where=where, got=str(error), do="correct it and run again") from error
     if not isinstance(values, dict):
         raise UserError("expected a table of keys and values", where=where, got=type(values).__name__)
     try:

@@ -1,4 +1,4 @@
-"""Sub-commands that use a trained network: sample, reconstruct, interpolate, export."""
+"""Sub-commands that use a trained network: sample, reconstruct, interpolate, arithmetic, export."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ from pipeline.progress import say
 # Six furniture classes, trained by the default config.yaml: works before anyone has trained anything.
 DEMO = Path(__file__).resolve().parent.parent / "models" / "demo"
 
+CODE = "a photograph, or seed:7/3 for shape 003 of `sample --seed 7`"
+
 
 def add(commands: Any) -> None:
-    """Add the four sub-commands to an argparse sub-parser object."""
+    """Add the five sub-commands to an argparse sub-parser object."""
     sample = commands.add_parser("sample", help="make shapes from the prior")
     sample.add_argument("--count", type=int, default=16, help="how many")
     sample.add_argument("--seed", type=int, default=1, help="another seed gives other shapes")
@@ -39,18 +41,24 @@ def add(commands: Any) -> None:
     )
     reconstruct.set_defaults(command=_reconstruct)
 
-    interpolate = commands.add_parser("interpolate", help="make the shapes between two photographs")
-    interpolate.add_argument("photos", type=Path, nargs=2, metavar="PHOTO")
+    interpolate = commands.add_parser("interpolate", help="make the shapes between two photographs or samples")
+    interpolate.add_argument("ends", nargs=2, metavar="CODE", help=CODE)
     interpolate.add_argument("--steps", type=int, default=8, help="shapes, the two ends included")
     interpolate.add_argument("--format", choices=("glb", "obj", "stl", "binvox", "npy"), default="glb")
     interpolate.add_argument("-o", "--output", type=Path, required=True, help="folder for 000.glb, 001.glb, ...")
     interpolate.set_defaults(command=_interpolate)
 
+    arithmetic = commands.add_parser("arithmetic", help="add and subtract codes: chair with arms - chair + table")
+    arithmetic.add_argument("plus", nargs="+", metavar="CODE", help=f"added: {CODE}")
+    arithmetic.add_argument("--minus", nargs="+", default=[], metavar="CODE", help="subtracted")
+    arithmetic.add_argument("-o", "--output", type=Path, required=True, help="as for reconstruct")
+    arithmetic.set_defaults(command=_arithmetic)
+
     export = commands.add_parser("export", help="write ONNX graphs, weights and a model card for sharing")
     export.add_argument("-o", "--output", type=Path, required=True, help="folder")
     export.set_defaults(command=_export)
 
-    for command in (sample, reconstruct, interpolate):
+    for command in (sample, reconstruct, interpolate, arithmetic):
         command.add_argument(
             "--run",
             type=Path,
@@ -58,7 +66,7 @@ def add(commands: Any) -> None:
             help="folder of a run or of an exported model, or a checkpoint file; default: models/demo",
         )
     export.add_argument("--run", type=Path, required=True, help="folder of the run, or one checkpoint file")
-    for command in (sample, reconstruct, interpolate):
+    for command in (sample, reconstruct, interpolate, arithmetic):
         command.add_argument(
             "--threshold",
             type=float,
@@ -89,6 +97,15 @@ def _write_all(options: argparse.Namespace, model: Any, levels: Any) -> None:
     say(f"{len(levels) - empty} shapes in {options.output}" + (f", {empty} were empty" if empty else ""))
 
 
+def _write_one(options: argparse.Namespace, model: Any, levels: Any) -> None:
+    from training import use
+
+    cut = use.Cut(use.threshold_of(model, options.threshold), options.largest)
+    use.write_shape(options.output, levels, model.header.resolution, cut)
+    share = cut.bits(levels, model.header.resolution).mean()
+    say(f"{options.output}: {share:.1%} of the box occupied at threshold {cut.threshold / 255:.2f}")
+
+
 def _sample(options: argparse.Namespace) -> int:
     from training import use
 
@@ -106,10 +123,7 @@ def _reconstruct(options: argparse.Namespace) -> int:
     crop = tuple(options.crop) if options.crop else None
     photos = [use.read_photo(path, model.header.size_px, crop=crop, mask=options.mask) for path in options.photos]
     levels = use.reconstruct(model, photos)
-    cut = use.Cut(use.threshold_of(model, options.threshold), options.largest)
-    use.write_shape(options.output, levels, model.header.resolution, cut)
-    share = cut.bits(levels, model.header.resolution).mean()
-    say(f"{options.output}: {share:.1%} of the box occupied at threshold {cut.threshold / 255:.2f}")
+    _write_one(options, model, levels)
     return 0
 
 
@@ -119,8 +133,16 @@ def _interpolate(options: argparse.Namespace) -> int:
     if options.steps < 2:
         raise UserError("--steps must be at least 2", got=str(options.steps))
     model = _model(options)
-    first, last = (use.read_photo(path, model.header.size_px) for path in options.photos)
+    first, last = options.ends
     _write_all(options, model, use.interpolate(model, first, last, options.steps))
+    return 0
+
+
+def _arithmetic(options: argparse.Namespace) -> int:
+    from training import use
+
+    model = _model(options)
+    _write_one(options, model, use.arithmetic(model, options.plus, options.minus))
     return 0
 
 

@@ -41,9 +41,10 @@ def start(processes: int, arguments: Sequence[str]) -> int:
         finally:
             for rank in ranks:
                 rank.kill()
+                rank.wait()
             for number, handler in old.items():
                 signal.signal(number, handler)
-        if code and ranks[0].wait() <= 0:  # the first rank had nothing to say about it
+        if code and ranks[0].returncode <= 0:  # the first rank had nothing to say about it
             said_by_others.seek(0)
             sys.stderr.write(said_by_others.read().decode(errors="replace"))
         return code

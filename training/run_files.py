@@ -153,9 +153,9 @@ class Metrics:
     def frame(self, frame: Frame, samples: int, resolution: int) -> None:
         """What fixed codes and pictures have become, as pictures on the boards."""
         for board in self._boards:
-            board.image("samples", grid_picture(frame.samples, resolution), samples)
+            board.image("pictures/samples", grid_picture(frame.samples, resolution), samples)
             if frame.reconstructions is not None:
-                board.image("reconstructions", grid_picture(frame.reconstructions, resolution), samples)
+                board.image("pictures/reconstructions", grid_picture(frame.reconstructions, resolution), samples)
             for name, codes in frame.codes.items():
                 board.histogram(name, codes, samples)
 

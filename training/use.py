@@ -21,7 +21,7 @@ from pipeline.surface import level_surface
 from training.measure import levels_of, sample
 from training.metrics import Levels
 from training.model import Model
-from training.step import POSTERIOR, encode, pool
+from training.step import POSTERIOR, encode, pool, prior_codes, sampling_source
 
 SUFFIXES = (".glb", ".obj", ".stl", ".binvox", ".npy")
 GREY = (127, 127, 127)  # behind a masked object: 0 in the network's range
@@ -123,11 +123,37 @@ def reconstruct(model: Model, photos: Sequence[npt.NDArray[np.uint8]]) -> Levels
 
 
 @torch.no_grad()
-def interpolate(model: Model, first: npt.NDArray[np.uint8], last: npt.NDArray[np.uint8], steps: int) -> Levels:
-    """(steps, P) occupancy levels on the straight line between two photographs' codes (section 4.4 of the paper)."""
-    ends = code_of(model, [first]), code_of(model, [last])
+def code_named(model: Model, name: str) -> torch.Tensor:
+    """(1, Z) the code of a photograph, or of what `sample` makes: ``seed:7`` its first, ``seed:7/3`` its 003."""
+    if not name.startswith("seed:"):
+        return code_of(model, [read_photo(Path(name), model.header.size_px)])
+    seed, _, number = name.removeprefix("seed:").partition("/")
+    if not (seed.isdigit() and (number or "0").isdigit()):
+        raise UserError("this names no code", got=name, wanted="a photograph, seed:NUMBER or seed:NUMBER/NUMBER")
+    settings = model.settings.model_copy(update={"seed": int(seed)})
+    device = next(model.networks.parameters()).device
+    return prior_codes(settings, 0, 1, device, f"sample {number or 0}")
+
+
+def source_of(model: Model, names: Sequence[str]) -> int:
+    """Which statistics of G fit a mixture of these codes: those of the encoder as soon as one comes from a picture."""
+    return sampling_source(model.settings) if all(name.startswith("seed:") for name in names) else POSTERIOR
+
+
+@torch.no_grad()
+def interpolate(model: Model, first: str, last: str, steps: int) -> Levels:
+    """(steps, P) occupancy levels on the straight line between two codes (section 4.3 and figure 7 of the paper)."""
+    ends = code_named(model, first), code_named(model, last)
     weights = torch.linspace(0, 1, steps, device=ends[0].device)[:, None]
-    return levels_of(model.networks, torch.lerp(*ends, weights), POSTERIOR)
+    return levels_of(model.networks, torch.lerp(*ends, weights), source_of(model, (first, last)))
+
+
+@torch.no_grad()
+def arithmetic(model: Model, plus: Sequence[str], minus: Sequence[str]) -> Levels:
+    """(P,) occupancy levels of a sum and difference of codes (section 4.3 and figure 8 of the paper)."""
+    code = sum((code_named(model, name) for name in plus), torch.zeros(()))
+    code = code - sum((code_named(model, name) for name in minus), torch.zeros(()))
+    return np.asarray(levels_of(model.networks, code, source_of(model, (*plus, *minus)))[0])
 
 
 def samples(model: Model, count: int, seed: int) -> Levels:

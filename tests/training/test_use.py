@@ -19,6 +19,7 @@ from training import use
 from training.command import main
 from training.export import Reconstructor, Sampler
 from training.loop import training_loop
+from training.metrics import Levels
 from training.model import Model, load_model
 
 
@@ -115,11 +116,36 @@ def test_samples_do_not_depend_on_how_many_are_made(run: Path) -> None:
     assert not np.array_equal(use.samples(model, 1, 7), use.samples(model, 1, 8))
 
 
-def test_interpolation_ends_at_the_reconstructions(model: Model) -> None:
-    first, last = row(3)["images"][0], row(7)["images"][0]
-    between = use.interpolate(model, first, last, 5).astype(int)
-    for one, other in ((between[0], first), (between[-1], last)):
-        assert np.abs(one - use.reconstruct(model, [other])).max() <= 1
+@pytest.fixture
+def other_photo(tmp_path: Path) -> Path:
+    path = tmp_path / "other.png"
+    Image.fromarray(row(7)["images"][0]).save(path)
+    return path
+
+
+def near(one: Levels, other: Levels) -> bool:
+    """Equal but for the rounding to levels of another batch size."""
+    return int(np.abs(one.astype(int) - other.astype(int)).max()) <= 1
+
+
+def test_interpolation_ends_at_the_reconstructions(model: Model, photo: Path, other_photo: Path) -> None:
+    between = use.interpolate(model, str(photo), str(other_photo), 5)
+    for found, path in ((between[0], photo), (between[-1], other_photo)):
+        assert near(found, use.reconstruct(model, [use.read_photo(path, 32)]))
+
+
+def test_interpolation_between_samples_ends_at_those_samples(model: Model) -> None:
+    between, made = use.interpolate(model, "seed:7", "seed:7/2", 3), use.samples(model, 3, 7)
+    assert near(between[0], made[0]) and near(between[-1], made[2])
+
+
+def test_codes_add_and_subtract(model: Model, photo: Path, other_photo: Path) -> None:
+    one, other = str(photo), str(other_photo)
+    assert near(use.arithmetic(model, [one, other], [other]), use.reconstruct(model, [use.read_photo(photo, 32)]))
+    assert near(use.arithmetic(model, ["seed:7", "seed:7/1"], ["seed:7/1"]), use.samples(model, 1, 7)[0])
+    for wrong in ("seed:", "seed:x", "seed:1/x"):
+        with pytest.raises(UserError, match="this names no code"):
+            use.code_named(model, wrong)
 
 
 def test_several_photographs_need_a_multi_view_network(model: Model) -> None:
@@ -135,6 +161,8 @@ def test_the_commands_write_their_files(
     assert main(["reconstruct", str(photo), *common, "-o", str(out / "box.glb")]) == 0
     assert main(["sample", *common, "--count", "2", "--format", "binvox", "-o", str(out)]) == 0
     assert main(["interpolate", str(photo), str(photo), *common, "--format", "npy", "-o", str(out)]) == 0
+    codes = [str(photo), "seed:1", "--minus", "seed:2/1"]
+    assert main(["arithmetic", *codes, *common, "-o", str(out / "sum.npy")]) == 0 and (out / "sum.npy").exists()
     assert (out / "box.glb").exists() and (out / "000.binvox").exists() and (out / "002.npy").exists()
     assert main(["reconstruct", str(photo), "--run", str(tmp_path), "-o", str(out / "x.glb")]) == 1
     assert "this run has no checkpoint" in capsys.readouterr().err

@@ -113,7 +113,7 @@ VARIANTS: list[dict[str, object]] = [
 
 @pytest.mark.parametrize("changes", VARIANTS, ids=str)
 def test_every_argument_trains(changes: dict[str, object], boxes: Path, tmp_path: Path) -> None:
-    experiment = from_config(str(changes.get("preset", "demo")), **{"samples": 40, "adversarial_every": 1, **changes})
+    experiment = from_config(**{"preset": "demo", "samples": 40, "adversarial_every": 1, **changes})  # type: ignore[arg-type]
     training_loop(experiment, tmp_path, [boxes])
     values = [value for line in read_metrics(tmp_path) for value in line.values() if isinstance(value, float)]
     assert len(values) > 10 and all(math.isfinite(value) for value in values)

@@ -28,11 +28,11 @@ def box(number: int, resolution: int = RESOLUTION) -> np.ndarray[Any, Any]:
     return grid
 
 
-def row(number: int, resolution: int = RESOLUTION) -> dict[str, Any]:
+def row(number: int, resolution: int = RESOLUTION, size_px: int = SIZE_PX) -> dict[str, Any]:
     """All arrays of one shape: the silhouette seen from the front, in a colour a view."""
     grid = box(number, resolution)
-    silhouette = np.kron(box(number).any(2).T[::-1], np.ones((2, 2), bool))
-    images = np.full((VIEWS, SIZE_PX, SIZE_PX, 3), 40, np.uint8)
+    silhouette = np.kron(box(number).any(2).T[::-1], np.ones((size_px // RESOLUTION,) * 2, bool))
+    images = np.full((VIEWS, size_px, size_px, 3), 40, np.uint8)
     for view in range(VIEWS):
         images[view][silhouette] = 120 + 40 * view
     values: dict[str, Any] = {
@@ -55,22 +55,24 @@ def row(number: int, resolution: int = RESOLUTION) -> dict[str, Any]:
     return {name: values[name] for name in KINDS["composite"]}
 
 
-def write_world(folder: Path, count: int = 24, resolution: int = RESOLUTION) -> Path:
-    """Write one shard of `count` boxes and its index; returns the index."""
+def write_world(
+    folder: Path, count: int = 24, resolution: int = RESOLUTION, *, size_px: int = SIZE_PX, start: int = 0
+) -> Path:
+    """Write one shard of `count` boxes from number `start` on and its index; returns the index."""
     path = folder / "000.h5"
     with create(
         path,
         "composite",
         count=count,
         views=VIEWS,
-        size_px=SIZE_PX,
+        size_px=size_px,
         resolution=resolution,
         attributes={"compositing": "srgb"},
     ) as shard:
-        for number in range(count):
+        for number in range(start, start + count):
             category, name = ("box", "crate")[number % 2], f"{number:04d}"
             record = Record(f"boxes/{category}/{name}", category, name, SPLITS[number // 2 % 4], {})
-            shard.append(record, **row(number, resolution))
+            shard.append(record, **row(number, resolution, size_px))
     index = folder / "index.json"
     write_index([path], index)
     return index

@@ -1,0 +1,134 @@
+"""Killed, terminated or stopped at seeded points, a training ends with the bits of one that nothing interrupted."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.seeds import generator
+from tests.training.processes import start, train
+from tests.training.tiny_world import settings
+from training import checkpoint
+from training.average import Average
+from training.loop import training_loop
+from training.run_files import Metrics
+from training.step import Step
+from training.timeline import Timeline
+
+POINTS = range(10)
+# Where a process may die: in a step, after it, while a checkpoint, a line or a picture is written or published.
+PLACES: list[tuple[Any, str]] = [
+    (Step, "__call__"), (Average, "update"), (checkpoint, "save_file"), (os, "replace"), (Metrics, "_append"),
+    (Timeline, "write"),
+]  # fmt: skip
+
+
+def watch(reached: Callable[[int], None]) -> None:
+    """From now on in this process: call ``reached(n)`` before and after the calls of all `PLACES`, counted together."""
+    count = 0
+
+    def counting(original: Any) -> Any:
+        def called(*arguments: Any, **more: Any) -> Any:
+            nonlocal count
+            reached(count)
+            result = original(*arguments, **more)
+            reached(count + 1)
+            count += 2
+            return result
+
+        return called
+
+    for owner, name in PLACES:
+        setattr(owner, name, counting(getattr(owner, name)))
+
+
+def train_and_die(run: Path, boxes: Path, at: int, number: signal.Signals) -> None:
+    """In a process of its own: send itself a signal at point `at`."""
+    steps = 0
+
+    def reached(point: int) -> None:
+        if point == at:
+            (run.parent / "signalled").write_text(str(steps))
+            os.kill(os.getpid(), number)
+
+    original = Step.__call__
+
+    def counted(self: Step, batch: Any, step: int) -> Any:
+        nonlocal steps
+        steps = step + 1
+        return original(self, batch, step)
+
+    Step.__call__ = counted  # type: ignore[method-assign]
+    watch(reached)
+    train(settings(), run, [boxes])
+
+
+def train_and_count(run: Path, boxes: Path, count_file: Path) -> None:
+    """In a process of its own: how many points a whole training has."""
+    points: list[int] = []
+    watch(points.append)
+    train(settings(), run, [boxes])
+    count_file.write_text(str(max(points)))
+
+
+def files(run: Path) -> dict[str, bytes]:
+    """What a run has come to; which older checkpoints are still there, and timing, belong to its history."""
+    return {
+        str(path.relative_to(run)): path.read_bytes()
+        for path in sorted(run.rglob("*"))
+        if path.is_file()
+        and path.name not in ("timing.jsonl", ".run.lock")
+        and (path.suffix != ".safetensors" or path.name in ("best.safetensors", "000000096.safetensors"))
+        and not path.name.startswith(".")
+    }
+
+
+@pytest.fixture(scope="module")
+def unbroken(boxes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run = tmp_path_factory.mktemp("unbroken") / "run"
+    process = start(train_and_count, run, boxes, run.with_name("points"))
+    process.join(240)
+    assert process.exitcode == 0
+    return run
+
+
+def require_the_same(run: Path, unbroken: Path) -> None:
+    wanted, found = files(unbroken), files(run)
+    assert len(wanted) == 10 and found.keys() == wanted.keys()
+    assert [name for name in wanted if found[name] != wanted[name]] == []
+
+
+@pytest.mark.parametrize("seed", POINTS)
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM], ids=["kill -9", "SIGTERM"])
+def test_a_signal_at_a_seeded_point(
+    number: signal.Signals, seed: int, boxes: Path, unbroken: Path, tmp_path: Path
+) -> None:
+    points = int(unbroken.with_name("points").read_text())
+    run, at = tmp_path / "run", int(generator(seed, "point", number.name).integers(0, points))
+    run.mkdir()
+    process = start(train_and_die, run, boxes, at, number)
+    process.join(240)
+    steps = int((tmp_path / "signalled").read_text())
+    if number == signal.SIGKILL:
+        assert process.exitcode == -signal.SIGKILL
+    elif process.exitcode == 143:  # before the loop begins nothing is lost by dying at once
+        # It saves after the step that it is in: nothing between the signal and the file can take long.
+        saved = json.loads((run / "metrics.jsonl").read_text().splitlines()[-1])["samples"] if steps > 1 else 0
+        newest = max((run / "checkpoints").glob("0*.safetensors"))
+        assert checkpoint.read_header(newest).samples in (8 * steps, 8 * (steps + 1)) and saved <= 8 * (steps + 1)
+    training_loop(settings(), run, [boxes])
+    require_the_same(run, unbroken)
+
+
+@pytest.mark.parametrize("seed", POINTS)
+def test_a_normal_stop_at_a_seeded_point(seed: int, boxes: Path, unbroken: Path, tmp_path: Path) -> None:
+    for stop in sorted(generator(seed, "stop").integers(1, 12, 2)):
+        training_loop(settings(), tmp_path, [boxes], stop_after=8 * int(stop))
+    training_loop(settings(), tmp_path, [boxes])
+    require_the_same(tmp_path, unbroken)
