@@ -17,6 +17,7 @@ import itertools
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -57,7 +58,7 @@ def reach(side: int) -> int:
     return round(SHIFT_SHARE * side)
 
 
-def oriented(grid: npt.NDArray[np.generic], number: int) -> npt.NDArray[np.generic]:
+def oriented(grid: npt.NDArray[Any], number: int) -> npt.NDArray[Any]:
     """One of the 48 orientations of a grid."""
     axes, flips = ORIENTATIONS[number]
     return grid.transpose(axes)[tuple(slice(None, None, flip) for flip in flips)]
@@ -79,10 +80,12 @@ def align(field: Field, truth: Grid) -> Aligned:
     back = [_back(np.arange(side**3).reshape((side,) * 3), number) for number in range(len(ORIENTATIONS))]
     places = np.stack([index[truth] for index in back])
     shifts = _shifts(reach(side))
-    ranked = [_ranked(_shifted(field, shift).reshape(-1)) for shift in shifts]
+    # The zeros that come in are ranked together with the scores, once for all shifts.
+    ranks, count = _ranked(np.append(field.reshape(-1), np.float32(0)))
+    grid, zero = ranks[:-1].reshape(field.shape), ranks[-1]
     found = np.empty((len(shifts), len(ORIENTATIONS)))
-    for row, (ranks, count) in enumerate(ranked):
-        _precisions(ranks, count, places, found[row])
+    for row, shift in enumerate(shifts):
+        _precisions(_shifted(grid, shift, zero).reshape(-1), count, places, found[row])
     best = int(found.argmax())
     shift, orientation = shifts[best // len(ORIENTATIONS)], best % len(ORIENTATIONS)
     return Aligned(plain, float(found.flat[best]), orientation, shift)
@@ -108,8 +111,8 @@ def _back(index: npt.NDArray[np.int64], number: int) -> npt.NDArray[np.int64]:
     return np.ascontiguousarray(oriented(index, number), np.int64)
 
 
-def _shifted(field: Field, shift: tuple[int, int, int]) -> Field:
-    out = np.zeros_like(field)
+def _shifted(field: npt.NDArray[Any], shift: tuple[int, int, int], empty: Any = 0) -> npt.NDArray[Any]:
+    out = np.full_like(field, empty)
     side = len(field)
     to = tuple(slice(max(s, 0), side + min(s, 0)) for s in shift)
     of = tuple(slice(max(-s, 0), side + min(-s, 0)) for s in shift)

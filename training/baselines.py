@@ -13,6 +13,7 @@ import numpy.typing as npt
 from pipeline.seeds import generator
 from training import metrics
 from training.data import ShapeData
+from training.distances import iou_matrix
 from training.measure import chosen, truth
 from training.metrics import Bits, Floats, Levels
 
@@ -57,16 +58,27 @@ def class_mean_shape(train: ShapeData, tuning: ShapeData, held_out: ShapeData) -
     return Baseline(out)
 
 
+class PictureBank:
+    """Small copies of training pictures, to find the nearest one to any other picture."""
+
+    def __init__(self, train: ShapeData):
+        shapes = chosen(train, max(1, MAX_PICTURES // train.views), "nearest pixels")
+        self._bank = np.concatenate([_small(train.gather(np.array([i]), _every(train))[0]) for i in shapes])  # (M V, F)
+        self._owners = np.repeat(shapes, train.views)
+        self._lengths = 0.5 * np.square(self._bank).sum(1)
+
+    def nearest(self, pictures: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
+        """(V,) the training shape whose picture is nearest to each of (V, S, S, 3)."""
+        # |a - b|^2 is smallest where |b|^2 / 2 - a b is.
+        return np.asarray(self._owners[(self._lengths - _small(pictures) @ self._bank.T).argmin(1)])
+
+
 def nearest_pixels(train: ShapeData, held_out: ShapeData) -> Baseline:
     """The training shape whose picture is nearest in squared pixel differences, for every held-out view."""
-    shapes = chosen(train, max(1, MAX_PICTURES // train.views), "nearest pixels")
-    bank = np.concatenate([_small(train, np.array([i])) for i in shapes])  # (M V, F)
-    owners = np.repeat(shapes, train.views)
-    lengths = 0.5 * np.square(bank).sum(1)
+    bank = PictureBank(train)
     out = np.zeros(len(held_out))
     for i in range(len(held_out)):
-        # |a - b|^2 is smallest where |b|^2 / 2 - a b is.
-        nearest = owners[(lengths - _small(held_out, np.array([i])) @ bank.T).argmin(1)]
+        nearest = bank.nearest(held_out.gather(np.array([i]), _every(held_out))[0])
         answer = np.broadcast_to(truth(held_out, np.array([i])), (held_out.views, held_out.resolution**3))
         out[i] = metrics.iou(truth(train, nearest), answer).mean()
     return Baseline(out)
@@ -82,27 +94,33 @@ def random_shape(train: ShapeData, held_out: ShapeData, seed: int) -> Baseline:
     return Baseline(out)
 
 
-def nearest_training_iou(samples: Bits, train: ShapeData) -> float:
-    """Mean over samples of the best IoU with any training shape: near 1 says memorised."""
-    best = np.zeros(len(samples))
-    x = samples.astype(np.float32)
-    for start in range(0, len(train), 512):
-        y = truth(train, np.arange(start, min(start + 512, len(train)))).astype(np.float32)
-        inside = x @ y.T
-        union = x.sum(1)[:, None] + y.sum(1)[None] - inside
-        best = np.maximum(best, (inside / np.maximum(union, 1)).max(1))
-    return float(best.mean())
+def nearest_training(grids: Bits, train: ShapeData, *, threads: int = 1) -> tuple[npt.NDArray[np.int64], Floats]:
+    """The training shape (N,) with the highest IoU with each grid (N, P), and that IoU: near 1 says memorised."""
+    best, place = np.full(len(grids), -1.0), np.zeros(len(grids), np.int64)
+    packed = np.packbits(grids, axis=1)
+    for start in range(0, len(train), 4096):
+        found = iou_matrix(packed, train.voxels_bits[start : start + 4096], threads=threads)
+        nearest = found.argmax(1)
+        value = found[np.arange(len(grids)), nearest]
+        place = np.where(value > best, start + nearest, place)
+        best = np.maximum(best, value)
+    return place, best
 
 
 def _tuned(level: Levels, answers: Bits) -> int:
     return metrics.best_threshold(metrics.iou_curve(np.broadcast_to(level, answers.shape), answers))
 
 
-def _small(data: ShapeData, objects: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
-    """(V, F) all pictures of one shape, averaged down to PIXELS a side, in [-0.5, 0.5]."""
-    pictures = data.gather(objects, np.arange(data.views)[None])[0].astype(np.float32)
-    factor = max(1, data.size_px // PIXELS)
-    side = data.size_px // factor
-    cut = pictures[:, : side * factor, : side * factor]
+def _every(data: ShapeData) -> npt.NDArray[np.int64]:
+    """(1, V) all views of one shape."""
+    return np.arange(data.views)[None]
+
+
+def _small(pictures: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+    """(V, F) pictures (V, S, S, 3) averaged down to PIXELS a side, in [-0.5, 0.5]."""
+    size_px = pictures.shape[1]
+    factor = max(1, size_px // PIXELS)
+    side = size_px // factor
+    cut = pictures[:, : side * factor, : side * factor].astype(np.float32)
     small = cut.reshape(len(cut), side, factor, side, factor, 3).mean((2, 4))
     return np.asarray((small / 255 - 0.5).reshape(len(cut), -1), np.float32)

@@ -13,7 +13,7 @@ from pipeline.errors import run_command
 from pipeline.progress import Log, say
 from pipeline.seeds import stable_hash
 from pipeline.settings.training import Experiment
-from training import command_use, launch
+from training import command_measure, command_use, launch
 
 TERMINATED = 143  # what a shell reports for a process that SIGTERM ended
 
@@ -40,15 +40,9 @@ def parser() -> argparse.ArgumentParser:
     train.add_argument("--dry-run", action="store_true", help="print the whole configuration and stop")
     train.set_defaults(command=_train)
 
-    evaluate = commands.add_parser("evaluate", help="measure a trained run on held-out shapes")
-    evaluate.add_argument("--run", type=Path, required=True, help="folder of the run")
-    evaluate.add_argument("--shards", type=Path, nargs="+", required=True, help="the indexes it was trained on")
-    evaluate.add_argument("-o", "--output", type=Path, required=True, help="results.json")
-    evaluate.set_defaults(command=_evaluate)
-
+    command_measure.add(commands)
     command_use.add(commands)
-    for command in (train, evaluate):
-        command.add_argument("--log", type=Path, help="JSON lines for machines")
+    train.add_argument("--log", type=Path, help="JSON lines for machines")
     return top
 
 
@@ -84,15 +78,4 @@ def _train(options: argparse.Namespace) -> int:
         + (f", best validation IoU {best['iou']:.3f} at {best['samples']}" if best["iou"] is not None else "")
         + (f", ALARMS {', '.join(result['alarms'])}" if result["alarms"] else "")
     )
-    return 0
-
-
-def _evaluate(options: argparse.Namespace) -> int:
-    from training.evaluate import evaluate, table
-
-    with Log(options.log) as log:
-        results = evaluate(options.run, options.shards, options.output)
-        log.write("evaluate", run=str(options.run), verdict=results["verdict"])
-    print(table(results))
-    say(f"evaluate {options.run.name}: {results['verdict']['sentence']}")
     return 0

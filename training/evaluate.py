@@ -2,66 +2,74 @@
 
 The protocol: the best checkpoint's averaged weights; the threshold is chosen on validation
 shapes; every stored view of every test shape; mean over a shape's views, then over shapes;
-confidence intervals resample shapes.  Nothing is chosen on the test shapes.
+confidence intervals resample shapes.  Nothing is chosen on the test shapes.  docs/metrics.md
+defines every number.
 
-    results.json      numbers, verdict, learning curve
-    predictions.npz   one view of every test shape: id, category, view, image (S, S, 3) u8,
-                      truth bits (P / 8,), levels (P,) u8, iou; sorted by IoU, worst first
-    samples.npz       shapes from the prior: bits (P / 8,), levels (P,) u8
+    results.json         numbers, verdict, learning curve
+    results.md           the same numbers as tables for people
+    predictions.npz      one view of every test shape: id, category, view, image (S, S, 3) u8,
+                         truth bits (P / 8,), levels (P,) u8, iou; sorted by IoU, worst first
+    samples.npz          shapes from the prior: bits (P / 8,), levels (P,) u8, and of each the nearest
+                         training shape: nearest_id, nearest_bits (P / 8,), nearest_iou
+    latent.npz, interpolations.npz   see training/latent.py
+    photographs.npz      where photographs were given: see training/photographs.py, `set` names the set
     (P = R^3 in C order x, y, z; a level is round(255 p); bits as conventions.pack_grid)
+
+A run without an encoder gives the same files, without rows where pictures would be needed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
-from pipeline.atomic import atomic_path, write_json
+from pipeline.atomic import write_json, write_text
 from pipeline.errors import UserError
-from pipeline.seeds import stable_hash
+from pipeline.progress import Log
+from pipeline.settings.evaluation import Evaluation
 from pipeline.settings.training import Experiment
-from training import baselines, metrics, run_files
+from training import baselines, generation, latent, metrics, run_files, tables
+from training.classify import classify, classify_shards
 from training.data import ShapeData
 from training.loop import choose_device
-from training.measure import chosen, predict, sample, truth
-from training.metrics import Floats
+from training.measure import chosen, sample, truth
 from training.model import Model, load_model
+from training.npz import write_npz
+from training.photographs import evaluate_photographs, reads_photographs
+from training.reconstruction import Splits, empty_predictions, reconstruction
 
 REQUIRED_MARGIN = 0.12  # IoU over the mean shape that a trained reconstruction must reach
-TRAIN_SHAPES, TRAIN_VIEWS = 256, 2  # for the overfit gap
-SAMPLES = 256  # shapes from the prior
 
 
-@dataclass(frozen=True)
-class Splits:
-    """Where each number comes from; small data sets may lack validation or test shapes."""
-
-    train: ShapeData
-    tuning: ShapeData
-    held_out: ShapeData
-    tuned_on: str
-    measured_on: str
-
-
-def evaluate(run: Path, shards: Sequence[Path], output: Path) -> dict[str, Any]:
-    """Measure the run's best checkpoint; writes the three files beside `output` and returns the results."""
+def evaluate(
+    run: Path,
+    shards: Sequence[Path],  # the indexes it was trained on
+    output: Path,  # results.json; the other files go beside it
+    settings: Evaluation = Evaluation(),  # noqa: B008 - frozen
+    *,
+    photographs: Sequence[Path] = (),  # files of `python -m pipeline photographs`
+    classify_shards: Sequence[Path] = (),  # indexes to classify; empty: those it was trained on
+    log: Log | None = None,
+) -> dict[str, Any]:
+    """Measure the run's best checkpoint; writes the files above beside `output` and returns the results."""
     config = run_files.read_config(run)
     device = choose_device("auto")
     model = load_model(run, device)
-    settings = model.settings
-    torch.set_num_threads(settings.threads)
-    splits = open_splits(shards, settings)
+    experiment = model.settings
+    torch.set_num_threads(experiment.threads)
+    splits = open_splits(shards, experiment)
     _require_same_data(model, splits.train, run)
+    timed = _Timed(log)
 
     results: dict[str, Any] = {
         "identity": model.header.identity,
-        "preset": settings.preset,
+        "preset": experiment.preset,
+        "seed": experiment.seed,
         "checkpoint": {"samples": model.header.samples, "file": model.path.name},
         "data": config.get("data", []),
         "measured_on": splits.measured_on,
@@ -72,17 +80,51 @@ def evaluate(run: Path, shards: Sequence[Path], output: Path) -> dict[str, Any]:
             splits.measured_on: len(splits.held_out),
         },
         "views": splits.held_out.views,
-        "views_per_prediction": settings.views_per_shape,
+        "views_per_prediction": experiment.views_per_shape,
+        "evaluation": settings.model_dump(mode="json"),
     }
+
+    # From pictures of held-out shapes to shapes; the threshold comes from here.
     threshold = 128
+    predictions = output.with_name("predictions.npz")
     if model.networks.E is not None:
-        measured, threshold = _reconstruction(model, splits, output)
+        measured, threshold = timed("reconstruction", lambda: reconstruction(model, splits, settings, predictions))
         results |= measured
-    results["samples"] = _samples(model, splits, threshold, output)
+    else:
+        empty_predictions(predictions, splits.held_out)
+
+    # From the prior to shapes.
+    results |= timed("samples", lambda: _samples(model, splits, settings, threshold, output, log))
+
+    # What the discriminator has learned, and what the codes look like.
+    if settings.classify:
+        results["classification"] = timed("classification", lambda: _classification(model, splits, classify_shards))
+    timed("latent", lambda: _latent(model, splits, settings, threshold, output))
+
+    # Photographs of objects that are in no training set.
+    if photographs:
+        results["photographs"] = timed(
+            "photographs", lambda: photograph_sets(model, splits.train, photographs, threshold, output, log)
+        )
     results["verdict"] = verdict(results)
     results["figures"] = _figures(run)
+    write_text(output.with_name("results.md"), tables.markdown(results, run.name))
     write_json(output, results)
     return results
+
+
+class _Timed:
+    """Runs one part and logs how long it took; the time goes to the log alone, never into the results."""
+
+    def __init__(self, log: Log | None):
+        self._log = log
+
+    def __call__(self, name: str, part: Callable[[], Any]) -> Any:
+        start = time.perf_counter()
+        out = part()
+        if self._log is not None:
+            self._log.write("measured", part=name, seconds=round(time.perf_counter() - start, 2))
+        return out
 
 
 def open_splits(shards: Sequence[Path], settings: Experiment) -> Splits:
@@ -107,115 +149,109 @@ def _require_same_data(model: Model, train: ShapeData, run: Path) -> None:
         )
 
 
-def view_groups(views: int, together: int) -> npt.NDArray[np.int64]:
-    """(V, k) every view with the k - 1 that follow it."""
-    return (np.arange(views)[:, None] + np.arange(together)) % views
+def photograph_sets(
+    model: Model, train: ShapeData | None, paths: Sequence[Path], threshold: int, output: Path, log: Log | None
+) -> dict[str, Any]:
+    """Every set by the name of its file; writes photographs.npz beside `output`, without rows where nothing is read."""
+    out: dict[str, Any] = {}
+    rows = []
+    for path in paths:
+        if not reads_photographs(model):
+            out[path.stem] = {"skipped": "the network reads no pictures"}
+            continue
+        out[path.stem], arrays = evaluate_photographs(model, path, train, threshold, log=log)
+        rows.append((path.stem, arrays))
+    # Sets of other voxels cannot share one array: each member carries the name of its set.
+    members = {f"{name}/{key}": value for name, arrays in rows for key, value in arrays.items()}
+    write_npz(output.with_name("photographs.npz"), sets=np.array([name for name, _ in rows], np.str_), **members)
+    return out
 
 
-def _reconstruction(model: Model, splits: Splits, output: Path) -> tuple[dict[str, Any], int]:
-    """Single-view (or k-view) IoU with everything it must be seen beside; and the threshold."""
-    seed, held_out = model.settings.seed, splits.held_out
-    tuning = chosen(splits.tuning, 512, "tuning")
-    threshold = metrics.best_threshold(_curves(model, splits.tuning, tuning, 4)[0])
-    curves, shown = _curves(model, held_out, np.arange(len(held_out)), held_out.views)
-    iou = curves[:, threshold]
-    others = {
-        "mean_shape": baselines.mean_shape(splits.train, splits.tuning, held_out),
-        "nearest_pixels": baselines.nearest_pixels(splits.train, held_out),
-        "random_shape": baselines.random_shape(splits.train, held_out, seed),
-        "class_mean_shape": baselines.class_mean_shape(splits.train, splits.tuning, held_out),
-    }
-    known = chosen(splits.train, TRAIN_SHAPES, "overfit gap")
-    train_iou = _curves(model, splits.train, known, TRAIN_VIEWS)[0][:, threshold]
-    _write_predictions(output.with_name("predictions.npz"), held_out, threshold, *shown)
-    return {
-        "threshold": round(threshold / 255, 6),
-        "iou": metrics.bootstrap(iou, seed).as_json(),
-        "median_iou": round(float(np.median(iou)), 6),
-        "baselines": {
-            name: {
-                "iou": metrics.bootstrap(one.iou, seed).as_json(),
-                "privileged": name == "class_mean_shape",
-                **({} if one.threshold is None else {"threshold": round(one.threshold / 255, 6)}),
-            }
-            for name, one in others.items()
-        },
-        "margin": {name: metrics.bootstrap(iou - one.iou, seed).as_json() for name, one in others.items()},
-        "categories": {
-            category: {
-                "shapes": int(members.sum()),
-                "iou": round(float(iou[members].mean()), 6),
-                **{name: round(float(one.iou[members].mean()), 6) for name, one in others.items()},
-            }
-            for label, category in enumerate(held_out.categories)
-            if (members := held_out.labels == label).any()
-        },
-        "overfit": {
-            "train_iou": round(float(train_iou.mean()), 6),
-            "train_shapes": len(known),
-            "gap": round(float(train_iou.mean() - iou.mean()), 6),
-        },
-    }, threshold
-
-
-def _curves(
-    model: Model, data: ShapeData, objects: npt.NDArray[np.int64], views: int
-) -> tuple[Floats, tuple[npt.NDArray[np.int64], npt.NDArray[np.uint8]]]:
-    """(N, 256) IoU at every threshold, the mean over the first `views` views; and one shown view of each shape.
-
-    The shown views (N,), chosen by hash, come with their levels (N, P).
-    """
-    total = np.zeros((len(objects), 256))
-    shown = np.array([stable_hash("shown", data.records[i].shape_id) % views for i in objects], np.int64)
-    kept = np.zeros((len(objects), data.resolution**3), np.uint8)
-    answers = truth(data, objects)
-    for number, group in enumerate(view_groups(data.views, model.settings.views_per_shape)[:views]):
-        levels = predict(model.networks, model.settings, data, objects, np.tile(group, (len(objects), 1)))
-        total += metrics.iou_curve(levels, answers)
-        kept[shown == number] = levels[shown == number]
-    return total / views, (shown, kept)
-
-
-def _write_predictions(
-    path: Path, data: ShapeData, threshold: int, shown: npt.NDArray[np.int64], levels: npt.NDArray[np.uint8]
-) -> None:
-    iou = metrics.iou(levels >= threshold, truth(data, np.arange(len(data))))
-    order = np.argsort(iou, kind="stable")
-    _write_npz(
-        path,
-        id=np.array([data.records[i].shape_id for i in order]),
-        category=np.array([data.records[i].category for i in order]),
-        view=shown[order],
-        image=data.gather(order, shown[order]),
-        truth=data.voxels_bits[order],
-        levels=levels[order],
-        iou=iou[order].astype(np.float32),
-        threshold=np.array(threshold, np.uint8),
-    )
-
-
-def _samples(model: Model, splits: Splits, threshold: int, output: Path) -> dict[str, Any]:
-    """What the generator makes from the prior, as it is."""
-    levels = sample(model.networks, model.settings, SAMPLES, "evaluate")
+def _samples(
+    model: Model, splits: Splits, settings: Evaluation, threshold: int, output: Path, log: Log | None
+) -> dict[str, Any]:
+    """What the generator makes from the prior, as it is, and how it compares with held-out shapes."""
+    seed, threads = model.settings.seed, model.settings.threads
+    levels = sample(model.networks, model.settings, settings.samples, "evaluate")
     grids = levels >= threshold
     data = truth(splits.train, chosen(splits.train, 512, "occupancy"))
-    _write_npz(
+    nearest, nearest_iou = baselines.nearest_training(grids, splits.train, threads=threads)
+    write_npz(
         output.with_name("samples.npz"),
         bits=np.packbits(grids, axis=1),
         levels=levels,
         threshold=np.array(threshold, np.uint8),
+        nearest_id=np.array([splits.train.records[i].shape_id for i in nearest], np.str_),
+        nearest_bits=splits.train.voxels_bits[nearest],
+        nearest_iou=nearest_iou.astype(np.float32),
     )
+    pairwise = metrics.pairwise_iou(grids)
     numbers = {
         "occupancy": float(grids.mean()),
         "data_occupancy": float(data.mean()),
         "empty_rate": float((~grids.any(1)).mean()),
-        "pairwise_iou": metrics.pairwise_iou(grids),
+        "pairwise_iou": pairwise,
         "data_pairwise_iou": metrics.pairwise_iou(data),
+        "diversity": 1 - pairwise,
         "largest_component": metrics.largest_component(grids),
         "data_largest_component": metrics.largest_component(data),
-        "nearest_training_iou": baselines.nearest_training_iou(grids, splits.train),
+        "nearest_training_iou": float(nearest_iou.mean()),
+        "memorised": float((nearest_iou > generation.MEMORISED).mean()),
     }
-    return {"count": SAMPLES, **{name: round(value, 6) for name, value in numbers.items()}}
+    held_out = truth(splits.held_out, chosen(splits.held_out, settings.samples, "generation"))
+    return {
+        "samples": {
+            "count": settings.samples,
+            **{name: round(value, 6) for name, value in numbers.items()},
+            "nearest_training": metrics.bootstrap(nearest_iou, seed).as_json(),
+        },
+        "generation": _generation(grids, held_out, splits, settings, seed, threads, log),
+    }
+
+
+def _generation(
+    grids: metrics.Bits,
+    held_out: metrics.Bits,
+    splits: Splits,
+    settings: Evaluation,
+    seed: int,
+    threads: int,
+    log: Log | None,
+) -> dict[str, Any]:
+    """The samples, and beside them as many training shapes, which is what a perfect generator would make."""
+    few = len(held_out) < 2 or len(grids) < 2
+    if few:
+        return {"skipped": f"{len(held_out)} held-out shapes; at least two are needed"}
+    known = truth(splits.train, chosen(splits.train, len(held_out), "generation"))
+    mean = baselines.mean_levels(splits.train, np.arange(len(splits.train))) >= 128
+    sets = {"network": grids, "training_shapes": known, "mean_shape": np.broadcast_to(mean, known.shape)}
+    how: dict[str, Any] = {
+        "points": settings.points,
+        "chamfer_shapes": settings.chamfer_shapes,
+        "seed": seed,
+        "threads": threads,
+        "log": log,
+    }
+    return {name: generation.measure(one, held_out, **how) for name, one in sets.items()}
+
+
+def _classification(model: Model, splits: Splits, shards: Sequence[Path]) -> dict[str, Any]:
+    """On the experiment's own shapes, or on those of other data sets (the paper's ModelNet)."""
+    if shards:
+        return classify_shards(model, shards)
+    validation = splits.tuning if splits.tuned_on == "val" else None
+    return {**classify(model, splits.train, validation, splits.held_out), "measured_on": splits.measured_on}
+
+
+def _latent(model: Model, splits: Splits, settings: Evaluation, threshold: int, output: Path) -> None:
+    reads = model.networks.E is not None
+    named = {"train": splits.train, splits.tuned_on: splits.tuning, splits.measured_on: splits.held_out}
+    write_npz(output.with_name("latent.npz"), **latent.latent_map(model, named, settings.latent_shapes if reads else 0))
+    pairs = settings.interpolations if reads else 0
+    write_npz(
+        output.with_name("interpolations.npz"),
+        **latent.interpolations(model, splits.held_out, pairs, settings.steps, threshold),
+    )
 
 
 def verdict(results: dict[str, Any]) -> dict[str, Any]:
@@ -248,33 +284,3 @@ def _figures(run: Path) -> dict[str, Any]:
         ]
         for name, event in (("looks", "look"), ("losses", "losses"), ("alarms", "alarm"))
     }
-
-
-def _write_npz(path: Path, **arrays: npt.NDArray[Any]) -> None:
-    with atomic_path(path) as temporary:
-        np.savez_compressed(temporary, allow_pickle=False, **arrays)
-
-
-def table(results: dict[str, Any]) -> str:
-    """The results for a person at the terminal."""
-    if "iou" not in results:
-        return str(results["verdict"]["sentence"])
-    lines = [f"{'held-out IoU':<18}{'mean':>7}   95 % interval"]
-    rows = {"this network": results["iou"], **{name: one["iou"] for name, one in results["baselines"].items()}}
-    lines += [
-        f"{name.replace('_', ' '):<18}{one['mean']:>7.3f}   {one['low']:.3f} to {one['high']:.3f}"
-        for name, one in rows.items()
-    ]
-    lines += [
-        f"  {name:<16}{one['iou']:>7.3f}   {one['shapes']} shapes, mean shape {one['mean_shape']:.3f}"
-        for name, one in results["categories"].items()
-    ]
-    lines.append(
-        f"{'on training shapes':<18}{results['overfit']['train_iou']:>7.3f}   gap {results['overfit']['gap']:.3f}"
-    )
-    samples = results["samples"]
-    lines.append(
-        f"samples from the prior: occupancy {samples['occupancy']:.3f} (data {samples['data_occupancy']:.3f}),"
-        f" empty {samples['empty_rate']:.0%}, pairwise IoU {samples['pairwise_iou']:.2f}"
-    )
-    return "\n".join(lines)

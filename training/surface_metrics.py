@@ -3,8 +3,8 @@
 The surface of a grid is the set of its exposed faces: squares of side 1 / R between an occupied
 voxel and an empty one or the outside.  Lengths are in unit-box sides.
 
-    lattice points   a regular 2 x 2 on every face: no chance, and equal surfaces have equal points
-    drawn points     `count` of them, evenly over the area; what generation metrics compare
+    face points    the middle of every face: no chance, and equal surfaces have equal points
+    drawn points   `count` of them, evenly over the area; what generation metrics compare
 
 Chamfer distance   mean distance of A's points to B's plus that of B's points to A's
                    (the sum of both means, not squared: Sun et al. 2018, arXiv 1804.04610, section 5)
@@ -52,14 +52,6 @@ def faces(grid: Grid) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
     return np.concatenate(middles), np.concatenate(axes)
 
 
-def lattice_points(grid: Grid) -> npt.NDArray[np.float64]:
-    """(4 F, 3) a regular 2 x 2 on every exposed face."""
-    middles, axes = faces(grid)
-    quarter = 0.25 / len(grid)
-    corners = np.array([(i, j) for i in (-quarter, quarter) for j in (-quarter, quarter)])
-    return (middles[:, None] + _in_plane(axes[:, None], corners[None])).reshape(-1, 3)
-
-
 def drawn_points(grid: Grid, count: int, seed: int, *purpose: object) -> npt.NDArray[np.float32]:
     """(count, 3) points spread evenly over the surface: one in each of `count` equal pieces of it.
 
@@ -92,7 +84,7 @@ def surface_scores(predicted: Bits, truth: Bits) -> SurfaceScores:
 
 
 def _scores(predicted: Grid, truth: Grid) -> tuple[float, float, float]:
-    ours, theirs = lattice_points(predicted), lattice_points(truth)
+    ours, theirs = faces(predicted)[0], faces(truth)[0]
     if not len(ours) or not len(theirs):
         same = len(ours) == len(theirs)
         return (0.0, 1.0, 1.0) if same else (WORST, 0.0, 0.0)

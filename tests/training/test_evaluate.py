@@ -8,15 +8,18 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 from pipeline.errors import UserError
+from pipeline.settings.evaluation import Evaluation
 from tests.training.tiny_world import box, settings, write_world
-from training import baselines, evaluate, loop, measure
+from training import baselines, evaluate, measure, reconstruction, tables
 from training.command import main
 from training.data import ShapeData
 from training.loop import training_loop
 from training.measure import truth
+
+FEW = Evaluation(samples=12, chamfer_shapes=4, points=64, views=(1, 2, 9), latent_shapes=20, interpolations=2, steps=3)
+FILES = ("results.json", "results.md", "predictions.npz", "samples.npz", "latent.npz", "interpolations.npz")
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +31,7 @@ def trained(boxes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def results(trained: Path, boxes: Path) -> dict[str, Any]:
-    return evaluate.evaluate(trained, [boxes], trained / "results.json")
+    return evaluate.evaluate(trained, [boxes], trained / "results.json", FEW)
 
 
 def test_results_say_what_was_measured_where(results: dict[str, Any], trained: Path) -> None:
@@ -41,7 +44,7 @@ def test_results_say_what_was_measured_where(results: dict[str, Any], trained: P
         results["iou"]["mean"] - results["baselines"]["mean_shape"]["iou"]["mean"], abs=2e-6
     )
     assert [line["samples"] for line in results["figures"]["looks"]] == [160, 320]
-    assert "this network" in evaluate.table(results)
+    assert "this network" in tables.table(results)
 
 
 def test_predictions_are_sorted_and_whole(results: dict[str, Any], trained: Path) -> None:
@@ -61,8 +64,8 @@ def test_predictions_are_sorted_and_whole(results: dict[str, Any], trained: Path
 def test_evaluation_twice_gives_the_same_bytes(
     results: dict[str, Any], trained: Path, boxes: Path, tmp_path: Path
 ) -> None:
-    evaluate.evaluate(trained, [boxes], tmp_path / "results.json")
-    for name in ("results.json", "predictions.npz", "samples.npz"):
+    evaluate.evaluate(trained, [boxes], tmp_path / "results.json", FEW)
+    for name in FILES:
         assert (tmp_path / name).read_bytes() == (trained / name).read_bytes()
 
 
@@ -72,11 +75,17 @@ def test_a_network_that_knows_the_answers_has_iou_one(
     def oracle(_: object, __: object, data: ShapeData, objects: Any, ___: object) -> Any:
         return np.where(truth(data, objects), 200, 50).astype(np.uint8)
 
-    monkeypatch.setattr(evaluate, "predict", oracle)
-    perfect = evaluate.evaluate(trained, [boxes], tmp_path / "results.json")
+    monkeypatch.setattr(reconstruction, "predict", oracle)
+    perfect = evaluate.evaluate(trained, [boxes], tmp_path / "results.json", FEW)
     assert perfect["iou"]["mean"] == 1.0 and perfect["overfit"]["gap"] == 0.0
     assert 50 / 255 < perfect["threshold"] <= 200 / 255
     assert perfect["verdict"]["passed"] is True
+    scores = perfect["surface"]["scores"]["network"]
+    assert {name: one["mean"] for name, one in scores.items()} == {
+        "chamfer": 0.0, "f_score": 1.0, "f_score_voxel": 1.0, "average_precision": 1.0
+    }  # fmt: skip
+    assert perfect["r2n2"]["category_mean"] == {"mean": 1.0, "low": 1.0, "high": 1.0}
+    assert set(perfect["iou_by_views"]) == {"1", "2"}, "there are three views, so nine are not shown"
 
 
 def test_baselines_on_shapes_they_have_seen(boxes: Path) -> None:
@@ -87,7 +96,7 @@ def test_baselines_on_shapes_they_have_seen(boxes: Path) -> None:
     mean = baselines.mean_levels(one, np.array([0]))
     assert np.array_equal(mean > 0, truth(one, np.array([0]))[0])
     samples = truth(train, np.arange(3))
-    assert baselines.nearest_training_iou(samples, train) == pytest.approx(1.0)
+    assert [found.tolist() for found in baselines.nearest_training(samples, train)] == [[0, 1, 2], [1.0, 1.0, 1.0]]
     assert 0 < baselines.random_shape(train, train, 1).iou.mean() < 1
     assert baselines.class_mean_shape(train, train, train).iou.mean() > 0.3
 
@@ -125,10 +134,40 @@ def test_verdict(margin: float, where: str, passed: bool | None, words: str) -> 
 def test_without_an_encoder_only_samples_are_measured(boxes: Path, tmp_path: Path) -> None:
     experiment = settings(preset="paper-3dgan", samples=32, width=0.125)
     training_loop(experiment, tmp_path, [boxes])
-    results = evaluate.evaluate(tmp_path, [boxes], tmp_path / "results.json")
-    assert "iou" not in results and results["verdict"]["passed"] is None and results["samples"]["count"] == 256
-    assert not (tmp_path / "predictions.npz").exists()
-    assert "no encoder" in evaluate.table(results)
+    results = evaluate.evaluate(tmp_path, [boxes], tmp_path / "results.json", FEW)
+    assert "iou" not in results and results["verdict"]["passed"] is None and results["samples"]["count"] == 12
+    assert results["classification"]["accuracy"]["discriminator"]["mean"] > 0
+    assert "no encoder" in tables.table(results)
+    # The files of the workflow are there all the same, without rows.
+    for name, member in (("predictions", "id"), ("latent", "id"), ("interpolations", "ids")):
+        with np.load(tmp_path / f"{name}.npz") as file:
+            assert len(file[member]) == 0
+
+
+def test_samples_come_with_their_nearest_training_shapes(results: dict[str, Any], trained: Path) -> None:
+    with np.load(trained / "samples.npz") as file:
+        assert len(file["levels"]) == 12
+        one, other = (np.unpackbits(file[name], axis=1).astype(bool) for name in ("bits", "nearest_bits"))
+        np.testing.assert_allclose(file["nearest_iou"], reconstruction.metrics.iou(one, other), rtol=1e-6)
+        for shape_id, row in zip(file["nearest_id"], other, strict=True):
+            assert np.array_equal(row, box(int(shape_id.split("/")[-1])).reshape(-1))
+        assert results["samples"]["nearest_training"]["mean"] == pytest.approx(file["nearest_iou"].mean(), abs=1e-6)
+
+
+def test_generation_is_measured_beside_training_shapes_and_the_mean_shape(results: dict[str, Any]) -> None:
+    found = results["generation"]
+    assert set(found) == {"network", "training_shapes", "mean_shape"}
+    assert found["network"]["iou"]["shapes"] == 6 and found["network"]["chamfer"]["shapes"] == 4
+    assert found["mean_shape"]["iou"]["cov"]["mean"] == pytest.approx(1 / 6, abs=1e-6)
+    assert found["training_shapes"]["iou"]["cov"]["mean"] > found["mean_shape"]["iou"]["cov"]["mean"]
+
+
+def test_results_md_says_every_number_with_its_baselines(results: dict[str, Any], trained: Path) -> None:
+    text = (trained / "results.md").read_text(encoding="utf-8")
+    assert f"| this network | {results['iou']['mean']:.3f} (" in text
+    for words in ("mean shape", "nearest pixels", "class mean shape (privileged)", "1-NNA, Chamfer", "## Surfaces",
+                  "## Classification", "majority", "R2N2", "2 pictures"):  # fmt: skip
+        assert words in text
 
 
 def test_looks_do_not_depend_on_the_batch_of_evaluation(
@@ -183,15 +222,3 @@ def test_bad_input_is_one_clear_message(
     assert main([text.replace("{tmp}", str(tmp_path)).replace("{boxes}", str(boxes)) for text in arguments]) == 1
     err = capsys.readouterr().err
     assert err.startswith("error: ") and message in err and "Traceback" not in err
-
-
-def test_full_memory_is_advice_not_a_traceback(
-    boxes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    def full(*_: object, **__: object) -> None:
-        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB.")
-
-    monkeypatch.setattr(loop, "training_loop", full)
-    text = settings().model_dump_json()
-    assert main(["train", "--settings", text, "--shards", str(boxes), "--run", str(tmp_path)]) == 1
-    assert "memory is full" in (err := capsys.readouterr().err) and "set a batch below 8" in err

@@ -22,12 +22,6 @@ def test_faces_of_a_cube() -> None:
     assert len(surface.faces(cube(16))[0]) == 6 * 256  # the border of the grid is a surface too
 
 
-def test_lattice_points_lie_on_their_faces() -> None:
-    points = surface.lattice_points(cube(1, (8, 8, 8)))
-    assert len(points) == 24
-    assert np.abs(points - 0.5 / 16).max(1) == pytest.approx(np.full(24, 0.5 / 16))
-
-
 def test_drawn_points_lie_evenly_on_the_surface() -> None:
     grid = cube(8, (0, 4, 4))
     points = surface.drawn_points(grid, 600, 1, "test")
@@ -51,11 +45,10 @@ def test_a_slab_moved_by_one_voxel() -> None:
     slab[:, 4:8], moved[:, 5:9] = True, True
     scores = surface.surface_scores(slab.reshape(1, -1), moved.reshape(1, -1))
     # In voxels: the outermost points of the face inside the other slab are nearest to that one's rim.
-    near, next_ = 2**0.5 / 4, 10**0.5 / 4
-    inner, outer, rim = 124 * near + 116 * next_ + 784, 1024, 128 * (near + next_)
-    assert scores.chamfer[0] == pytest.approx(2 * (inner + outer + rim) / 16 / (4 * (2 * 256 + 256)))
-    large, rim = 2 * 16 * 16, 4 * 16 * 4
-    assert scores.f_score[0] == pytest.approx((rim * 3 / 4) / (large + rim))
+    near = 0.5**0.5
+    inner, outer, rim = 60 * near + 196, 256, 64 * near
+    assert scores.chamfer[0] == pytest.approx(2 * (inner + outer + rim) / 16 / (2 * 256 + 256))
+    assert scores.f_score[0] == pytest.approx((4 * 16 * 3) / (2 * 256 + 256))
     assert scores.f_score_voxel[0] == 1.0
 
 

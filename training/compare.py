@@ -1,0 +1,160 @@
+"""Experiments side by side: one row an experiment, seeds of one experiment together.
+
+    python -m training compare results/runs/* -o table.md        # or .csv, .json; none: to the terminal
+
+Runs whose settings differ in nothing but the seed are one row: the mean over the seeds and, with
+more than one, the standard deviation (n - 1) over them.  Without a second seed the number in
+brackets is missing, not zero.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline.atomic import json_text, write_text
+from pipeline.errors import UserError
+from training import run_files, tables
+
+FORMATS = (".md", ".csv", ".json")
+# Title of a column, and where its number lies in results.json.
+COLUMNS = {
+    "IoU": "iou.mean",
+    "margin over mean shape": "margin.mean_shape.mean",
+    "category mean IoU": "r2n2.category_mean.mean",
+    "Chamfer": "surface.scores.network.chamfer.mean",
+    "F-score": "surface.scores.network.f_score.mean",
+    "AP": "surface.scores.network.average_precision.mean",
+    "mean shape IoU": "baselines.mean_shape.iou.mean",
+    "overfit gap": "overfit.gap",
+    "1-NNA IoU": "generation.network.iou.one_nna.mean",
+    "1-NNA Chamfer": "generation.network.chamfer.one_nna.mean",
+    "COV": "generation.network.chamfer.cov.mean",
+    "MMD": "generation.network.chamfer.mmd.mean",
+    "JSD": "generation.network.jsd.value",
+    "nearest training IoU": "samples.nearest_training_iou",
+    "SVM accuracy": "classification.accuracy.discriminator.mean",
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One experiment over its seeds."""
+
+    name: str
+    runs: list[str]
+    mean: dict[str, float]
+    spread: dict[str, float]  # empty with one run
+
+
+def compare(runs: Sequence[Path]) -> list[Row]:
+    """One row for each experiment, in the order in which they were named."""
+    groups: dict[str, list[tuple[Path, dict[str, Any]]]] = {}
+    for run in runs:
+        results = read_results(run)
+        settings = {**run_files.read_config(run)["settings"], "seed": None}
+        data = [(one["dataset"], one["digest"]) for one in results.get("data", [])]
+        groups.setdefault(json.dumps([settings, data], sort_keys=True), []).append((run, results))
+    return [_row(members) for members in groups.values()]
+
+
+def read_results(run: Path) -> dict[str, Any]:
+    """results.json of a run folder; a UserError where there is none."""
+    path = run / "results.json"
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError) as error:
+        raise UserError(
+            "this run has not been evaluated",
+            where=str(path),
+            got=str(error),
+            do="run `snakemake --cores 2 evaluate_all`, or `python -m training evaluate`, first",
+        ) from error
+
+
+def _row(members: list[tuple[Path, dict[str, Any]]]) -> Row:
+    values = {title: [_at(results, place) for _, results in members] for title, place in columns(members).items()}
+    known = {title: [v for v in found if v is not None] for title, found in values.items()}
+    names = [run.name for run, _ in members]
+    return Row(
+        names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more seeds",
+        names,
+        {title: statistics.fmean(found) for title, found in known.items() if found},
+        {title: statistics.stdev(found) for title, found in known.items() if len(found) > 1},
+    )
+
+
+def columns(members: list[tuple[Path, dict[str, Any]]]) -> dict[str, str]:
+    """The fixed columns, and one for each set of photographs that some run was shown."""
+    sets = sorted({name for _, results in members for name in results.get("photographs", {})})
+    return COLUMNS | {
+        f"{name} {title}": f"photographs.{name}.scores.network.{score}.class_mean.mean"
+        for name in sets
+        for title, score in (("AP", "ap"), ("AP aligned", "ap_aligned"))
+    }
+
+
+def _at(results: dict[str, Any], place: str) -> float | None:
+    found: Any = results
+    for key in place.split("."):
+        if not isinstance(found, dict) or key not in found:
+            return None
+        found = found[key]
+    return float(found)
+
+
+def titles(rows: list[Row]) -> list[str]:
+    """Columns that any row has, the fixed ones first."""
+    every = [title for row in rows for title in row.mean]
+    return sorted(set(every), key=lambda title: (title not in COLUMNS, every.index(title)))
+
+
+def as_markdown(rows: list[Row]) -> str:
+    """A table with experiments as columns, so that many numbers stay readable."""
+
+    def cell(row: Row, title: str) -> str:
+        if title not in row.mean:
+            return ""
+        spread = f" ± {row.spread[title]:.4f}" if title in row.spread else ""
+        return f"{row.mean[title]:.4f}{spread}"
+
+    body = [[title, *(cell(row, title) for row in rows)] for title in titles(rows)]
+    seeds = ["runs", *(str(len(row.runs)) for row in rows)]
+    return "\n".join(tables.grid(["", *(row.name for row in rows)], [seeds, *body])) + "\n"
+
+
+def as_csv(rows: list[Row]) -> str:
+    """One line an experiment; every number with a second column for its spread."""
+    out = io.StringIO()
+    names = titles(rows)
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(["experiment", "runs", *(f"{name}{end}" for name in names for end in ("", " (spread)"))])
+    for row in rows:
+        pairs = [values.get(name, "") for name in names for values in (row.mean, row.spread)]
+        writer.writerow([row.name, len(row.runs), *pairs])
+    return out.getvalue()
+
+
+def as_json(rows: list[Row]) -> str:
+    """A list of {name, runs, mean, spread}."""
+    return json_text([row.__dict__ for row in rows])
+
+
+def write(rows: list[Row], output: Path | None) -> str:
+    """The table as text; also published where `output` says, in the format of its suffix."""
+    if output is None:
+        return as_markdown(rows)
+    writers = dict(zip(FORMATS, (as_markdown, as_csv, as_json), strict=True))
+    if output.suffix not in writers:
+        raise UserError(
+            "cannot write such a table", where=str(output), got=output.suffix or "no suffix", wanted=", ".join(FORMATS)
+        )
+    text = writers[output.suffix](rows)
+    write_text(output, text)
+    return text

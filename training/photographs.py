@@ -1,0 +1,231 @@
+"""A trained network judged on photographs of known objects, which it has never seen.
+
+    python -m training evaluate-photographs --run runs/demo --photographs ikea.npz --shards ... -o ikea.json
+
+Table 2 of Wu et al. 2016 is average precision at the resolution of the photographs' own voxels
+(IKEA: 20^3), the mean over classes, each prediction aligned with the truth (training/alignment.py).
+Here both, with and without alignment, for the network and for what it must be seen beside:
+
+    chance            a random number for every voxel; without alignment its precision is the occupancy
+    mean_shape        the mean of the training shapes
+    random_shape      a training shape drawn for each photograph
+    nearest_pixels    the training shape whose picture is nearest to the photograph
+    nearest_training  privileged: the training shape nearest to the truth, over the 48 orientations
+
+At 32^3 (Pix3D) nothing is aligned, as in that set's own protocol (training/pix3d_scores.py).
+A network's R^3 probabilities become the set's voxels by the share of each that they cover.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from pipeline.errors import UserError
+from pipeline.photographs import Photographs, load_photographs
+from pipeline.progress import Log
+from pipeline.seeds import generator
+from training import alignment, baselines, metrics, pix3d_scores
+from training.alignment import ORIENTATIONS, Aligned, Field
+from training.data import ShapeData
+from training.distances import iou_matrix
+from training.measure import BATCH, chosen, truth
+from training.metrics import Floats
+from training.model import Model
+from training.step import POSTERIOR, encode, pool
+
+ALIGNED_UP_TO = 20  # voxels a side: the IKEA set; alignment is not part of Pix3D's protocol
+NEAREST = 4096  # training shapes among which the nearest to the truth is searched
+PRIVILEGED = ("nearest_training",)
+
+
+def evaluate_photographs(
+    model: Model,
+    path: Path,  # what `python -m pipeline photographs` wrote
+    train: ShapeData | None,  # for the baselines; None leaves all but chance out
+    threshold: int,  # level 1 ... 255 for IoU
+    *,
+    log: Log | None = None,
+) -> tuple[dict[str, Any], dict[str, npt.NDArray[Any]]]:
+    """Scores with intervals, and for each photograph the arrays that a page shows; see docs/metrics.md."""
+    photographs = load_photographs(path)
+    _require_fit(model, photographs, path)
+    truths, side = photographs.voxels, photographs.voxels.shape[1]
+    fields = {"network": [to_side(field, side) for field in network_fields(model, photographs.images)]}
+    fields |= _others(photographs, train, model.settings.seed)
+
+    # Align every prediction where the protocol does so; the network's first, for it is what is waited for.
+    aligned = {}
+    for name, predictions in fields.items():
+        if side <= ALIGNED_UP_TO:
+            title = f"{path.stem}: {name.replace('_', ' ')}"
+            aligned[name] = alignment.align_all(
+                predictions, list(truths), title, threads=model.settings.threads, log=log
+            )
+        else:
+            plain = [alignment.average_precision(f, t) for f, t in zip(predictions, truths, strict=True)]
+            aligned[name] = [Aligned(value, value, 0, (0, 0, 0)) for value in plain]
+
+    cut = threshold / 255
+    rows = {name: _rows(fields[name], found, truths, cut) for name, found in aligned.items()}
+    scores: dict[str, Any] = {
+        "photographs": len(truths),
+        "objects": len(set(photographs.object)),
+        "rejected": len(photographs.rejects),
+        "voxels": side,
+        "aligned": side <= ALIGNED_UP_TO,
+        "threshold": round(cut, 6),
+        "occupancy": round(float(truths.mean()), 6),
+        "scores": {
+            name: {"privileged": name in PRIVILEGED, **_summary(values, photographs, model.settings.seed)}
+            for name, values in rows.items()
+        },
+    }
+    if side > ALIGNED_UP_TO:
+        official = pix3d_scores.scores(fields["network"], list(truths), model.settings.seed, log=log)
+        scores["pix3d"] = _summary(official.rows, photographs, model.settings.seed)
+        scores["pix3d"]["iou_threshold"] = official.threshold
+    return scores, _arrays(photographs, fields["network"], aligned["network"], rows["network"], threshold)
+
+
+@torch.no_grad()
+def network_fields(model: Model, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+    """(N, R, R, R) probabilities for photographs (N, S, S, 3), one picture each, from the mean code."""
+    device = next(model.networks.parameters()).device
+    out = []
+    for start in range(0, len(images), BATCH):
+        pictures = torch.from_numpy(images[start : start + BATCH]).to(device)[:, None]
+        codes = pool(
+            encode(model.networks, pictures.permute(0, 1, 4, 2, 3).float() / 127.5 - 1)[0], model.settings.pooling
+        )
+        out.append(model.networks.G(codes, POSTERIOR).sigmoid()[:, 0].float().cpu().numpy())
+    return np.concatenate(out)
+
+
+def to_side(field: npt.NDArray[np.float32], side: int) -> Field:
+    """(R, R, R) -> (side, side, side): each new voxel is the mean over the volume that it covers."""
+    old = len(field)
+    if old == side:
+        return np.ascontiguousarray(field, np.float32)
+    # Overlap of new cell i with old cell j, both as intervals of [0, 1].
+    low = np.maximum(np.arange(side)[:, None] / side, np.arange(old) / old)
+    high = np.minimum(np.arange(1, side + 1)[:, None] / side, np.arange(1, old + 1) / old)
+    share = np.maximum(high - low, 0) * side
+    return np.asarray(np.einsum("ia,jb,kc,abc->ijk", share, share, share, field, optimize=True), np.float32)
+
+
+def reads_photographs(model: Model) -> bool:
+    """Whether the network has an encoder for pictures."""
+    return model.networks.E is not None and model.settings.encoder_input == "picture"
+
+
+def require_reader(model: Model) -> None:
+    """A UserError for a network without an encoder for pictures."""
+    if not reads_photographs(model):
+        raise UserError(
+            "this network cannot look at photographs",
+            where=str(model.path),
+            got=f"encoder {model.settings.encoder}, encoder_input {model.settings.encoder_input}",
+            do="give a run whose encoder reads pictures",
+        )
+
+
+def _require_fit(model: Model, photographs: Photographs, path: Path) -> None:
+    require_reader(model)
+    if photographs.images.shape[1] != model.header.size_px:
+        raise UserError(
+            "the photographs have another size than the network's pictures",
+            where=str(path),
+            got=f"{photographs.images.shape[1]} px",
+            wanted=f"{model.header.size_px} px",
+            do="make them again with `python -m pipeline photographs` and that size_px",
+        )
+
+
+def _others(photographs: Photographs, train: ShapeData | None, seed: int) -> dict[str, list[Field]]:
+    """What each baseline says of every photograph."""
+    truths, side = photographs.voxels, photographs.voxels.shape[1]
+    noise = [generator(seed, "chance", name).random((side,) * 3, np.float32) for name in photographs.picture]
+    if train is None or not len(train):
+        return {"chance": noise}
+
+    def shapes(places: npt.NDArray[np.int64]) -> list[Field]:
+        grid = (train.resolution,) * 3
+        return [to_side(truth(train, np.array([i]))[0].reshape(grid).astype(np.float32), side) for i in places]
+
+    mean = baselines.mean_levels(train, np.arange(len(train))).reshape((train.resolution,) * 3)
+    drawn = [int(generator(seed, "random shape", name).integers(0, len(train))) for name in photographs.picture]
+    return {
+        "chance": noise,
+        "mean_shape": [to_side((mean / 255).astype(np.float32), side)] * len(truths),
+        "random_shape": shapes(np.array(drawn)),
+        "nearest_pixels": shapes(baselines.PictureBank(train).nearest(photographs.images)),
+        "nearest_training": shapes(_nearest_to_truth(photographs, train, shapes)),
+    }
+
+
+def _nearest_to_truth(
+    photographs: Photographs, train: ShapeData, shapes: Callable[[npt.NDArray[np.int64]], list[Field]]
+) -> npt.NDArray[np.int64]:
+    """(N,) the training shape with the highest IoU with the truth in any of its 48 orientations."""
+    known = chosen(train, NEAREST, "nearest training shape")
+    packed = np.stack([np.packbits(field.reshape(-1) >= 0.5) for field in shapes(known)])
+    found: dict[str, int] = {}
+    for name, grid in zip(photographs.object, photographs.voxels, strict=True):
+        if name not in found:
+            turned = [np.packbits(alignment.oriented(grid, n).reshape(-1)) for n in range(len(ORIENTATIONS))]
+            found[name] = int(known[iou_matrix(np.stack(turned), packed).max(0).argmax()])
+    return np.array([found[name] for name in photographs.object], np.int64)
+
+
+def _rows(fields: list[Field], aligned: list[Aligned], truths: npt.NDArray[np.bool_], cut: float) -> dict[str, Floats]:
+    """(N,) every score of every photograph."""
+    flat = truths.reshape(len(truths), -1)
+    moved = [alignment.apply(field, found) for field, found in zip(fields, aligned, strict=True)]
+    return {
+        "ap": np.array([found.plain for found in aligned]),
+        "ap_aligned": np.array([found.best for found in aligned]),
+        "iou": metrics.iou(np.stack([f.reshape(-1) for f in fields]) >= cut, flat),
+        "iou_aligned": metrics.iou(np.stack([f.reshape(-1) for f in moved]) >= cut, flat),
+    }
+
+
+def _summary(rows: dict[str, Floats], photographs: Photographs, seed: int) -> dict[str, Any]:
+    """Mean over classes with its interval, mean over photographs, and each class."""
+    names = sorted(set(photographs.category))
+    members = {name: np.array([category == name for category in photographs.category]) for name in names}
+    return {
+        score: {
+            "class_mean": metrics.class_mean(values, photographs.object, photographs.category, seed).as_json(),
+            "photograph_mean": round(float(values.mean()), 6),
+            "classes": {name: round(float(values[members[name]].mean()), 6) for name in names},
+        }
+        for score, values in rows.items()
+    }
+
+
+def _arrays(
+    photographs: Photographs, fields: list[Field], aligned: list[Aligned], rows: dict[str, Floats], threshold: int
+) -> dict[str, npt.NDArray[Any]]:
+    """One row a photograph, sorted by average precision after alignment, worst first."""
+    order = np.argsort(rows["ap_aligned"], kind="stable")
+    levels = np.stack([metrics.quantise(field).reshape(-1) for field in fields])
+    moved = [metrics.quantise(alignment.apply(f, found)).reshape(-1) for f, found in zip(fields, aligned, strict=True)]
+    return {
+        "picture": np.array(photographs.picture)[order],
+        "category": np.array(photographs.category)[order],
+        "object": np.array(photographs.object)[order],
+        "image": photographs.images[order],
+        "truth": np.packbits(photographs.voxels.reshape(len(levels), -1), axis=1)[order],
+        "levels": levels[order],
+        "aligned_levels": np.stack(moved)[order],
+        "orientation": np.array([found.orientation for found in aligned], np.uint8)[order],
+        "shift": np.array([found.shift for found in aligned], np.int8)[order],
+        "threshold": np.array(threshold, np.uint8),
+        **{name: values[order].astype(np.float32) for name, values in rows.items()},
+    }

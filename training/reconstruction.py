@@ -1,0 +1,215 @@
+"""What a network makes of pictures of held-out shapes, beside baselines on the same shapes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.seeds import generator, stable_hash
+from pipeline.settings.evaluation import Evaluation
+from training import baselines, metrics
+from training.alignment import average_precision
+from training.data import ShapeData
+from training.latent import picked_views, pictures_of
+from training.measure import chosen, predict, truth
+from training.metrics import Floats, Levels
+from training.model import Model
+from training.npz import write_npz
+from training.surface_metrics import TAU, surface_scores
+
+TRAIN_SHAPES, TRAIN_VIEWS = 256, 2  # for the overfit gap
+R2N2_THRESHOLD = 102  # 0.4, fixed in the evaluation of Choy et al. 2016 (arXiv 1604.00449)
+
+
+@dataclass(frozen=True)
+class Splits:
+    """Where each number comes from; small data sets may lack validation or test shapes."""
+
+    train: ShapeData
+    tuning: ShapeData
+    held_out: ShapeData
+    tuned_on: str
+    measured_on: str
+
+
+def view_groups(views: int, together: int) -> npt.NDArray[np.int64]:
+    """(V, k) every view with the k - 1 that follow it."""
+    return (np.arange(views)[:, None] + np.arange(together)) % views
+
+
+def reconstruction(model: Model, splits: Splits, settings: Evaluation, predictions: Path) -> tuple[dict[str, Any], int]:
+    """Single-view (or k-view) scores with everything they must be seen beside; and the threshold.
+
+    Writes one view of every held-out shape to `predictions`.
+    """
+    seed, held_out = model.settings.seed, splits.held_out
+    tuning = chosen(splits.tuning, 512, "tuning")
+    threshold = metrics.best_threshold(_curves(model, splits.tuning, tuning, 4)[0])
+    everything = np.arange(len(held_out))
+    curves, shown = _curves(model, held_out, everything, held_out.views)
+    iou = curves[:, threshold]
+    others = {
+        "mean_shape": baselines.mean_shape(splits.train, splits.tuning, held_out),
+        "nearest_pixels": baselines.nearest_pixels(splits.train, held_out),
+        "random_shape": baselines.random_shape(splits.train, held_out, seed),
+        "class_mean_shape": baselines.class_mean_shape(splits.train, splits.tuning, held_out),
+    }
+    known = chosen(splits.train, TRAIN_SHAPES, "overfit gap")
+    train_iou = _curves(model, splits.train, known, TRAIN_VIEWS)[0][:, threshold]
+    _write_predictions(predictions, held_out, threshold, *shown)
+    mean_threshold = others["mean_shape"].threshold or 128
+    return {
+        "threshold": round(threshold / 255, 6),
+        "iou": metrics.bootstrap(iou, seed).as_json(),
+        "median_iou": round(float(np.median(iou)), 6),
+        "baselines": {
+            name: {
+                "iou": metrics.bootstrap(one.iou, seed).as_json(),
+                "privileged": name == "class_mean_shape",
+                **({} if one.threshold is None else {"threshold": round(one.threshold / 255, 6)}),
+            }
+            for name, one in others.items()
+        },
+        "margin": {name: metrics.bootstrap(iou - one.iou, seed).as_json() for name, one in others.items()},
+        "categories": {
+            category: {
+                "shapes": int(members.sum()),
+                "iou": round(float(iou[members].mean()), 6),
+                "interval": metrics.bootstrap(iou[members], seed).as_json(),
+                **{name: round(float(one.iou[members].mean()), 6) for name, one in others.items()},
+            }
+            for label, category in enumerate(held_out.categories)
+            if (members := held_out.labels == label).any()
+        },
+        "overfit": {
+            "train_iou": round(float(train_iou.mean()), 6),
+            "train_shapes": len(known),
+            "gap": round(float(train_iou.mean() - iou.mean()), 6),
+        },
+        "r2n2": r2n2_protocol(curves[:, R2N2_THRESHOLD], held_out, seed),
+        "iou_by_views": _by_views(model, held_out, settings.views, threshold),
+        "surface": _surface(splits, settings, shown[1], shown[0], threshold, mean_threshold, seed),
+    }, threshold
+
+
+def r2n2_protocol(iou: Floats, held_out: ShapeData, seed: int) -> dict[str, Any]:
+    """IoU at the fixed threshold 0.4 over all views: mean over shapes, and over categories (Choy et al. 2016)."""
+    names = [record.category for record in held_out.records]
+    return {
+        "threshold": R2N2_THRESHOLD / 255,
+        "iou": metrics.bootstrap(iou, seed).as_json(),
+        "category_mean": metrics.class_mean(iou, [r.shape_id for r in held_out.records], names, seed).as_json(),
+    }
+
+
+def empty_predictions(path: Path, data: ShapeData) -> None:
+    """What a run without an encoder has to show: no rows."""
+    none = np.zeros(0, np.int64)
+    _write_predictions(path, data, 128, none, np.zeros((0, data.resolution**3), np.uint8), none)
+
+
+def _by_views(model: Model, data: ShapeData, counts: tuple[int, ...], threshold: int) -> dict[str, Any]:
+    """IoU with 1, 2 ... pictures of a shape shown together, starting at a view chosen by hash."""
+    out = {}
+    everything = np.arange(len(data))
+    for count in counts:
+        if count <= data.views:
+            views = picked_views(data, everything, count)
+            levels = predict(model.networks, model.settings, data, everything, views)
+            iou = metrics.iou(levels >= threshold, truth(data, everything))
+            out[str(count)] = metrics.bootstrap(iou, model.settings.seed).as_json()
+    return out
+
+
+def _surface(
+    splits: Splits,
+    settings: Evaluation,
+    levels: Levels,  # (N, P) of the shown view of every held-out shape
+    views: npt.NDArray[np.int64],
+    threshold: int,
+    mean_threshold: int,
+    seed: int,
+) -> dict[str, Any]:
+    """Chamfer distance, F-scores and average precision of the shown views, of the network and of baselines."""
+    held_out, train = splits.held_out, splits.train
+    objects = chosen(held_out, settings.surface_shapes, "surface")
+    answers = truth(held_out, objects)
+    mean = baselines.mean_levels(train, np.arange(len(train)))
+    bank = baselines.PictureBank(train)
+    pictures = held_out.gather(objects, views[objects])
+    drawn = [
+        int(generator(seed, "random surface", held_out.records[i].shape_id).integers(0, len(train))) for i in objects
+    ]
+    candidates = {
+        "network": (levels[objects], threshold),
+        "mean_shape": (np.broadcast_to(mean, answers.shape), mean_threshold),
+        "nearest_pixels": (truth(train, bank.nearest(pictures)).astype(np.uint8) * np.uint8(255), 128),
+        "random_shape": (truth(train, np.array(drawn, np.int64)).astype(np.uint8) * np.uint8(255), 128),
+    }
+    names = np.array([held_out.records[i].category for i in objects])
+    rows = {}
+    for name, (guess, cut) in candidates.items():
+        scores = surface_scores(guess >= cut, answers)
+        precisions = [average_precision(g.astype(np.float32), a) for g, a in zip(guess, answers, strict=True)]
+        rows[name] = {**scores.__dict__, "average_precision": np.array(precisions)}
+    return {
+        "shapes": len(objects),
+        "tau": TAU,
+        "scores": {
+            name: {score: metrics.bootstrap(values, seed).as_json() for score, values in found.items()}
+            for name, found in rows.items()
+        },
+        "categories": {
+            str(category): {
+                "shapes": int((names == category).sum()),
+                **{score: round(float(v[names == category].mean()), 6) for score, v in rows["network"].items()},
+            }
+            for category in np.unique(names)
+        },
+    }
+
+
+def _curves(
+    model: Model, data: ShapeData, objects: npt.NDArray[np.int64], views: int
+) -> tuple[Floats, tuple[npt.NDArray[np.int64], npt.NDArray[np.uint8]]]:
+    """(N, 256) IoU at every threshold, the mean over the first `views` views; and one shown view of each shape.
+
+    The shown views (N,), chosen by hash, come with their levels (N, P).
+    """
+    total = np.zeros((len(objects), 256))
+    shown = np.array([stable_hash("shown", data.records[i].shape_id) % views for i in objects], np.int64)
+    kept = np.zeros((len(objects), data.resolution**3), np.uint8)
+    answers = truth(data, objects)
+    for number, group in enumerate(view_groups(data.views, model.settings.views_per_shape)[:views]):
+        levels = predict(model.networks, model.settings, data, objects, np.tile(group, (len(objects), 1)))
+        total += metrics.iou_curve(levels, answers)
+        kept[shown == number] = levels[shown == number]
+    return total / views, (shown, kept)
+
+
+def _write_predictions(
+    path: Path,
+    data: ShapeData,
+    threshold: int,
+    shown: npt.NDArray[np.int64],
+    levels: npt.NDArray[np.uint8],
+    objects: npt.NDArray[np.int64] | None = None,
+) -> None:
+    objects = np.arange(len(data)) if objects is None else objects
+    iou = metrics.iou(levels >= threshold, truth(data, objects))
+    order = np.argsort(iou, kind="stable")
+    write_npz(
+        path,
+        id=np.array([data.records[i].shape_id for i in objects[order]], np.str_),
+        category=np.array([data.records[i].category for i in objects[order]], np.str_),
+        view=shown[order],
+        image=pictures_of(data, objects[order], shown[order]),
+        truth=data.voxels_bits[objects[order]],
+        levels=levels[order],
+        iou=iou[order].astype(np.float32),
+        threshold=np.array(threshold, np.uint8),
+    )

@@ -1,0 +1,174 @@
+"""Results for people: a short table for the terminal, and results.md with everything."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+SCORES = {
+    "chamfer": ("Chamfer distance", "{:.4f}"),
+    "f_score": ("F-score, 1 %", "{:.3f}"),
+    "f_score_voxel": ("F-score, one voxel", "{:.3f}"),
+    "average_precision": ("average precision", "{:.3f}"),
+}
+
+
+def table(results: dict[str, Any]) -> str:
+    """The results for a person at the terminal."""
+    if "iou" not in results:
+        return str(results["verdict"]["sentence"])
+    lines = [f"{'held-out IoU':<18}{'mean':>7}   95 % interval"]
+    rows = {"this network": results["iou"], **{name: one["iou"] for name, one in results["baselines"].items()}}
+    lines += [
+        f"{name.replace('_', ' '):<18}{one['mean']:>7.3f}   {one['low']:.3f} to {one['high']:.3f}"
+        for name, one in rows.items()
+    ]
+    lines += [
+        f"  {name:<16}{one['iou']:>7.3f}   {one['shapes']} shapes, mean shape {one['mean_shape']:.3f}"
+        for name, one in results["categories"].items()
+    ]
+    lines.append(
+        f"{'on training shapes':<18}{results['overfit']['train_iou']:>7.3f}   gap {results['overfit']['gap']:.3f}"
+    )
+    samples = results["samples"]
+    lines.append(
+        f"samples from the prior: occupancy {samples['occupancy']:.3f} (data {samples['data_occupancy']:.3f}),"
+        f" empty {samples['empty_rate']:.0%}, pairwise IoU {samples['pairwise_iou']:.2f}"
+    )
+    return "\n".join(lines)
+
+
+def markdown(results: dict[str, Any], name: str) -> str:
+    """results.md: every table, each number with its 95 % interval; docs/metrics.md defines them."""
+    parts = [f"# {name}", "", results["verdict"]["sentence"] + "."]
+    for title, lines in (
+        ("Reconstruction of held-out shapes", _reconstruction(results)),
+        ("By category", _categories(results)),
+        ("Surfaces", _surfaces(results)),
+        ("Samples from the prior", _generation(results)),
+        ("Classification by the discriminator's features", _classification(results)),
+        *((f"Photographs: {one}", photographs(found)) for one, found in results.get("photographs", {}).items()),
+    ):
+        if lines:
+            parts += ["", f"## {title}", "", *lines]
+    return "\n".join([*parts, ""])
+
+
+def interval(one: dict[str, float], form: str = "{:.3f}") -> str:
+    """`0.452 (0.433 to 0.470)`."""
+    return f"{form.format(one['mean'])} ({form.format(one['low'])} to {form.format(one['high'])})"
+
+
+def grid(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """A markdown table."""
+    return [f"| {' | '.join(head)} |", "|---" * len(head) + "|", *(f"| {' | '.join(row)} |" for row in rows)]
+
+
+def photographs(found: dict[str, Any]) -> list[str]:
+    """One set of photographs: classes as columns, the network and what it is seen beside as rows."""
+    if "skipped" in found:
+        return [str(found["skipped"])]
+    lines = [f"{found['photographs']} photographs of {found['objects']} objects at {found['voxels']}^3, "
+             f"occupancy {found['occupancy']:.3f}."]  # fmt: skip
+    kinds = {"ap": "average precision", "ap_aligned": "average precision, aligned", "iou": "IoU"}
+    for kind, title in kinds.items():
+        if kind == "ap_aligned" and not found["aligned"]:
+            continue
+        classes = list(found["scores"]["network"][kind]["classes"])
+        lines += ["", *grid(
+            [title, *classes, "mean over classes"],
+            ([_named(name, scores), *(f"{scores[kind]['classes'][c]:.3f}" for c in classes),
+              interval(scores[kind]["class_mean"])] for name, scores in found["scores"].items()),
+        )]  # fmt: skip
+    if "pix3d" in found:
+        scores = found["pix3d"]
+        classes = list(scores["iou_boxed"]["classes"])
+        lines += ["", *grid(
+            [f"Pix3D's own scores (IoU at {scores['iou_threshold']})", *classes, "mean over classes"],
+            ([kind, *(f"{scores[kind]['classes'][c]:.3f}" for c in classes), interval(scores[kind]["class_mean"])]
+             for kind in ("iou_boxed", "cd", "emd")),
+        )]  # fmt: skip
+    return lines
+
+
+def _reconstruction(results: dict[str, Any]) -> list[str]:
+    if "iou" not in results:
+        return []
+    rows = [["this network", interval(results["iou"]), ""]]
+    rows += [
+        [_named(name, one), interval(one["iou"]), interval(results["margin"][name], "{:+.3f}")]
+        for name, one in results["baselines"].items()
+    ]
+    rows.append(["this network, threshold 0.4 (R2N2)", interval(results["r2n2"]["iou"]), ""])
+    rows.append(["this network, mean over categories (R2N2)", interval(results["r2n2"]["category_mean"]), ""])
+    rows += [[f"this network, {count} pictures", interval(one), ""] for count, one in results["iou_by_views"].items()]
+    rows.append([f"this network on {results['overfit']['train_shapes']} training shapes",
+                 f"{results['overfit']['train_iou']:.3f}", ""])  # fmt: skip
+    return grid([f"IoU on {results['measured_on']} shapes", "mean", "the network's margin"], rows)
+
+
+def _categories(results: dict[str, Any]) -> list[str]:
+    if "categories" not in results:
+        return []
+    others = list(results["baselines"])
+    return grid(
+        ["category", "shapes", "this network", *(name.replace("_", " ") for name in others)],
+        (
+            [name, str(one["shapes"]), interval(one["interval"]), *(f"{one[other]:.3f}" for other in others)]
+            for name, one in results["categories"].items()
+        ),
+    )
+
+
+def _surfaces(results: dict[str, Any]) -> list[str]:
+    if "surface" not in results:
+        return []
+    scores = results["surface"]["scores"]
+    return grid(
+        [f"{results['surface']['shapes']} shapes", *(title for title, _ in SCORES.values())],
+        (
+            [_named(name), *(interval(found[kind], form) for kind, (_, form) in SCORES.items())]
+            for name, found in scores.items()
+        ),
+    )
+
+
+def _generation(results: dict[str, Any]) -> list[str]:
+    samples, found = results["samples"], results["generation"]
+    lines = [
+        f"{samples['count']} samples: occupancy {samples['occupancy']:.3f} (data {samples['data_occupancy']:.3f}), "
+        f"empty {samples['empty_rate']:.1%}, diversity {samples['diversity']:.3f} "
+        f"(data {1 - samples['data_pairwise_iou']:.3f}), largest part {samples['largest_component']:.3f} "
+        f"(data {samples['data_largest_component']:.3f}), IoU with the nearest training shape "
+        f"{interval(samples['nearest_training'])}, copies {samples['memorised']:.1%}."
+    ]
+    if "skipped" in found:
+        return [*lines, "", str(found["skipped"])]
+    head = ["set", *(f"{title}, {kind}" for kind in ("IoU", "Chamfer") for title in ("MMD", "COV", "1-NNA")), "JSD"]
+    rows = [
+        [
+            _named(name),
+            *(interval(one[kind][score], "{:.4f}" if (kind, score) == ("chamfer", "mmd") else "{:.3f}")
+              for kind in ("iou", "chamfer") for score in ("mmd", "cov", "one_nna")),
+            f"{one['jsd']['value']:.3f}",
+        ]
+        for name, one in found.items()
+    ]  # fmt: skip
+    return [*lines, "", *grid(head, rows)]
+
+
+def _classification(results: dict[str, Any]) -> list[str]:
+    found = results.get("classification")
+    if found is None or "skipped" in found:
+        return [] if found is None else [str(found["skipped"])]
+    return grid(
+        [f"{found['shapes']['test']} {found['measured_on']} shapes, {len(found['categories'])} categories",
+         "accuracy", "numbers", "C"],
+        ([name.replace("_", " "), interval(one), str(one.get("numbers", "")), str(one.get("C", ""))]
+         for name, one in found["accuracy"].items()),
+    )  # fmt: skip
+
+
+def _named(name: str, one: dict[str, Any] | None = None) -> str:
+    plain = "this network" if name == "network" else name.replace("_", " ")
+    return f"{plain} (privileged)" if one and one.get("privileged") else plain
