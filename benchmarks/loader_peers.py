@@ -7,13 +7,14 @@ cache and keep voxels packed.  Only `naive` does what tutorials do.
 
 from __future__ import annotations
 
+import functools
 import io
 import tarfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import h5py
 import lmdb
@@ -77,7 +78,9 @@ def plain_tensor(world: World, case: Case, threads: int) -> Batches:
     """
     data = ShapeData.open([world.index], "train", tier="ram")
     loader = Loader(data, Sampler(len(data), case.batch, 1), views_per_shape=case.views)
-    chosen = [{name: value for name, value in loader.batch(step).items() if name != "images"} for step in range(8)]
+    chosen = [cast(dict[str, torch.Tensor], loader.batch(step)) for step in range(8)]
+    for batch in chosen:
+        del batch["images"]
     pictures = data.pictures()
     assert pictures is not None
     tables = {"images": pictures, "voxel_bits": data.voxels_bits, "labels": data.labels}
@@ -148,19 +151,24 @@ class _Lmdb(_Items):
 
 
 class _Mds(_Items):
-    """JPEG in MosaicML's shards."""
+    """JPEG in MosaicML's shards; opened once, before the workers are forked, as its shared memory wants it."""
 
-    store: Any = None
+    def __init__(self, world: World, case: Case):
+        super().__init__(world, case)
+        self.store = _mds_store(str(world.folder / "mds"))
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        if self.store is None:
-            from streaming.base import StreamingDataset
-
-            self.store = StreamingDataset(local=str(self.world.folder / "mds"), shuffle=False, batch_size=1)
         row, views = self.choice(index)
         item = self.store[row]
         images = np.stack([simplejpeg.decode_jpeg(item[f"{view:02d}"]) for view in views])
         return {"images": images, "voxels": np.frombuffer(item["voxels"], np.uint8).copy()}
+
+
+@functools.cache
+def _mds_store(folder: str) -> Any:
+    from streaming.base import StreamingDataset
+
+    return StreamingDataset(local=folder, shuffle=False, batch_size=1)
 
 
 def data_loader(items: type[_Items]) -> Callable[[World, Case, int], Batches]:
