@@ -6,7 +6,7 @@ CORES ?= $(shell nproc 2>/dev/null || echo 2)
 .DEFAULT_GOAL := help
 # The gallery's 3D part is three.js, bundled where npm is; the page shows the sheets without it.
 BUNDLE := report/gallery/dist/scene.js
-.PHONY: help setup setup-dev demo test test-slow test-cluster test-kill check format bench dag lock envs clean
+.PHONY: help setup setup-dev demo test test-slow test-cluster test-kill check format bench bench-gpu dag lock envs clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -58,6 +58,9 @@ format: $(VENV)/.dev  ## rewrite the code in house style
 
 bench: $(VENV)/.dev  ## each stage beside its peers; writes the tables in docs/
 	@PATH="$(CURDIR)/$(BIN):$$PATH" sh -c 'for b in voxelizer renderer loader trainer workflow; do python -m benchmarks.$$b || exit 1; done'
+
+bench-gpu: $(VENV)/.dev  ## the trainer on a GPU beside the roofline; says so where there is none
+	@PATH="$(CURDIR)/$(BIN):$$PATH" python -m benchmarks.trainer_gpu
 
 dag: $(VENV)/.run  ## draw the rule graph: docs/img/rulegraph.svg
 	@PATH="$(CURDIR)/$(BIN):$$PATH" sh -c 'snakemake --rulegraph 2>/dev/null | python -m pipeline.rulegraph > docs/img/rulegraph.svg.new'
