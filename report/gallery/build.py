@@ -9,6 +9,7 @@ gives the same bytes.
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -172,8 +173,12 @@ def _page(
         verdict=facts.verdict(checked),
         funnel=facts.funnel_rows(ledger),
         rejects=facts.rejects(ledger),
-        provenance=facts.provenance(index),
+        provenance=facts.provenance(index, _three_version() if scene else None),
     )
+
+
+def _three_version() -> str:
+    return str(json.loads(read_asset("package.json"))["devDependencies"]["three"])
 
 
 def read_asset(file: str) -> str:

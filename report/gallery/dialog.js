@@ -47,7 +47,7 @@ const gallery = {
   },
 };
 
-const opened = { shape: null, detail: null, grid: null, sheet: null, large: null, view: 0, scene: undefined };
+const opened = { shape: null, detail: null, grid: null, sheet: null, large: null, view: 0, layer: null, scene: undefined };
 
 /** Fill and open the dialog; a later call wins over one that is still loading. */
 async function openShape(shape) {
@@ -119,6 +119,7 @@ function showView(number) {
   const camera = opened.detail.cameras[number];
   [...byId("tiles").children].forEach((tile, place) => tile.setAttribute("aria-pressed", String(place === number)));
   byId("camera-line").textContent = `view ${camera.view}: azimuth ${Math.round(camera.azimuth)}°, elevation ${Math.round(camera.elevation)}°, distance ${camera.distance.toFixed(2)}`;
+  opened.layer = voxelLayer(byId("overlay").width, opened.grid, meta.resolution, camera, meta.sizePx);
   showOverlay();
 }
 
@@ -126,7 +127,7 @@ function showOverlay() {
   const larger = opened.view === 0 && opened.large;
   const image = larger || opened.sheet;
   const source = larger ? [0, 0, image.naturalWidth] : tileOf(opened.view);
-  drawOverlay(byId("overlay"), image, source, opened.grid, meta.resolution, opened.detail.cameras[opened.view], meta.sizePx, Number(byId("opacity").value));
+  drawOverlay(byId("overlay"), image, source, opened.layer, Number(byId("opacity").value));
 }
 
 /** Mesh and voxels in 3D, where the page carries the scene and the browser has WebGL. */

@@ -73,8 +73,8 @@ def _ledger(path: Path) -> list[ledger.Row]:
     return ledger.from_tsv(path.read_text(encoding="utf-8"))
 
 
-def provenance(index: dict[str, Any]) -> dict[str, Any]:
-    """Where every picture on the page comes from, to the byte."""
+def provenance(index: dict[str, Any], three: str | None) -> dict[str, Any]:
+    """Where every picture on the page comes from, to the byte; `three` is the version that draws in 3D."""
     attributes = index["attributes"]
     settings = [(key, value if isinstance(value, (str, int, float)) else json.dumps(value, sort_keys=True))
                 for key, value in sorted(attributes.items())]  # fmt: skip
@@ -85,6 +85,7 @@ def provenance(index: dict[str, Any]) -> dict[str, Any]:
             ("digest of its shards (SHA-256)", index["digest"]),
             *settings,
             ("page made with", f"Python {platform.python_version()}, {versions}"),
+            *([("3D drawn by", f"three.js {three} (MIT licence)")] if three else []),
         ],
         "shards": [(entry["file"], entry["count"], entry["sha256"]) for entry in index["shards"]],
     }

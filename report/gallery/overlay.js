@@ -52,15 +52,19 @@ function paintVoxels(pen, grid, resolution, camera, scale, colour) {
   }
 }
 
-/** Draw a picture and, `opacity` strong, the voxels; `source` is [x, y, side] within `image`. */
-function drawOverlay(canvas, image, source, grid, resolution, camera, sizePx, opacity) {
+/** The voxels alone, opaque, on a canvas of `side` pixels; `sizePx` is what the camera's numbers are for. */
+function voxelLayer(side, grid, resolution, camera, sizePx) {
+  const layer = new OffscreenCanvas(side, side);
+  paintVoxels(layer.getContext("2d"), grid, resolution, camera, side / sizePx, [40, 118, 225]);
+  return layer;
+}
+
+/** Draw a picture and, `opacity` strong, the voxels over it; `source` is [x, y, side] within `image`. */
+function drawOverlay(canvas, image, source, layer, opacity) {
   const pen = canvas.getContext("2d");
   pen.globalAlpha = 1;
   pen.imageSmoothingQuality = "high";
   pen.drawImage(image, source[0], source[1], source[2], source[2], 0, 0, canvas.width, canvas.height);
-  if (!opacity) return;
-  const layer = new OffscreenCanvas(canvas.width, canvas.height);  // opaque within itself, then laid over
-  paintVoxels(layer.getContext("2d"), grid, resolution, camera, canvas.width / sizePx, [40, 118, 225]);
   pen.globalAlpha = opacity;
   pen.drawImage(layer, 0, 0);
   pen.globalAlpha = 1;

@@ -35,7 +35,12 @@ class Flag:
 
 FLAGS = (
     Flag("silhouette", "silhouettes differ", f"voxels and views overlap with an IoU below {LEAST_IOU}"),
-    Flag("axes", "other axes fit", "the voxels fit the views better with their axes exchanged, turned or mirrored"),
+    Flag(
+        "axes",
+        "other axes fit",
+        "the voxels fit the views better with their axes exchanged, turned or mirrored; "
+        "+x +z -y: their x, z and reversed y taken as x, y and z",
+    ),
     Flag("empty", "empty view", "a view shows almost nothing"),
     Flag("black", "black view", "nothing in a view is brighter than black"),
     Flag("thin", "thin parts lost", f"less than {THIN_RECALL:.0%} of the surface has a filled voxel within one voxel"),

@@ -21,9 +21,11 @@ from pipeline.errors import UserError
 from pipeline.ledger import Row
 from pipeline.mesh import Material, Mesh
 from pipeline.progress import Log
+from pipeline.provenance import files_digest
 from pipeline.shards_index import write_index
 from pipeline.surface import surface_of
 from render.audit import audit_index
+from report.__main__ import main
 from report.gallery import build, geometry, pictures
 from report.gallery.shapes import FLAGS, GENEROUS
 from tests.report.gallery_world import HOSTILE, Made, chairs, furniture, make_gallery, make_run
@@ -206,7 +208,7 @@ def test_without_the_bundle_the_page_has_no_scene(run: Path, monkeypatch: pytest
     assert "WebGLRenderer" not in text_of(run) and "Scene3D" in text_of(run), "the page asks whether it is there"
     (tmp_path / "scene.js").write_text("var Scene3D = {};", encoding="utf-8")
     make_gallery(run)
-    assert "<script>var Scene3D = {};</script>" in text_of(run)
+    assert "<script>var Scene3D = {};</script>" in text_of(run) and "three.js 0." in text_of(run)
     monkeypatch.undo()
     make_gallery(run)
 
@@ -300,6 +302,35 @@ def test_json_inside_a_script_cannot_end_it() -> None:
     text = build.script_json({"a": HOSTILE, "b": [1.5, None, True]})
     assert not set("<>&\u2028\u2029") & set(text)
     assert json.loads(text) == {"a": HOSTILE, "b": [1.5, None, True]}
+
+
+def test_the_command_writes_page_and_log(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = ["--shards-index", run / "shards/demo/index.json", "--prepared", run / "prepared/demo",
+             "--ledger", run / "ledger/demo.tsv"]  # fmt: skip
+    arguments = [*files, "--shapes", "3", "-o", tmp_path / "g.html", "--log", tmp_path / "g.jsonl"]
+    monkeypatch.setattr("sys.argv", ["report", "gallery", *map(str, arguments)])
+    assert main() == 0
+    events = [json.loads(line) for line in (tmp_path / "g.jsonl").read_text(encoding="utf-8").splitlines()]
+    done = events[-1]
+    assert (done["event"], done["shapes"], done["shown"], done["problems"]) == ("done", 14, 3, 0)
+    assert done["bytes"] == (tmp_path / "g.html").stat().st_size
+
+
+def test_an_edited_script_is_another_page(tmp_path: Path) -> None:
+    (tmp_path / "dist").mkdir()
+    for file in ("page.js", "style.css", "dist/scene.js", "notes.txt"):
+        (tmp_path / file).write_text("a", encoding="utf-8")
+    patterns = ("*.css", "*.js", "dist/*.js")
+    digests = {files_digest(tmp_path, patterns)}
+    for file in ("page.js", "style.css", "dist/scene.js"):
+        (tmp_path / file).write_text("b", encoding="utf-8")
+        digests.add(files_digest(tmp_path, patterns))
+    (tmp_path / "dist/scene.js").unlink()
+    digests.add(files_digest(tmp_path, patterns))
+    assert len(digests) == 5 and all(len(digest) == 12 for digest in digests)
+    before = files_digest(tmp_path, patterns)
+    (tmp_path / "notes.txt").write_text("b", encoding="utf-8")
+    assert files_digest(tmp_path, patterns) == before
 
 
 # ---- what the bundle is made of --------------------------------------------------------------
