@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.config import Config, parse
+from pipeline.config import Config, load, parse
 from pipeline.errors import UserError
 from pipeline.settings.training import Experiment, Preset
 from pipeline.settings.training_presets import PRESETS
@@ -117,6 +117,37 @@ def test_every_argument_trains(changes: dict[str, object], boxes: Path, tmp_path
     training_loop(experiment, tmp_path, [boxes])
     values = [value for line in read_metrics(tmp_path) for value in line.values() if isinstance(value, float)]
     assert len(values) > 10 and all(math.isfinite(value) for value in values)
+
+
+@pytest.mark.parametrize("encoder", ["paper", "strided", "resnet"])
+def test_mask_supervision_teaches_the_encoder_where_the_object_is(encoder: str, boxes: Path, tmp_path: Path) -> None:
+    """The extra head learns from the pictures' alpha, its gradient reaches the first layer, nothing else changes."""
+    training_loop(from_config("demo", encoder=encoder, mask_weight=50.0, samples=400), tmp_path, [boxes])
+    losses = [line["mask"] for line in read_metrics(tmp_path) if line["event"] == "losses"]
+    assert losses[-1] < 0.7 * losses[0]
+    networks = Networks(from_config("demo", encoder=encoder, mask_weight=1.0), size_px=32, resolution=16).eval()
+    plain = Networks(from_config("demo", encoder=encoder), size_px=32, resolution=16).state_dict()
+    with_mask = networks.state_dict()
+    assert set(with_mask) - set(plain) == {"E.mask.weight", "E.mask.bias"}
+    assert all(torch.equal(plain[name], with_mask[name]) for name in plain)
+    assert networks.E is not None
+    (gradient,) = torch.autograd.grad(
+        networks.E(torch.ones(1, 3, 32, 32))[1].sum(),
+        next(parameter for name, parameter in networks.named_parameters() if name.startswith("E.")),
+    )
+    assert gradient.abs().sum() > 0
+
+
+def test_mask_supervision_needs_pictures() -> None:
+    for changes in ({"encoder_input": "projections"}, {"preset": "paper-3dgan"}):
+        with pytest.raises(ValueError, match="mask_weight needs an encoder of pictures"):
+            settings(mask_weight=1.0, **changes)
+
+
+def test_every_entry_of_the_table_of_variants_is_valid_and_every_preset_is_there() -> None:
+    config = load(Path(__file__).parents[2] / "presets" / "variants.yaml")
+    assert {experiment.preset for experiment in config.experiments.values()} == set(PRESETS)
+    assert set(PRESETS) <= set(config.experiments)
 
 
 def test_bf16_is_chosen_where_it_pays_and_stays_near_float32() -> None:
