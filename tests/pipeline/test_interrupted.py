@@ -102,7 +102,7 @@ def kill_and_repeat(words: list[str | Path], folder: Path, moment: float, whole:
     assert whole(), "a half-written file under its final name"
     finished(command(*words))
     # The worker of a killed command may live a moment longer; it writes no file.
-    hidden = [path for path in folder.rglob(".*") if path.name != ".ModelNet10.zip.part"]
+    hidden = list(folder.rglob(".*"))
     assert hidden == [], "the second run removed what the first left"
     return stopped
 
@@ -150,10 +150,10 @@ def check_download(tmp_path: Path, modelnet: Path, count: int) -> int:
     wanted, stopped = (modelnet / "ModelNet10.zip").read_bytes(), 0
     for number, moment in enumerate(moments(count, 3.0)):
         with serving(Plan(wanted, ["slow"])) as url:
-            settings = json.dumps({"source": "modelnet10", "mirrors": [url.rpartition("/")[0]]})
+            settings = json.dumps({"source": "volumetric", "mirrors": [url.rpartition("/")[0]]})
             folder = tmp_path / f"download{number}"
             words = ["fetch", "--dataset", "d", "--settings", settings, "-o", folder / "d.json"]
-            target = folder / "d" / "ModelNet10.zip"
+            target = folder / "d" / "3DShapeNetsCode.zip"
             stopped += kill_and_repeat(words, folder, moment,
                                        lambda t=target: not t.exists() or t.read_bytes() == wanted)  # type: ignore[misc]  # fmt: skip
             assert target.read_bytes() == wanted
@@ -230,14 +230,14 @@ def test_a_disk_that_fills_at_twenty_points_each(tmp_path: Path, modelnet: Path,
 def test_a_disk_that_fills_while_downloading_is_named_and_goes_on_later(tmp_path: Path, modelnet: Path) -> None:
     wanted = (modelnet / "ModelNet10.zip").read_bytes()
     with serving(Plan(wanted, ["ok"])) as url:
-        settings = json.dumps({"source": "modelnet10", "mirrors": [url.rpartition("/")[0]]})
+        settings = json.dumps({"source": "volumetric", "mirrors": [url.rpartition("/")[0]]})
         words = ["fetch", "--dataset", "d", "--settings", settings, "-o", tmp_path / "d.json"]
         process = command(*words, limit=len(wanted) // 2)
         _, said = process.communicate(timeout=300)
         assert process.returncode == 1 and "Traceback" not in said
         assert re.search(
-            r"cannot write \S*ModelNet10.zip[\s\S]*bytes free[\s\S]*wanted: [\d,]+ bytes for this file", said
+            r"cannot write \S*3DShapeNetsCode.zip[\s\S]*bytes free[\s\S]*wanted: [\d,]+ bytes for this file", said
         )
-        assert sorted(os.listdir(tmp_path / "d")) == [".ModelNet10.zip.part", ".ModelNet10.zip.part.json"]
+        assert sorted(os.listdir(tmp_path / "d")) == [".3DShapeNetsCode.zip.part", ".3DShapeNetsCode.zip.part.json"]
         finished(command(*words))
-    assert (tmp_path / "d/ModelNet10.zip").read_bytes() == wanted
+    assert (tmp_path / "d/3DShapeNetsCode.zip").read_bytes() == wanted
