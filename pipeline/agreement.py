@@ -49,9 +49,10 @@ def look(
     K: Matrix,  # (V, 3, 3)
     camera_to_world: Matrix,  # (V, 4, 4)
     resolution: int,
+    views: int = VIEWS,
 ) -> Seen:
-    """What up to VIEWS views, spread over all there are, say of a shape of R^3 voxels."""
-    chosen = np.unique(np.linspace(0, len(alpha) - 1, min(VIEWS, len(alpha))).astype(int))
+    """What up to `views` views, spread over all there are, say of a shape of R^3 voxels."""
+    chosen = np.unique(np.linspace(0, len(alpha) - 1, min(views, len(alpha))).astype(int))
     rays = [silhouette_samples(K[view], camera_to_world[view], alpha.shape[1], resolution) for view in chosen]
     return Seen(rays, [shrink_alpha(alpha[view]) for view in chosen])
 

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.agreement import ALL_WAYS, IDENTITY, LEAST_IOU, look, name, turned, view_faults
+from pipeline.agreement import ALL_WAYS, IDENTITY, LEAST_IOU, Seen, look, name, turned, view_faults
 from pipeline.bank import Bank
-from pipeline.conventions import unpack_grid
+from pipeline.conventions import Grid, unpack_grid
 from pipeline.glb import read_glb
 from pipeline.manifest import Record
 from pipeline.pack import PackReader
@@ -91,14 +91,15 @@ def check(shard: Shard, number: int, row: int, bank: Bank | None) -> Checked:
     record = shard.records[row]
     images, alpha = shard.images(row, bank), alpha_of(shard, row)
     grid = unpack_grid(shard.array("voxels")[row], shard.resolution or 0)
-    seen = look(alpha, shard.array("K")[row], shard.array("camera_to_world")[row], len(grid))
+    look_at = functools.partial(look, alpha, shard.array("K")[row], shard.array("camera_to_world")[row], len(grid))
+    seen = look_at()
     ways = {name(way): seen.iou(turned(grid, way)) for way in ALL_WAYS}
     iou = ways[name(IDENTITY)]
     faults = [view_faults(mask, picture) for mask, picture in zip(alpha, images, strict=True)]
     prepare, voxels = (record.facts.get(stage, {}) for stage in ("prepare", "voxelize"))
     raised = {
         "silhouette": iou < LEAST_IOU,
-        "axes": max(ways.values()) > iou + OTHER_AXES,
+        "axes": max(ways.values()) > iou + OTHER_AXES and _every_view_agrees(grid, ways, look_at(views=len(alpha))),
         "empty": any(fault.empty for fault in faults),
         "black": any(fault.black for fault in faults),
         "thin": voxels.get("thin_recall", 1.0) < THIN_RECALL,
@@ -109,6 +110,12 @@ def check(shard: Shard, number: int, row: int, bank: Bank | None) -> Checked:
         "repaired": any(prepare.get("repairs", {}).values()),
     }
     return Checked(number, row, record, iou, ways, tuple(flag.key for flag in FLAGS if raised[flag.key]))
+
+
+def _every_view_agrees(grid: Grid, ways: dict[str, float], every: Seen) -> bool:
+    """Do all views together, too, prefer the way that fitted a few of them best?"""
+    best = max(ALL_WAYS, key=lambda way: ways[name(way)])
+    return every.iou(turned(grid, best)) > every.iou(grid) + OTHER_AXES
 
 
 def alpha_of(shard: Shard, row: int) -> npt.NDArray[np.uint8]:

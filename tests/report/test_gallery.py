@@ -7,6 +7,7 @@ import hashlib
 import html
 import json
 import re
+import shutil
 import zlib
 from pathlib import Path
 from typing import Any
@@ -261,12 +262,14 @@ def test_shapes_with_problems_are_shown_before_others(tmp_path: Path) -> None:
     assert "6 more shapes are not on this page" in text
 
 
-def test_data_sets_without_meshes_and_in_layers(tmp_path: Path) -> None:
-    make_gallery(make_run(tmp_path, chairs(2), kind="layers", meshes=False))
-    details = block(text_of(tmp_path), "details")
-    assert [(detail["mesh"], detail["drawn"]) for detail in details.values()] == [None, None] or all(
-        detail["mesh"] is None and detail["drawn"] == 0 for detail in details.values()
-    )
+@pytest.mark.parametrize("packs", [True, False])
+def test_data_sets_without_meshes_and_in_layers(tmp_path: Path, packs: bool) -> None:
+    root = make_run(tmp_path, chairs(2), kind="layers", meshes=False)
+    if not packs:
+        shutil.rmtree(root / "prepared")
+    make_gallery(root)
+    details = block(text_of(root), "details")
+    assert [(detail["mesh"], detail["drawn"]) for detail in details.values()] == [(None, 0)] * 2
     assert all(len(detail["cameras"]) == 8 and len(detail["voxels"]) > 50 for detail in details.values())
 
 
