@@ -39,11 +39,11 @@ class Experiment(Strict):
     processes: int = pydantic.Field(default=1, ge=1, le=64)
     """Processes on one machine that share each batch, on a GPU each where there are GPUs; must divide `batch`."""
     micro_batch: int | None = pydantic.Field(default=None, ge=1)
-    """At most this many samples pass the networks at once; the same update with less memory, about a third slower."""
+    """At most this many samples pass the networks at once; the same update with less memory, half as fast."""
     on_out_of_memory: Literal["stop", "halve"] = "stop"
     """`halve` goes on from the last checkpoint with half the micro-batch: the same batch in smaller pieces."""
     precision: Literal["auto", "float32", "bf16"] = "auto"
-    """`auto` is bf16 on a GPU at 64^3 and above, float32 elsewhere; weights and losses are float32 in either."""
+    """`auto` is bf16 on a GPU at 64^3 and above, float32 elsewhere; weights and losses are float32 always."""
     compile: Literal["auto", "on", "off"] = "auto"
     """torch.compile the networks; `auto` does it on a GPU."""
     views_per_shape: int = pydantic.Field(default=1, ge=1, le=64)
