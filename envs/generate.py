@@ -30,7 +30,18 @@ STAGES = {
         "scipy",
         "trimesh",
     ],
-    "train": [*BASE, "matplotlib", "safetensors", "scikit-learn", "scipy", "tensorboard", "jinja2"],
+    "train": [
+        *BASE,
+        "jinja2",
+        "matplotlib",
+        "numba",
+        "safetensors",
+        "scikit-learn",
+        "scipy",
+        "tensorboard",
+        "threadpoolctl",
+        "trimesh",
+    ],
 }
 
 

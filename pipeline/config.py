@@ -18,6 +18,7 @@ import yaml
 from pipeline.errors import UserError
 from pipeline.settings.base import Strict
 from pipeline.settings.datasets import Backgrounds, Dataset
+from pipeline.settings.evaluation import Evaluation, PhotographSet
 from pipeline.settings.stages import Render, Report, Shards, Voxels
 from pipeline.settings.training import Experiment
 
@@ -39,11 +40,18 @@ class Config(Strict):
     shards: Shards = Shards()
     experiments: dict[str, Experiment] = {}
     """Training runs by name."""
+    photographs: dict[str, PhotographSet] = {}
+    """Sets of photographs with voxels, by name, that every experiment that reads pictures is judged on."""
+    evaluation: Evaluation = Evaluation()
     report: Report = Report()
 
     @pydantic.model_validator(mode="after")
     def _names_fit(self) -> Config:
-        for kind, names in (("data set", self.datasets), ("experiment", self.experiments)):
+        for kind, names in (
+            ("data set", self.datasets),
+            ("experiment", self.experiments),
+            ("photograph set", self.photographs),
+        ):
             for name in names:
                 if not re.match(NAME, name):
                     raise ValueError(f"{kind} name {name!r} must be small letters, digits, '.', '_' or '-'")
@@ -56,6 +64,10 @@ class Config(Strict):
             raise ValueError(
                 "backgrounds.colour 'transparent' keeps foregrounds only; set shards.storage to 'layers' for it"
             )
+        for dataset in self.evaluation.classify_on:
+            if dataset not in self.datasets:
+                hint = did_you_mean(dataset, list(self.datasets))
+                raise ValueError(f"evaluation.classify_on names the unknown data set {dataset!r}{hint}")
         return self
 
 

@@ -17,7 +17,7 @@ from pipeline.config import Config
 from pipeline.progress import Log
 from pipeline.provenance import ROOT, code_digest, files_digest
 from pipeline.settings.base import Strict
-from pipeline.settings.datasets import Dataset, ImportSettings, PrepareSettings, Procedural
+from pipeline.settings.datasets import Dataset, ImportSettings, PhotographSettings, PrepareSettings, Procedural
 from pipeline.settings.stages import PackSettings, Render
 
 # The module whose import closure is the code of a stage; a code edit re-runs what it can reach.
@@ -35,6 +35,7 @@ STAGE_MODULES = {
     "sheet": ("render.sheet",),
     "audit": ("render.audit",),
     "train": ("training.loop",),
+    "photographs": ("pipeline.photographs",),
     "evaluate": ("training.evaluate",),
     "gallery": ("report.gallery.build",),
     "report": ("report.page",),
@@ -117,6 +118,23 @@ class Plan:
         """The shard indexes that an experiment reads."""
         names = self.config.experiments[experiment].datasets
         return [f"{self.out}/shards/{name}/index.json" for name in names]
+
+    def photograph_files(self) -> list[str]:
+        """The files of photographs that every experiment is judged on."""
+        return [f"{self.out}/photographs/{name}.npz" for name in sorted(self.config.photographs)]
+
+    def photographs(self, name: str) -> str:
+        """JSON for one set of photographs, at the size of the pictures that the networks read."""
+        chosen = self.config.photographs[name]
+        return _json(PhotographSettings(source=chosen.source, path=chosen.path, size_px=self.config.render.size_px))
+
+    def photograph_contents(self, name: str) -> str:
+        """Identity of the folder that a set of photographs is read from."""
+        return folder_identity(self.config.photographs[name].path)
+
+    def classified(self) -> list[str]:
+        """Shard indexes of data sets to classify that are not the experiment's own."""
+        return [f"{self.out}/shards/{name}/index.json" for name in self.config.evaluation.classify_on]
 
     def trained_on(self) -> list[str]:
         """Every data set that some experiment reads."""

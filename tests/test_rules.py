@@ -23,7 +23,7 @@ WANTED = ("output", "log", "benchmark", "conda", "threads", "resources", "shell"
 # What a library is called where its import has another name.
 DISTRIBUTIONS = {"PIL": "pillow", "yaml": "pyyaml", "OpenGL": "pyopengl", "sklearn": "scikit-learn"}
 # Imported in a function, where a user's choice needs them; the pipeline says what to install.
-OPTIONAL = {"open3d", "wandb", "onnx", "onnxruntime"}
+OPTIONAL = {"open3d", "wandb", "onnx", "onnxruntime", "umap"}
 
 
 def made() -> dict[str, str]:
@@ -133,7 +133,7 @@ def test_the_picture_shows_the_rules_there_are() -> None:
     picture = (ROOT / "docs" / "img" / "rulegraph.svg").read_text(encoding="utf-8")
     drawn = {name.replace(" ", "_") for name in re.findall(r">([a-z ]+)</text>", picture)}
     # Other sources bring these; the picture shows config.yaml's.
-    assert set(made()) - drawn == {"fetch_backgrounds", "import_views", "import_pictures"}
+    assert set(made()) - drawn == {"fetch_backgrounds", "import_views", "import_pictures", "photographs"}
     assert drawn <= set(made())
 
 

@@ -73,9 +73,8 @@ class PictureBank:
         return np.asarray(self._owners[(self._lengths - _small(pictures) @ self._bank.T).argmin(1)])
 
 
-def nearest_pixels(train: ShapeData, held_out: ShapeData) -> Baseline:
+def nearest_pixels(bank: PictureBank, train: ShapeData, held_out: ShapeData) -> Baseline:
     """The training shape whose picture is nearest in squared pixel differences, for every held-out view."""
-    bank = PictureBank(train)
     out = np.zeros(len(held_out))
     for i in range(len(held_out)):
         nearest = bank.nearest(held_out.gather(np.array([i]), _every(held_out))[0])

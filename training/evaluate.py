@@ -225,14 +225,10 @@ def _generation(
     known = truth(splits.train, chosen(splits.train, len(held_out), "generation"))
     mean = baselines.mean_levels(splits.train, np.arange(len(splits.train))) >= 128
     sets = {"network": grids, "training_shapes": known, "mean_shape": np.broadcast_to(mean, known.shape)}
-    how: dict[str, Any] = {
-        "points": settings.points,
-        "chamfer_shapes": settings.chamfer_shapes,
-        "seed": seed,
-        "threads": threads,
-        "log": log,
-    }
-    return {name: generation.measure(one, held_out, **how) for name, one in sets.items()}
+    reference = generation.Reference(
+        held_out, points=settings.points, chamfer_shapes=settings.chamfer_shapes, seed=seed, threads=threads, log=log
+    )
+    return {name: reference.measure(one, name.replace("_", " ")) for name, one in sets.items()}
 
 
 def _classification(model: Model, splits: Splits, shards: Sequence[Path]) -> dict[str, Any]:

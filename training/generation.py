@@ -23,7 +23,7 @@ import numpy.typing as npt
 
 from pipeline.progress import Log
 from training import metrics
-from training.distances import Packed, Points, chamfer_matrix, iou_matrix
+from training.distances import Points, chamfer_matrix, iou_matrix
 from training.metrics import Bits, Floats
 from training.surface_metrics import points_of
 
@@ -38,22 +38,6 @@ class Pairs:
     generated: Floats  # (S, S)
     across: Floats  # (S, R)
     reference: Floats  # (R, R)
-
-
-def iou_pairs(generated: Packed, reference: Packed, *, threads: int = 1) -> Pairs:
-    """1 - IoU on packed bits."""
-    sets = ((generated, generated), (generated, reference), (reference, reference))
-    return Pairs(*(1 - iou_matrix(one, other, threads=threads) for one, other in sets))
-
-
-def chamfer_pairs(generated: Points, reference: Points, *, threads: int = 1, log: Log | None = None) -> Pairs:
-    """Chamfer distance with squared distances."""
-    how: dict[str, Any] = {"squared": True, "threads": threads, "log": log}
-    return Pairs(
-        chamfer_matrix(generated, generated, title="Chamfer among samples", **how),
-        chamfer_matrix(generated, reference, title="Chamfer, samples and data", **how),
-        chamfer_matrix(reference, reference, title="Chamfer among data", **how),
-    )
 
 
 def minimum_distances(pairs: Pairs) -> Floats:
@@ -101,29 +85,58 @@ def jensen_shannon(one: npt.NDArray[Any], other: npt.NDArray[Any]) -> float:
     return (bits(p) + bits(q)) / 2
 
 
-def measure(
-    samples: Bits,
-    held_out: Bits,
-    *,
-    points: int,  # on each surface
-    chamfer_shapes: int,  # at most this many of each set; the matrices cost its square
-    seed: int,
-    threads: int = 1,
-    log: Log | None = None,
-) -> dict[str, Any]:
-    """All of the above with intervals, on equal numbers of generated and held-out shapes (N, P)."""
-    count = min(len(samples), len(held_out))
-    few = min(count, chamfer_shapes)
-    packed = [np.packbits(grids[:count], axis=1) for grids in (samples, held_out)]
-    clouds = [
-        points_of(grids[:few], points, seed, name) for name, grids in (("sample", samples), ("held out", held_out))
-    ]
-    return {
-        "iou": {"shapes": count, **_scores(iou_pairs(*packed, threads=threads), seed)},
-        "chamfer": {"shapes": few, "points": points,
-                    **_scores(chamfer_pairs(*clouds, threads=threads, log=log), seed)},
-        "jsd": {"shapes": few, "points": points, "value": round(jensen_shannon(*map(cell_counts, clouds)), 6)},
-    }  # fmt: skip
+class Reference:
+    """The shapes that sets of samples are compared with, and their distances among themselves."""
+
+    def __init__(
+        self,
+        held_out: Bits,  # (N, P)
+        *,
+        points: int,  # on each surface
+        chamfer_shapes: int,  # at most this many of each set; the matrices cost its square
+        seed: int,
+        threads: int = 1,
+        log: Log | None = None,
+    ):
+        self.points, self.chamfer_shapes, self.seed, self.threads, self.log = points, chamfer_shapes, seed, threads, log
+        self.packed = np.packbits(held_out, axis=1)
+        self.cloud = points_of(held_out[:chamfer_shapes], points, seed, "held out")
+        self.iou = 1 - iou_matrix(self.packed, self.packed, threads=threads)
+        self.chamfer = self._chamfer(self.cloud, self.cloud, "Chamfer among data")
+
+    def measure(self, samples: Bits, title: str) -> dict[str, Any]:
+        """All of the above with intervals, on equal numbers of samples (N, P) and held-out shapes."""
+        count = min(len(samples), len(self.packed))
+        few = min(count, self.chamfer_shapes)
+        # Equal samples get one set of points and are compared once: a collapsed generator costs next to nothing.
+        packed, same = np.unique(np.packbits(samples[:count], axis=1), axis=0, return_inverse=True)
+        some, same_few = np.unique(samples[:few], axis=0, return_inverse=True)
+        cloud = points_of(some, self.points, self.seed, "sample")
+        by_iou = Pairs(
+            _spread(1 - iou_matrix(packed, packed, threads=self.threads), same, same),
+            _spread(1 - iou_matrix(packed, self.packed[:count], threads=self.threads), same),
+            self.iou[:count, :count],
+        )
+        by_chamfer = Pairs(
+            _spread(self._chamfer(cloud, cloud, f"Chamfer among {title}"), same_few, same_few),
+            _spread(self._chamfer(cloud, self.cloud[:few], f"Chamfer, {title} and data"), same_few),
+            self.chamfer[:few, :few],
+        )
+        divergence = jensen_shannon(cell_counts(cloud[same_few]), cell_counts(self.cloud[:few]))
+        return {
+            "iou": {"shapes": count, **_scores(by_iou, self.seed)},
+            "chamfer": {"shapes": few, "points": self.points, **_scores(by_chamfer, self.seed)},
+            "jsd": {"shapes": few, "points": self.points, "value": round(divergence, 6)},
+        }
+
+    def _chamfer(self, one: Points, other: Points, title: str) -> Floats:
+        return chamfer_matrix(one, other, squared=True, threads=self.threads, title=title, log=self.log)
+
+
+def _spread(matrix: Floats, rows: npt.NDArray[np.int64], columns: npt.NDArray[np.int64] | None = None) -> Floats:
+    """From distances of distinct shapes to those of all."""
+    out = matrix[rows.reshape(-1)]
+    return np.asarray(out if columns is None else out[:, columns.reshape(-1)])
 
 
 def _scores(pairs: Pairs, seed: int) -> dict[str, Any]:

@@ -52,9 +52,10 @@ def reconstruction(model: Model, splits: Splits, settings: Evaluation, predictio
     everything = np.arange(len(held_out))
     curves, shown = _curves(model, held_out, everything, held_out.views)
     iou = curves[:, threshold]
+    bank = baselines.PictureBank(splits.train)
     others = {
         "mean_shape": baselines.mean_shape(splits.train, splits.tuning, held_out),
-        "nearest_pixels": baselines.nearest_pixels(splits.train, held_out),
+        "nearest_pixels": baselines.nearest_pixels(bank, splits.train, held_out),
         "random_shape": baselines.random_shape(splits.train, held_out, seed),
         "class_mean_shape": baselines.class_mean_shape(splits.train, splits.tuning, held_out),
     }
@@ -92,7 +93,7 @@ def reconstruction(model: Model, splits: Splits, settings: Evaluation, predictio
         },
         "r2n2": r2n2_protocol(curves[:, R2N2_THRESHOLD], held_out, seed),
         "iou_by_views": _by_views(model, held_out, settings.views, threshold),
-        "surface": _surface(splits, settings, shown[1], shown[0], threshold, mean_threshold, seed),
+        "surface": _surface(splits, bank, settings, shown, (threshold, mean_threshold), seed),
     }, threshold
 
 
@@ -127,11 +128,10 @@ def _by_views(model: Model, data: ShapeData, counts: tuple[int, ...], threshold:
 
 def _surface(
     splits: Splits,
+    bank: baselines.PictureBank,
     settings: Evaluation,
-    levels: Levels,  # (N, P) of the shown view of every held-out shape
-    views: npt.NDArray[np.int64],
-    threshold: int,
-    mean_threshold: int,
+    shown: tuple[npt.NDArray[np.int64], Levels],  # one view of every held-out shape, and the levels (N, P)
+    thresholds: tuple[int, int],  # of the network and of the mean shape
     seed: int,
 ) -> dict[str, Any]:
     """Chamfer distance, F-scores and average precision of the shown views, of the network and of baselines."""
@@ -139,14 +139,13 @@ def _surface(
     objects = chosen(held_out, settings.surface_shapes, "surface")
     answers = truth(held_out, objects)
     mean = baselines.mean_levels(train, np.arange(len(train)))
-    bank = baselines.PictureBank(train)
-    pictures = held_out.gather(objects, views[objects])
+    pictures = held_out.gather(objects, shown[0][objects])
     drawn = [
         int(generator(seed, "random surface", held_out.records[i].shape_id).integers(0, len(train))) for i in objects
     ]
     candidates = {
-        "network": (levels[objects], threshold),
-        "mean_shape": (np.broadcast_to(mean, answers.shape), mean_threshold),
+        "network": (shown[1][objects], thresholds[0]),
+        "mean_shape": (np.broadcast_to(mean, answers.shape), thresholds[1]),
         "nearest_pixels": (truth(train, bank.nearest(pictures)).astype(np.uint8) * np.uint8(255), 128),
         "random_shape": (truth(train, np.array(drawn, np.int64)).astype(np.uint8) * np.uint8(255), 128),
     }

@@ -58,4 +58,5 @@ shell.prefix(
 wildcard_constraints:
     dataset=r"[a-z0-9][a-z0-9_.-]*",
     experiment=r"[a-z0-9][a-z0-9_.-]*",
+    photographs=r"[a-z0-9][a-z0-9_.-]*",
     shard=r"[0-9]{3,6}",

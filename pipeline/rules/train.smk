@@ -42,10 +42,34 @@ rule train:
         "--shards {input.shards:q} --run {params.run:q} --log {log:q}"
 
 
+# Photographs of known objects, to judge on and never to train on.
+rule photographs:
+    output:
+        f"{OUT}/photographs/{{photographs}}.npz",
+    log:
+        f"{OUT}/logs/photographs/{{photographs}}.jsonl",
+    benchmark:
+        f"{OUT}/benchmarks/photographs/{{photographs}}.tsv"
+    conda:
+        "../../envs/data.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda w, attempt: 8000 * attempt,
+        runtime=60,
+    params:
+        settings=lambda w: PLAN.photographs(w.photographs),
+        contents=lambda w: PLAN.photograph_contents(w.photographs),
+        code=PLAN.code("photographs"),
+    shell:
+        "python -m pipeline photographs --settings {params.settings:q} -o {output:q} --log {log:q}"
+
+
 rule evaluate:
     input:
         run=f"{OUT}/runs/{{experiment}}/train.json",
         shards=lambda w: PLAN.shard_indexes(w.experiment),
+        classified=PLAN.classified(),
+        photographs=PLAN.photograph_files(),
     output:
         results=report(
             f"{OUT}/runs/{{experiment}}/results.json",
@@ -55,6 +79,14 @@ rule evaluate:
         ),
         predictions=f"{OUT}/runs/{{experiment}}/predictions.npz",
         samples=f"{OUT}/runs/{{experiment}}/samples.npz",
+        table=f"{OUT}/runs/{{experiment}}/results.md",
+        latent=f"{OUT}/runs/{{experiment}}/latent.npz",
+        interpolations=f"{OUT}/runs/{{experiment}}/interpolations.npz",
+        photographs=(
+            [f"{OUT}/runs/{{experiment}}/photographs.npz"]
+            if PLAN.photograph_files()
+            else []
+        ),
     log:
         f"{OUT}/logs/evaluate/{{experiment}}.jsonl",
     benchmark:
@@ -68,6 +100,9 @@ rule evaluate:
         gpu=lambda w: min(1, PLAN.gpus(w.experiment)),
     params:
         run=lambda w: f"{OUT}/runs/{w.experiment}",
+        settings=PLAN.section("evaluation"),
         code=PLAN.code("evaluate"),
     shell:
-        "python -m training evaluate --run {params.run:q} --shards {input.shards:q} -o {output.results:q} --log {log:q}"
+        "python -m training evaluate --run {params.run:q} --shards {input.shards:q} --settings {params.settings:q} "
+        "--photographs {input.photographs:q} --classify-shards {input.classified:q} "
+        "-o {output.results:q} --log {log:q}"

@@ -23,11 +23,11 @@ class Evaluation(Strict):
 
     samples: int = pydantic.Field(default=256, ge=2, le=100_000)
     """Shapes generated from the prior."""
-    chamfer_shapes: int = pydantic.Field(default=128, ge=2, le=100_000)
+    chamfer_shapes: int = pydantic.Field(default=96, ge=2, le=100_000)
     """Samples and held-out shapes whose Chamfer distances are taken, each with each: time grows with the square."""
     points: int = pydantic.Field(default=2048, ge=16, le=100_000)
     """Points on the surface of each of them; 2,048 in the literature."""
-    surface_shapes: int = pydantic.Field(default=256, ge=1, le=1_000_000)
+    surface_shapes: int = pydantic.Field(default=128, ge=1, le=1_000_000)
     """Held-out shapes whose F-score and Chamfer distance to the truth are measured, chosen by hash."""
     views: tuple[int, ...] = ()
     """Numbers of pictures shown together, e.g. [1, 5, 20]: how IoU grows with them; for multi-view networks."""

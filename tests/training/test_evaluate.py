@@ -91,7 +91,7 @@ def test_a_network_that_knows_the_answers_has_iou_one(
 def test_baselines_on_shapes_they_have_seen(boxes: Path) -> None:
     train = ShapeData.open([boxes], "train")
     # Two boxes of different depth may look the same from the front.
-    assert (baselines.nearest_pixels(train, train).iou == 1.0).sum() >= len(train) - 2
+    assert (baselines.nearest_pixels(baselines.PictureBank(train), train, train).iou == 1.0).sum() >= len(train) - 2
     one = ShapeData.open([boxes], "train", categories=["box"])
     mean = baselines.mean_levels(one, np.array([0]))
     assert np.array_equal(mean > 0, truth(one, np.array([0]))[0])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -73,12 +75,17 @@ def test_copies_of_the_data_beat_boxes() -> None:
     blob = np.zeros((16, 16, 16), bool)
     blob[7:9, 7:9, 7:9] = True
     blobs = np.tile(blob.reshape(1, -1), (12, 1))
-    how = {"points": 128, "chamfer_shapes": 8, "seed": 1}
-    good, bad = generation.measure(data[:6], data[6:], **how), generation.measure(blobs, data, **how)
+
+    def measure(samples: np.ndarray, held_out: np.ndarray, threads: int = 1) -> dict[str, Any]:
+        reference = generation.Reference(held_out, points=128, chamfer_shapes=8, seed=1, threads=threads)
+        return reference.measure(samples, "samples")
+
+    good, bad = measure(data[:6], data[6:]), measure(blobs, data)
     assert (good["iou"]["shapes"], bad["chamfer"]["shapes"]) == (6, 8)
     for kind in ("iou", "chamfer"):
         assert good[kind]["mmd"]["mean"] < bad[kind]["mmd"]["mean"]
         assert good[kind]["cov"]["mean"] > bad[kind]["cov"]["mean"]
         assert good[kind]["one_nna"]["mean"] < bad[kind]["one_nna"]["mean"]
     assert good["jsd"]["value"] < bad["jsd"]["value"] <= 1
-    assert good == generation.measure(data[:6], data[6:], threads=3, **how)
+    assert bad["iou"]["cov"]["mean"] == pytest.approx(1 / 12, abs=1e-6)
+    assert good == measure(data[:6], data[6:], threads=3)
