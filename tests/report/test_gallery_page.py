@@ -430,6 +430,19 @@ def test_narrow_screens_show_voxels_below_the_mesh(root: Path, browser: Browser)
     assert page.problems == []
 
 
+@needs_bundle
+def test_without_webgl_everything_else_is_there(root: Path, browser: Browser) -> None:
+    page = browser.open(gallery_of(root))
+    page.run("""(() => { const kind = HTMLCanvasElement.prototype, old = kind.getContext;
+        kind.getContext = function (name, ...more) {
+            return name.startsWith("webgl") ? null : old.call(this, name, ...more); }; })()""")
+    open_shape(page, "chair/shape_0000")
+    assert "This browser cannot draw in 3D" in page.run("document.getElementById('no-scene').textContent")
+    assert page.run("document.querySelectorAll('#facts tr').length") > 4
+    open_shape(page, "chair/shape_0002")
+    assert all("WebGL" in problem for problem in page.problems)
+
+
 def test_without_the_bundle_a_line_says_how_to_get_3d(
     root: Path, browser: Browser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
