@@ -86,6 +86,12 @@ def _parser() -> argparse.ArgumentParser:
     verify.epilog = "What follows `--` is passed on to snakemake: verify --repair -- --cores 16"
     verify.set_defaults(run=_verify)
 
+    costs = commands.add_parser("costs", help="time, memory and disk of each stage, and of more shapes")
+    costs.add_argument("output", type=Path, nargs="?", default=Path("results"), help="output folder of the run")
+    costs.add_argument("--shapes", type=int, help="also say what so many shapes will take")
+    costs.add_argument("--cores", type=int, default=16, help="on so many cores")
+    costs.set_defaults(run=_costs)
+
     doctor = commands.add_parser("doctor", help="what is there, what is missing, what to do next")
     doctor.add_argument("file", type=Path, nargs="?", default=Path("config.yaml"))
     doctor.add_argument("--offline", action="store_true", help="do not ask the mirrors")
@@ -219,6 +225,12 @@ def _verify(arguments: argparse.Namespace) -> int:
 
     with Log(arguments.log) as log:
         return verify_run(arguments.output, log=log, mend=arguments.repair, snakemake=arguments.passed_on)
+
+
+def _costs(arguments: argparse.Namespace) -> int:
+    from pipeline.costs import report
+
+    return report(arguments.output, arguments.shapes, arguments.cores)
 
 
 def _doctor(arguments: argparse.Namespace) -> int:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +46,16 @@ STAGE_MODULES = {
 # What `index` does not look at: changing these must not list the shapes again.
 _NOT_INDEXED = {"mirrors", "path", "up_axis", "yaw_deg", "max_rejected_percent"}
 _FETCHED = {"source", "mirrors", "path", "procedural", "categories"}
+
+
+# Options of Snakemake that look and make nothing: beside a working run they are welcome.
+_LOOKS = {"--dry-run", "--dryrun", "--report", "--lint", "--rulegraph", "--dag", "--filegraph", "--d3dag", "--summary",
+          "--detailed-summary", "--list-rules", "--list", "--list-target-rules", "--unlock"}  # fmt: skip
+
+
+def only_looks(arguments: Sequence[str]) -> bool:
+    """Whether this Snakemake command makes nothing; Snakemake itself does not know yet while it reads its rules."""
+    return any(word.partition("=")[0] in _LOOKS or re.fullmatch("-[a-zA-Z]*n[a-zA-Z]*", word) for word in arguments)
 
 
 class Plan:

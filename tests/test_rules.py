@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import yaml
@@ -15,7 +16,7 @@ from pipeline import provenance
 from pipeline.rulegraph import layers, reduced, rules, svg
 from pipeline.workflow import STAGE_MODULES, Plan
 from tests.test_architecture import libraries
-from tests.world import ROOT
+from tests.world import ROOT, World
 
 RULES = sorted((ROOT / "pipeline" / "rules").glob("*.smk"))
 # The directives of a rule that makes something, in the order that snakefmt keeps.
@@ -93,6 +94,24 @@ def test_an_environment_has_what_its_rules_import(name: str) -> None:
     for stage in set(re.findall(r'PLAN\.code\("(\w+)"\)', block)):
         for module in STAGE_MODULES[stage]:
             assert needed(module) <= packages(environment[0]), f"add it to STAGES in envs/generate.py ({module})"
+
+
+def test_conda_would_make_one_environment_a_stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stand-in answers what Snakemake asks conda before it plans; building environments is conda's business."""
+    conda = tmp_path / "bin" / "conda"
+    conda.parent.mkdir()
+    conda.write_text("""#!/bin/sh
+case "$1" in
+info) echo '{"conda_version": "24.9.2", "conda_prefix": "/opt/conda", "platform": "linux-64", "envs_dirs": []}';;
+config) echo '{"get": {"channel_priority": "strict"}}';;
+*) echo "conda 24.9.2";;
+esac
+""")
+    conda.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{conda.parent}{os.pathsep}{os.environ['PATH']}")
+    done = World(tmp_path / "world").run("-n", "all", "--software-deployment-method", "conda")
+    made = re.findall(r"Conda environment \S*envs/(\w+)\.yaml will be created", done.stdout + done.stderr)
+    assert sorted(made) == sorted(generate.STAGES)
 
 
 def test_the_container_is_made_from_the_same_locks() -> None:

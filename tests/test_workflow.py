@@ -100,6 +100,20 @@ def test_everything_is_there(built: World) -> None:
     assert "tiny" in page and "http://" not in page and "https://" not in page, "the page must be one file"
 
 
+def test_snakemakes_own_report_has_sheets_audits_and_metrics_with_captions(built: World) -> None:
+    built.run("--report", "snakemake.html", "all", "train_all")
+    page = (built.folder / "snakemake.html").read_text(encoding="utf-8")
+    found = re.search(r"var categories = (\{.*?\});?\s*\n", page)
+    assert found
+    categories = {name: files["Other"] for name, files in json.loads(found[1]).items()}
+    assert categories["Contact sheets"] == [f"results/samples/{name}/sheet.png" for name in ("mine", "mn", "sn")]
+    assert {"results/audits/mn.json", "results/ledger/sn.tsv"} <= set(categories["Audits"])
+    runs = {f"results/runs/{run}/{file}.json" for run in ("own", "tiny") for file in ("results", "train")}
+    assert set(categories["Metrics"]) == runs and categories["Results"] == ["results/report.html"]
+    for caption in (ROOT / "report" / "captions").glob("*.rst"):
+        assert f"<p>{caption.read_text(encoding='utf-8').strip()}</p>" in page
+
+
 def test_nothing_half_written_is_left(built: World) -> None:
     assert list(built.results.rglob(".*tmp*")) == []
 
@@ -264,9 +278,9 @@ def test_deleted_and_damaged_shards_come_back_the_same_and_train_nothing_anew(wo
     done = world.run("train_all")
     assert f"damaged: {Path('results/shards/sn/000.h5')}" in done.stderr
     assert re.search(r"^pack +2$", done.stdout + done.stderr, re.MULTILINE)
+    (shards / "sn" / f"000.h5{ASIDE}").unlink()
     assert lasting_digests(world.results) == before
     assert not list(world.results.glob("runs/*/previous-*")), "finished runs were recognised, not trained again"
-    (shards / "sn" / f"000.h5{ASIDE}").unlink()
     world.run()
     assert world.planned() == {}
 
@@ -347,4 +361,5 @@ def test_a_second_run_names_the_first(built: World) -> None:
         lock.flush()
         fcntl.flock(lock, fcntl.LOCK_EX)
         done = built.run(check=False)
+        assert built.planned() == {}, "a dry run may look at any time"
     assert done.returncode != 0 and "process 4242 on node7, since 2016-10-24 12:00:00" in done.stdout + done.stderr

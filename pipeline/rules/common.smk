@@ -12,7 +12,7 @@ from pathlib import Path
 sys.path.insert(0, str(workflow.basedir))  # the stages live beside the Snakefile
 
 from pipeline import console, errors, runlock
-from pipeline.workflow import Plan
+from pipeline.workflow import Plan, only_looks
 
 try:
     PLAN = Plan(config)
@@ -23,7 +23,7 @@ try:
         console.listen()
         PLAN.forget_missing_archives()
         PLAN.refresh_folders()
-        if not workflow.dryrun:
+        if not only_looks(sys.argv[1:]):
             runlock.hold(Path(PLAN.out))
             PLAN.check_shards()
 except errors.UserError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import subprocess
 import sys
 import types
@@ -18,7 +19,7 @@ from pipeline.contents import ContentSums
 from pipeline.errors import UserError
 from pipeline.settings.stages import Render
 from pipeline.settings.training import Experiment
-from pipeline.workflow import Plan
+from pipeline.workflow import Plan, only_looks
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -131,6 +132,39 @@ def test_lock_names_its_living_holder_and_ignores_the_dead(tmp_path: Path) -> No
     holder.stdin.close()
     runlock.hold(tmp_path)
     runlock._held.pop((tmp_path / ".run.lock").resolve()).close()
+
+
+def test_who_is_patient_gets_the_lock_of_the_one_before(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a cluster job does whose forerunner has outlived its Snakemake."""
+    code = (
+        "import os, pathlib, sys, time; from pipeline import runlock; runlock.hold(pathlib.Path(sys.argv[1])); "
+        "print('held', flush=True); time.sleep(1)"
+    )
+    holder = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], cwd=ROOT, text=True,
+                              stdout=subprocess.PIPE, env={**os.environ, "SLURM_JOB_ID": "4711"})  # fmt: skip
+    assert holder.stdout is not None and holder.stdout.readline() == "held\n"
+    monkeypatch.setenv("SLURM_JOB_ID", "4712")
+    with runlock.held(tmp_path):
+        assert json.loads((tmp_path / ".run.lock").read_text(encoding="utf-8"))["job"] == "4712"
+    assert "waiting for process" in (said := capsys.readouterr().err) and "SLURM job 4711: `scancel 4711`" in said
+    holder.communicate()
+
+
+@pytest.mark.parametrize(
+    ("command", "looks"),
+    [
+        ("--cores 2 train_all", False),
+        ("-n train_all", True),
+        ("-np --cores 2", True),
+        ("--dry-run", True),
+        ("--report=x.html", True),
+        ("-c 16 --keep-going results/n-n.h5", False),
+    ],
+)
+def test_a_command_that_only_looks_is_known(command: str, looks: bool) -> None:
+    assert only_looks(command.split()) is looks
 
 
 def test_contents_follow_bytes_not_times(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline import repair
 from pipeline.__main__ import main
 from pipeline.errors import UserError
 from pipeline.manifest import Record
@@ -90,3 +91,28 @@ def test_an_empty_or_missing_folder_is_an_error(tmp_path: Path) -> None:
         check(tmp_path / "gone")
     with pytest.raises(UserError, match="nothing to verify"):
         check(tmp_path)
+
+
+def test_without_snakemake_the_next_command_is_said(
+    results: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(repair, "_snakemake", list)
+    path = results / "prepared/d/000.zip"
+    path.write_bytes(path.read_bytes()[:-50])
+    assert main(["verify", str(results), "--repair", "--", "--cores", "3"]) == 1
+    said = capsys.readouterr().err
+    assert "snakemake --cores 3 results/prepared/d/000.zip" in said
+    assert not path.exists() and repair.aside(path).exists()
+
+
+def test_missing_is_what_a_finished_data_set_had(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    index = results / "shards/d/index.json"
+    index.parent.mkdir(parents=True)
+    index.write_text('{"shards": [{"file": "000.h5"}, {"file": "001.h5"}]}')
+    shutil.rmtree(results / "voxels")
+    assert check(results) == 1
+    said = capsys.readouterr().err
+    for name in ("prepared/d/001.zip", "shards/d/000.h5", "shards/d/001.h5"):
+        assert f"missing: {results / name}" in said
+    assert "voxels" not in said, "a stage that is gone altogether was removed to save space"
+    assert "verify --repair" in said

@@ -1,0 +1,175 @@
+"""``python -m benchmarks.workflow``: what the DAG costs and what large data sets will take; fills docs/cluster.md.
+
+    scale   dry run and no-op run of 1,000, 5,000 and 20,000 jobs: made-up data sets whose files
+            are empty and marked as made by ``snakemake --touch``
+    paper   a small generated data set at 128 px and 24 views, measured job by job on one core,
+            and from that ShapeNetCore on 16 cores and a million objects on 50 nodes
+
+Processor time is that of the command and its children; the machine may have other things to do.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import platform
+import re
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from pipeline.atomic import write_text
+from pipeline.costs import STAGES, Cost, measured, table
+from pipeline.progress import say
+
+ROOT = Path(__file__).resolve().parent.parent
+DOCUMENT = ROOT / "docs" / "cluster.md"
+JOBS_A_SHARD, OTHER_JOBS = 4, 7  # prepare, voxelize, render, pack; and fetch, index, rooms, ...
+SMALL = {
+    "datasets": {
+        "furniture": {
+            "source": "procedural",
+            "procedural": {"layout": "shapenet", "shapes_per_category": 16},
+            "shards": 2,
+            "max_rejected_percent": 50,
+        }
+    },
+    "backgrounds": {"count": 64},
+    "render": {"size_px": 128, "views": 24},
+}
+# Name, shapes, cores, shards.
+LARGE = (
+    ("ShapeNetCore, 51,000 models, 16 cores", 51_000, 16, 400),
+    ("a million objects, 50 nodes of 32 cores", 1_000_000, 1600, 4000),
+)
+
+
+@dataclass(frozen=True)
+class Spent:
+    """One command."""
+
+    wall_s: float
+    processor_s: float
+    memory_mb: float
+    said: str
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measure and write the tables."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.workflow", description=__doc__)
+    parser.add_argument("--jobs", type=int, nargs="*", default=[1000, 5000, 20_000])
+    parser.add_argument("--no-paper", action="store_true", help="leave the measured data set out")
+    parser.add_argument("-o", "--output", type=Path, default=DOCUMENT)
+    arguments = parser.parse_args(argv)
+    machine = f"{platform.processor() or platform.machine()}, Python {platform.python_version()}"
+    if arguments.jobs:
+        fill(arguments.output, "scale", scale(arguments.jobs, machine))
+    if not arguments.no_paper:
+        fill(arguments.output, "paper", paper(machine))
+    return 0
+
+
+def fill(document: Path, name: str, block: str) -> None:
+    """Replace the text between the marks of one block."""
+    begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
+    text = document.read_text(encoding="utf-8")
+    wanted = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
+    write_text(document, wanted.sub(lambda _: f"{begin}\n{block}\n{end}", text))
+    say(f"{document.name}: {name} written\n{block}")
+
+
+def scale(jobs: Sequence[int], machine: str) -> str:
+    """The table of dry runs and no-op runs."""
+    lines = ["| jobs | dry run of everything | no-op run, all there | memory |", "|---|---|---|---|"]
+    for wanted in jobs:
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            shards = (wanted - OTHER_JOBS) // JOBS_A_SHARD
+            values = {"datasets": {"big": {"source": "modelnet40", "mirrors": ["mirror"], "shards": shards}}}
+            _configure(folder, values | {"experiments": {"e": {"datasets": ["big"]}}})
+            dry = snakemake(folder, "--dry-run", "shards_all")
+            count = int((re.search(r"^total +(\d+)", dry.said, re.MULTILINE) or ["", "0"])[1])
+            _pretend(folder / "results", shards)
+            snakemake(folder, "--touch", "--cores", "1000", "--max-jobs-per-timespan", "10000/1s", "shards_all")
+            done = snakemake(folder, "shards_all")
+            assert "Nothing to be done" in done.said, done.said[-2000:]
+            lines.append(
+                f"| {count:,} | {dry.processor_s:.1f} s ({dry.wall_s:.0f} s) | {done.processor_s:.1f} s "
+                f"({done.wall_s:.0f} s) | {max(dry.memory_mb, done.memory_mb):.0f} MB |"
+            )
+            say(lines[-1])
+    return "\n".join([*lines, "", f"Processor time (and time on the clock) on {machine}."])
+
+
+def paper(machine: str) -> str:
+    """Measured costs of the small data set, and what they mean for large ones."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        _configure(folder, SMALL)
+        snakemake(folder, "--cores", "1", "shards_all")
+        costs = [cost for cost in measured(folder / "results") if cost.stage in STAGES]
+    lines = ["| | shapes a shard | s a shard job | on the clock | prepared | voxels | views | shards |",
+             "|---|---|---|---|---|---|---|---|"]  # fmt: skip
+    lines += [_large(costs, *row) for row in LARGE]
+    return "\n".join([table(costs), "", *lines, "", f"Measured on one core of {machine}."])
+
+
+def _large(costs: Sequence[Cost], name: str, shapes: int, cores: int, shards: int) -> str:
+    each = math.ceil(shapes / shards)
+    jobs = [cost.seconds / cost.shapes * each for cost in costs]
+    # As many shards as cores at a time; the last ones leave cores idle.
+    hours = sum(jobs) * math.ceil(shards / cores) / 3600
+    disk = " | ".join(f"{cost.bytes / cost.shapes * shapes / 1e9:,.1f} GB" for cost in costs)
+    return f"| {name} | {each} in {shards} shards | {min(jobs):.0f} to {max(jobs):.0f} | {hours:.1f} h | {disk} |"
+
+
+def snakemake(folder: Path, *arguments: str) -> Spent:
+    """Run it in `folder`."""
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--workflow-profile",
+               str(ROOT / "profiles" / "default")]  # fmt: skip
+    cores = () if "--cores" in arguments else ("--cores", "2")
+    before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    process = subprocess.Popen([*command, *cores, *arguments], cwd=folder, env=environment, text=True,
+                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT)  # fmt: skip
+    assert process.stdout is not None
+    said = process.stdout.read()
+    _, status, own = os.wait4(process.pid, 0)
+    wall, after = time.monotonic() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0, said[-4000:]
+    processor = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return Spent(wall, processor, own.ru_maxrss / 1024, said)
+
+
+def _configure(folder: Path, values: dict[str, object]) -> None:
+    (folder / "mirror").mkdir()
+    (folder / "config.yaml").write_text(yaml.safe_dump(values), encoding="utf-8")
+
+
+def _pretend(results: Path, shards: int) -> None:
+    """Empty files in the order in which they would be made; ``--touch`` then records them as made."""
+    names = [f"{number:03d}" for number in range(shards)]
+    single = ["archives/big.json", "backgrounds/bank.npz", "index/big/rejects.jsonl", "ledger/big.tsv"]
+    many = [("index", ".tsv"), ("prepared", ".zip"), ("voxels", ".zip"), ("renders", ".h5"), ("shards", ".h5")]
+    files = single + [f"{stage}/big/{name}{suffix}" for stage, suffix in many for name in names]
+    for file in files:
+        (results / file).parent.mkdir(parents=True, exist_ok=True)
+        (results / file).touch()
+    (results / "mirror" / "backgrounds").mkdir(parents=True)
+    (results / "archives" / "big.json").write_text('{"files": []}', encoding="utf-8")
+    entries = [{"file": f"{name}.h5", "bytes": 0, "sha256": ""} for name in names]
+    (results / "shards" / "big" / "index.json").write_text(json.dumps({"shards": entries}), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
