@@ -21,7 +21,7 @@ def add(commands: Any) -> None:
     sample.add_argument("--count", type=int, default=16, help="how many")
     sample.add_argument("--seed", type=int, default=1, help="another seed gives other shapes")
     sample.add_argument("--format", choices=("glb", "obj", "stl", "binvox", "npy"), default="glb")
-    sample.add_argument("-o", "--output", type=Path, required=True, help="folder for 000.glb, 001.glb, ...")
+    sample.add_argument("-o", "--output", type=Path, required=True, help="folder for grid.png, 000.glb, 001.glb, ...")
     sample.set_defaults(command=_sample)
 
     reconstruct = commands.add_parser("reconstruct", help="make a shape from a photograph")
@@ -35,7 +35,9 @@ def add(commands: Any) -> None:
     reconstruct.add_argument(
         "--crop", type=int, nargs=4, metavar=("LEFT", "TOP", "RIGHT", "BOTTOM"), help="where the object is, in pixels"
     )
-    reconstruct.add_argument("--mask", type=Path, help="picture that is bright where the object is")
+    reconstruct.add_argument(
+        "--mask", type=Path, nargs="+", default=[], help="a picture for each photograph, bright where the object is"
+    )
     reconstruct.add_argument(
         "-o", "--output", type=Path, required=True, help=".glb, .obj, .stl, .binvox, or .npy for the levels 0 ... 255"
     )
@@ -45,7 +47,9 @@ def add(commands: Any) -> None:
     interpolate.add_argument("ends", nargs=2, metavar="CODE", help=CODE)
     interpolate.add_argument("--steps", type=int, default=8, help="shapes, the two ends included")
     interpolate.add_argument("--format", choices=("glb", "obj", "stl", "binvox", "npy"), default="glb")
-    interpolate.add_argument("-o", "--output", type=Path, required=True, help="folder for 000.glb, 001.glb, ...")
+    interpolate.add_argument(
+        "-o", "--output", type=Path, required=True, help="folder for grid.png, 000.glb, 001.glb, ..."
+    )
     interpolate.set_defaults(command=_interpolate)
 
     arithmetic = commands.add_parser("arithmetic", help="add and subtract codes: chair with arms - chair + table")
@@ -94,6 +98,7 @@ def _write_all(options: argparse.Namespace, model: Any, levels: Any) -> None:
             if cut.bits(one, model.header.resolution).any():
                 raise
             empty += 1
+    use.write_grid(options.output / "grid.png", levels, model.header.resolution, cut)
     say(f"{len(levels) - empty} shapes in {options.output}" + (f", {empty} were empty" if empty else ""))
 
 
@@ -121,7 +126,17 @@ def _reconstruct(options: argparse.Namespace) -> int:
 
     model = _model(options)
     crop = tuple(options.crop) if options.crop else None
-    photos = [use.read_photo(path, model.header.size_px, crop=crop, mask=options.mask) for path in options.photos]
+    masks = options.mask or [None] * len(options.photos)
+    if len(masks) != len(options.photos):
+        raise UserError(
+            "every photograph needs its mask",
+            got=f"{len(options.photos)} photographs, {len(masks)} masks",
+            do="name as many files after --mask, in the same order, or none",
+        )
+    photos = [
+        use.read_photo(path, model.header.size_px, crop=crop, mask=mask)
+        for path, mask in zip(options.photos, masks, strict=True)
+    ]
     levels = use.reconstruct(model, photos)
     _write_one(options, model, levels)
     return 0

@@ -3,7 +3,7 @@
 The difference is manners: what a rank has to say is printed once, a signal reaches every
 rank, and no traceback of the launcher follows a plain message.  `torchrun` itself works too:
 
-    torchrun --standalone --nproc-per-node 4 -m training train ...
+    torchrun --standalone --nproc-per-node 4 -m -- training train ...
 """
 
 from __future__ import annotations

@@ -22,6 +22,7 @@ from pipeline.errors import UserError
 from pipeline.seeds import stable_hash
 from pipeline.settings.training import Experiment
 from training.layers import BatchNorm, Convolution, Doubling, SpectralNorm, channels_last
+from training.parallel import world_size
 from training.staged import Stage, State, chain, run, with_mask
 
 
@@ -302,7 +303,9 @@ class Networks(nn.Module):
 
     def compile_where_it_pays(self, settings: Experiment, device: torch.device) -> None:
         """torch.compile each network in place, names of weights unchanged; on a CPU it gains nothing."""
-        if settings.compile == "off" or (settings.compile == "auto" and device.type != "cuda"):
+        # Pieces and exchanges between processes happen inside a network and would cut its graph.
+        whole = settings.micro_batch is None and settings.on_out_of_memory == "stop" and world_size() == 1
+        if settings.compile == "off" or (settings.compile == "auto" and not (device.type == "cuda" and whole)):
             return
         for network in (self.E, self.G, self.D):
             # The penalty of WGAN-GP differentiates D twice, which compiled code cannot.

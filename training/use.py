@@ -18,6 +18,7 @@ from pipeline.errors import UserError
 from pipeline.glb import write_glb
 from pipeline.mesh import Material, Mesh
 from pipeline.surface import level_surface
+from training.boards import grid_picture
 from training.measure import levels_of, sample
 from training.metrics import Levels
 from training.model import Model
@@ -187,6 +188,13 @@ def write_shape(path: Path, levels: Levels, resolution: int, cut: Cut) -> None:
                 if suffix == ".binvox"
                 else MESH_WRITERS[suffix](mesh_of(levels, bits, resolution, cut.threshold))
             )
+
+
+def write_grid(path: Path, levels: Levels, resolution: int, cut: Cut) -> None:
+    """One picture of all shapes (n, P), each from the front."""
+    shapes = np.stack([cut.bits(one, resolution).reshape(-1) for one in levels])
+    with atomic_path(path) as temporary:
+        Image.fromarray(grid_picture(shapes * np.uint8(255), resolution)).save(temporary)
 
 
 def mesh_of(levels: Levels, bits: npt.NDArray[np.bool_], resolution: int, threshold: int) -> Mesh:

@@ -112,7 +112,17 @@ def test_what_goes_wrong_is_said_once_and_without_a_traceback(
 
 @pytest.mark.slow
 def test_torchrun_starts_it_too(boxes: Path, tmp_path: Path) -> None:
-    run = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "training"]
+    run = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node",
+        "2",
+        "-m",
+        "--",
+        "training",
+    ]
     subprocess.run([*run, *command(settings(), boxes, tmp_path)], check=True, stderr=subprocess.DEVNULL)
     assert (tmp_path / "train.json").exists()
 

@@ -153,6 +153,21 @@ def test_several_photographs_need_a_multi_view_network(model: Model) -> None:
         use.reconstruct(model, [row(3)["images"][0]] * 2)
 
 
+def test_several_photographs_of_one_object_are_pooled(
+    boxes: Path, photo: Path, other_photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "many"
+    training_loop(settings(samples=16, views_per_shape=2, pooling="mean"), folder, [boxes])
+    both, out = [str(photo), str(other_photo)], tmp_path / "pooled.npy"
+    assert main(["reconstruct", *both, "--run", str(folder), "-o", str(out)]) == 0
+    model, photos = load_model(folder, torch.device("cpu")), [use.read_photo(Path(path), 32) for path in both]
+    codes = [use.code_of(model, [one]) for one in photos]
+    torch.testing.assert_close(use.code_of(model, photos), (codes[0] + codes[1]) / 2, rtol=1e-4, atol=1e-5)
+    assert np.array_equal(np.load(out).reshape(-1), use.reconstruct(model, photos))
+    assert main(["reconstruct", *both, "--mask", str(photo), "--run", str(folder), "-o", str(out)]) == 1
+    assert "every photograph needs its mask" in capsys.readouterr().err
+
+
 def test_the_commands_write_their_files(
     run: Path, photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -163,6 +178,8 @@ def test_the_commands_write_their_files(
     assert main(["interpolate", str(photo), str(photo), *common, "--format", "npy", "-o", str(out)]) == 0
     codes = [str(photo), "seed:1", "--minus", "seed:2/1"]
     assert main(["arithmetic", *codes, *common, "-o", str(out / "sum.npy")]) == 0 and (out / "sum.npy").exists()
+    with Image.open(out / "grid.png") as grid:  # of the last command: eight interpolations in two rows
+        assert grid.size == (4 * (3 * 16 + 4), 2 * (3 * 16 + 4))
     assert (out / "box.glb").exists() and (out / "000.binvox").exists() and (out / "002.npy").exists()
     assert main(["reconstruct", str(photo), "--run", str(tmp_path), "-o", str(out / "x.glb")]) == 1
     assert "this run has no checkpoint" in capsys.readouterr().err
