@@ -1,0 +1,74 @@
+"""Experiments side by side."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.errors import UserError
+from training import compare
+from training.command import main
+
+
+def run(folder: Path, name: str, iou: float, *, seed: int = 1, **changes: Any) -> Path:
+    """An evaluated run with nothing but what is compared."""
+    path = folder / name
+    path.mkdir()
+    settings = {"preset": "demo", "seed": seed, **changes}
+    (path / "config.json").write_text(json.dumps({"identity": name, "settings": settings, "data": []}))
+    data = [{"dataset": "d", "digest": "1"}]
+    (path / "results.json").write_text(json.dumps({"iou": {"mean": iou}, "data": data}))
+    return path
+
+
+def test_seeds_of_one_experiment_are_one_row(tmp_path: Path) -> None:
+    runs = [run(tmp_path, "a", 0.4, seed=1), run(tmp_path, "b", 0.9, kl_weight=2), run(tmp_path, "c", 0.5, seed=2)]
+    rows = compare.compare(runs)
+    assert [(row.name, row.runs) for row in rows] == [("a and 1 more seeds", ["a", "c"]), ("b", ["b"])]
+    assert rows[0].mean["IoU"] == pytest.approx(0.45) and rows[0].spread["IoU"] == pytest.approx(0.05 * 2**0.5)
+    assert rows[1].spread == {}, "one run has no spread"
+
+
+def test_other_data_is_another_experiment(tmp_path: Path) -> None:
+    one, other = run(tmp_path, "a", 0.4), run(tmp_path, "b", 0.5, seed=2)
+    results = json.loads((other / "results.json").read_text())
+    results["data"][0]["digest"] = "2"
+    (other / "results.json").write_text(json.dumps(results))
+    assert len(compare.compare([one, other])) == 2
+
+
+def test_three_formats_say_the_same(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    runs = [str(run(tmp_path, "a", 0.4)), str(run(tmp_path, "b", 0.5, seed=2))]
+    assert main(["compare", *runs]) == 0
+    shown = capsys.readouterr().out
+    assert "| IoU | 0.4500 ± 0.0707 |" in shown and "| runs | 2 |" in shown
+    for suffix in compare.FORMATS:
+        assert main(["compare", *runs, "-o", str(tmp_path / f"t{suffix}")]) == 0
+    assert (tmp_path / "t.md").read_text() == shown
+    table = list(csv.DictReader(io.StringIO((tmp_path / "t.csv").read_text())))
+    assert float(table[0]["IoU"]) == pytest.approx(0.45) and float(table[0]["IoU (spread)"]) > 0
+    assert json.loads((tmp_path / "t.json").read_text())[0]["mean"]["IoU"] == pytest.approx(0.45)
+
+
+def test_photograph_sets_get_columns(tmp_path: Path) -> None:
+    path = run(tmp_path, "a", 0.4)
+    results = json.loads((path / "results.json").read_text())
+    score = {"class_mean": {"mean": 0.25}}
+    results["photographs"] = {"ikea": {"scores": {"network": {"ap": score}}}, "none": {"skipped": "no encoder"}}
+    (path / "results.json").write_text(json.dumps(results))
+    rows = compare.compare([path])
+    assert rows[0].mean == {"IoU": 0.4, "ikea AP": 0.25} and compare.titles(rows) == ["IoU", "ikea AP"]
+
+
+def test_what_cannot_be_compared_is_named(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match="has not been evaluated"):
+        compare.compare([tmp_path / "empty"])
+    rows = compare.compare([run(tmp_path, "a", 0.4)])
+    with pytest.raises(UserError, match="cannot write such a table"):
+        compare.write(rows, tmp_path / "table.xls")
