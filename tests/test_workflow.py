@@ -94,6 +94,7 @@ def test_everything_is_there(built: World) -> None:
         index = json.loads((results / "shards" / name / "index.json").read_text(encoding="utf-8"))
         assert sum(index["counts"].values()) == sum(entry["count"] for entry in index["shards"]) > 0
         assert (results / "samples" / name / "sheet.png").stat().st_size > 10_000
+        assert (results / "samples" / name / "gallery.html").stat().st_size > 10_000
     scores = json.loads((results / "runs" / "tiny" / "results.json").read_text(encoding="utf-8"))
     assert scores
     page = (results / "report.html").read_text(encoding="utf-8")
