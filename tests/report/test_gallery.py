@@ -177,8 +177,10 @@ def test_the_funnel_and_the_refused_are_there(run: Path) -> None:
     text = text_of(run)
     cells = "".join(f'<td class="n">{count}</td>' for count in (15, 1, 14))
     assert f'<tr><th scope="row">mesh read and repaired</th>{cells}' in text
-    assert "<td>demo/chair/torn</td><td>prepare</td><td>truncated</td><td>7 of 9 faces &lt;b&gt;</td>" in text
-    assert "<td>demo/chair/lost</td><td>index</td><td>missing_mesh</td>" in text
+    assert (
+        '<td class="id">demo/chair/torn</td><td>prepare</td><td>truncated</td><td>7 of 9 faces &lt;b&gt;</td>' in text
+    )
+    assert '<td class="id">demo/chair/lost</td><td>index</td><td>missing_mesh</td>' in text
 
 
 def test_the_provenance_names_shards_and_settings(run: Path) -> None:
