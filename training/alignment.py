@@ -1,6 +1,6 @@
 """Average precision of voxels, as it is and at the best of all orientations and small shifts.
 
-Section 4.2 of Wu et al. 2016 aligns each prediction with the truth "over permutations, flips, and
+For its table 2, Wu et al. 2016 (arXiv 1610.07584) aligns each prediction with the truth "over permutations, flips, and
 translational alignments (up to 10 %)", because the IKEA models face any way.  The search space
 here: the 48 orientations of a cube (6 permutations of the axes x 8 flips) times all shifts of up
 to 10 % of the side along each axis, 125 at 20^3; voxels that leave the grid are lost and zeros

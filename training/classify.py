@@ -1,6 +1,6 @@
 """What the discriminator has learned, judged by a linear classifier on its features.
 
-Section 4.3 of Wu et al. 2016: the activations of the discriminator's second to fourth
+Table 1 of Wu et al. 2016 (arXiv 1610.07584): the activations of the discriminator's second to fourth
 convolution, max-pooled with kernels 8, 4 and 2 and put side by side, feed a linear SVM.  At 64^3
 and full width 128 @ 16^3, 256 @ 8^3 and 512 @ 4^3 give 2^3 cells each, 7,168 numbers; at other
 resolutions the kernels are those that leave 2^3 cells (4, 2 and 1 at 32^3: 3,584 numbers).

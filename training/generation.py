@@ -9,7 +9,7 @@ S generated and R reference shapes, as many of each; d is a distance between two
     JSD    Jensen-Shannon divergence, in bits, of where the points of all shapes lie on a 28^3 grid
 
 MMD, COV and JSD: Achlioptas et al. 2018 (arXiv 1707.02392, section 3); 1-NNA: Lopez-Paz and
-Oquab 2017, for shapes Yang et al. 2019 (arXiv 1906.12320, section 5.1).  d is the Chamfer distance
+Oquab 2017, for shapes Yang et al. 2019 (arXiv 1906.12320).  d is the Chamfer distance
 of 2,048 surface points with squared distances (as in both), or 1 - IoU of the voxels.
 """
 

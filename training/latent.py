@@ -9,7 +9,7 @@
 Codes are posterior means of one picture a shape (k pictures for multi-view networks), chosen by
 hash.  PCA: the first two principal components of the codes.  t-SNE: van der Maaten and Hinton 2008,
 scikit-learn's, started from PCA.  Interpolation is linear in the codes and arithmetic adds them
-(Wu et al. 2016, section 4.4).
+(both in Wu et al. 2016, arXiv 1610.07584).
 """
 
 from __future__ import annotations

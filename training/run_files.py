@@ -42,6 +42,10 @@ FILES = (
     "results.json",
     "predictions.npz",
     "samples.npz",
+    "results.md",
+    "latent.npz",
+    "interpolations.npz",
+    "photographs.npz",
     "tensorboard",
     "timeline",
 )

@@ -10,7 +10,7 @@ Chamfer distance   mean distance of A's points to B's plus that of B's points to
                    (the sum of both means, not squared: Sun et al. 2018, arXiv 1804.04610, section 5)
 F-score            harmonic mean of precision and recall: the shares of the prediction's points
                    within tau of the truth, and of the truth's within tau of the prediction
-                   (Knapitsch et al. 2017; Tatarchenko et al. 2019, arXiv 1905.03678, equations 2-4,
+                   (Knapitsch et al. 2017; Tatarchenko et al. 2019, arXiv 1905.03678,
                    with tau of 1 % of the side of the volume)
 """
 
