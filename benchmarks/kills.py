@@ -14,22 +14,22 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.workflow import DOCUMENT, fill
-from pipeline.progress import say
 from tests.world import World, lasting_digests, seeded_moments
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Kill, compare, write."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.kills", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=10)
-    parser.add_argument("--kills", type=int, default=5, help="a round")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--kills", type=int, default=10, help="a round")
     parser.add_argument("-o", "--output", type=Path, default=DOCUMENT)
     arguments = parser.parse_args(argv)
     with tempfile.TemporaryDirectory() as name:
         quiet = World(Path(name) / "quiet")
         quiet.run()
         wanted, length = lasting_digests(quiet.results), quiet.progress()
-        rows, equal = [], 0
+        rows: list[str] = []
+        equal = 0
         for number in range(arguments.rounds):
             world = World(Path(name) / str(number))
             killed = world.killed_at(seeded_moments(100 + number, arguments.kills, length))
@@ -37,13 +37,18 @@ def main(argv: Sequence[str] | None = None) -> int:
             equal += same
             rows.append(f"| {number + 1} | {killed.count('data')} | {killed.count('training')} | "
                         f"{'the same' if same else '**different**'} |")  # fmt: skip
-            say(rows[-1])
-    lines = ["| round | killed while making data | while training | bytes at the end |", "|---|---|---|---|", *rows]
-    total = arguments.rounds * arguments.kills
-    verdict = f"{total} moments in {arguments.rounds} runs: {equal} of {arguments.rounds} end with the same "
-    verdict += f"{len(wanted)} files, byte for byte (`make test-kill`)."
-    fill(arguments.output, "kills", "\n".join([*lines, "", verdict]))
+            fill(arguments.output, "kills", block(rows, equal, arguments.kills, len(wanted)))
     return 0 if equal == arguments.rounds else 1
+
+
+def block(rows: Sequence[str], equal: int, kills: int, files: int) -> str:
+    """The table so far; written after every round, so that a stopped benchmark leaves what it knows."""
+    head = ["| run | killed while making data | while training | bytes at the end |", "|---|---|---|---|"]
+    verdict = (
+        f"{len(rows) * kills} moments in {len(rows)} runs; {equal} of {len(rows)} end with the same {files} files, "
+        "byte for byte, as a run that nothing disturbed (`make test-kill`)."
+    )
+    return "\n".join([*head, *rows, "", verdict])
 
 
 if __name__ == "__main__":

@@ -135,8 +135,9 @@ def _layout_table(batch: int, width: float, rounds: int, steps: int) -> list[str
     images, voxels = _data(batch)
 
     def channels_first(number: int) -> object:
-        with mock.patch("training.networks.channels_last", Tensor.contiguous), mock.patch(
-            "training.step.channels_last", Tensor.contiguous
+        with (
+            mock.patch("training.networks.channels_last", Tensor.contiguous),
+            mock.patch("training.step.channels_last", Tensor.contiguous),
         ):
             return plain(number)
 

@@ -61,8 +61,8 @@ class World:
         logged = [path.read_bytes().count(b"\n") for path in self.results.glob("runs/*/metrics.jsonl")]
         return files + 3 * sum(logged)
 
-    def run_and_kill(self, progress: int, seconds: float) -> str:
-        """Start the command, and `seconds` after it is that far kill its whole process group.
+    def run_and_kill(self, progress: int, seconds: float, number: int = signal.SIGKILL) -> str:
+        """Start the command, and `seconds` after it is that far send its whole process group a signal.
 
         Returns what was killed: ``"training"``, ``"data"``, or nothing for a run that had ended.
         """
@@ -75,7 +75,7 @@ class World:
         if process.returncode is not None:
             assert process.returncode == 0, f"the command failed after progress {self.progress()}"
             return ""
-        os.killpg(process.pid, signal.SIGKILL)
+        os.killpg(process.pid, number)
         process.wait()
         trains = [run for run in self.results.glob("runs/*") if not (run / "train.json").exists()]
         return "training" if any((run / "metrics.jsonl").exists() for run in trains) else "data"
@@ -83,6 +83,7 @@ class World:
     def killed_at(self, moments: list[tuple[int, float]]) -> list[str]:
         """`run_and_kill` at every (progress, seconds) in turn, then the command once more, to its end."""
         killed = [self.run_and_kill(*moment) for moment in moments]
+        self.run_and_kill(0, 5.0, signal.SIGINT)  # and Ctrl-C, wherever that is
         self.run()
         return killed
 

@@ -332,9 +332,13 @@ def interruptible() -> Iterator[threading.Event]:
         for number, handler in old.items():
             signal.signal(number, handler)
 
-    def ask(*_: object) -> None:
+    def ask(number: int, _: object) -> None:
+        # A second Ctrl-C acts at once.  A cluster signals every process of a job, and the launcher of several
+        # passes that on: the same SIGTERM comes twice.
+        if event.is_set() and number == signal.SIGINT:
+            restore()
+            signal.raise_signal(number)
         event.set()
-        restore()  # a second signal acts at once
 
     old = {number: signal.signal(number, ask) for number in STOPPING}
     try:

@@ -39,6 +39,8 @@ CONFIG = {
     "experiments": {
         "tiny": {
             "datasets": ["sn"],
+            "processes": 2,  # each signal reaches both, from SLURM and from their launcher
+            "device": "cpu",
             "samples": 1600,
             "encoder_width": 0.125,
             "width": 0.0625,
@@ -102,6 +104,7 @@ class ClusterWorld(World):
 
 def for_this_cluster(profile: dict[str, Any]) -> dict[str, Any]:
     """profiles/slurm as an operator would edit it: no accounting here, and nobody to be gentle with."""
+    profile["set-resources"]["train"]["gpu"] = 2  # as `device: auto` would ask for; the devices are stand-ins
     profile["set-resources"]["render"] = {"mem_mb": "180 * attempt ** 4"}  # too little at the first attempt
     return profile | {
         "slurm-no-account": True,

@@ -14,10 +14,11 @@ from typing import Any
 import pytest
 import torch
 
+from pipeline import runlock
 from pipeline.errors import UserError
 from tests.training.tiny_world import settings
 from training import checkpoint, loop
-from training.loop import STOPPING, Interrupted, crosses, training_loop
+from training.loop import STOPPING, Interrupted, crosses, interruptible, training_loop
 from training.measure import Look
 from training.run_files import Metrics
 from training.step import Step, Values
@@ -154,7 +155,20 @@ def test_another_experiment_is_set_aside_not_mixed_in(boxes: Path, tmp_path: Pat
     assert json.loads((tmp_path / "config.json").read_text())["settings"]["kl_weight"] == 1.0
 
 
-def test_two_trainings_never_share_a_folder(boxes: Path, tmp_path: Path) -> None:
+def test_the_same_signal_twice_is_one_request_and_a_second_interrupt_acts() -> None:
+    """A cluster signals every process of a job, and the launcher of several passes it on."""
+    with interruptible() as asked:
+        for number in (signal.SIGTERM, signal.SIGTERM, signal.SIGUSR1):
+            signal.raise_signal(number)
+        assert asked.is_set()
+    with pytest.raises(KeyboardInterrupt), interruptible() as asked:
+        signal.raise_signal(signal.SIGINT)
+        assert asked.is_set()
+        signal.raise_signal(signal.SIGINT)
+
+
+def test_two_trainings_never_share_a_folder(boxes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runlock, "PATIENCE_S", 0.1)
     holder = subprocess.Popen(
         [sys.executable, "-c", "import sys, pathlib; from pipeline import runlock; runlock.hold(pathlib.Path("
          f"{str(tmp_path)!r})); print('held', flush=True); sys.stdin.read()"],
