@@ -57,7 +57,7 @@ format: $(VENV)/.dev  ## rewrite the code in house style
 	@$(BIN)/ruff check --fix . && $(BIN)/ruff format . && $(BIN)/snakefmt Snakefile pipeline/rules
 
 bench: $(VENV)/.dev  ## each stage beside its peers; writes the tables in docs/
-	@PATH="$(CURDIR)/$(BIN):$$PATH" sh -c 'for b in voxelizer renderer loader trainer workflow metrics; do python -m benchmarks.$$b || exit 1; done'
+	@PATH="$(CURDIR)/$(BIN):$$PATH" sh -c 'for b in voxelizer renderer sources loader trainer workflow metrics; do python -m benchmarks.$$b || exit 1; done'
 
 bench-gpu: $(VENV)/.dev  ## the trainer on a GPU beside the roofline; says so where there is none
 	@PATH="$(CURDIR)/$(BIN):$$PATH" python -m benchmarks.trainer_gpu
