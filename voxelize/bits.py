@@ -86,29 +86,31 @@ def parity_prefix(column):  # type: ignore[no-untyped-def]
 def spread(words, out):  # type: ignore[no-untyped-def]
     """Dilate by the 26-neighbourhood: out = every voxel that is on or touches one that is."""
     size, _, width = words.shape
-    bits = size - 64 * (width - 1)
-    edge = ALL >> np.uint64(64 - bits)
-    along = np.empty_like(words)
-    for x in range(size):  # along z, then along y into `along`
-        for y in range(size):
-            for w in range(width):
-                word = np.uint64(0)
-                for near in range(max(y - 1, 0), min(y + 2, size)):
-                    word |= words[x, near, w]
-                along[x, y, w] = word
-            previous = np.uint64(0)
-            for w in range(width):
-                word = along[x, y, w]
-                following = along[x, y, w + 1] if w + 1 < width else np.uint64(0)
-                along[x, y, w] = word | (word << ONE) | (word >> ONE) | (previous >> TOP) | (following << TOP)
-                previous = word
-            along[x, y, width - 1] &= edge
-    for x in range(size):
-        for y in range(size):
-            for w in range(width):
-                word = along[x, y, w]
-                if x > 0:
-                    word |= along[x - 1, y, w]
-                if x + 1 < size:
-                    word |= along[x + 1, y, w]
-                out[x, y, w] = word
+    edge = ALL >> np.uint64(64 * width - size)
+    slab = size * width
+    flat = words.reshape(-1)
+    along, across = np.empty_like(flat), np.empty_like(flat)
+    for place in range(flat.size):
+        word = flat[place]
+        along[place] = word | (word << ONE) | (word >> ONE)
+    for column in range(0, flat.size, width):
+        for place in range(column + 1, column + width):
+            along[place] |= flat[place - 1] >> TOP
+            along[place - 1] |= flat[place] << TOP
+        along[column + width - 1] &= edge
+    for start in range(0, flat.size, slab):
+        _widen(along[start : start + slab], width, across[start : start + slab])
+    _widen(across, slab, out.reshape(-1))
+
+
+@njit(cache=True, nogil=True)
+def _widen(flat, step, out):  # type: ignore[no-untyped-def]
+    """out = every word together with those `step` places before and after it; plain loops, for vector instructions."""
+    out[:] = flat
+    n = flat.size - step
+    later, earlier = out[step:], out[:n]
+    for place in range(n):
+        later[place] |= flat[place]
+    following = flat[step:]
+    for place in range(n):
+        earlier[place] |= following[place]

@@ -21,7 +21,7 @@ import numpy.typing as npt
 from numba import njit
 
 from voxelize.bits import ONE, Words, span, spread
-from voxelize.components import count_parts, run_labels
+from voxelize.components import run_labels
 from voxelize.surface import surface_words
 
 CRUMB = 8  # a face-connected solid part of fewer voxels is a crumb
@@ -31,32 +31,22 @@ _NONE = -1
 
 def add_thin_parts(solid: Words, points: npt.NDArray[np.float64], faces: npt.NDArray[np.int64]) -> Words:
     """Solid (R, R, W) and the mesh in voxel units -> the robust words."""
-    resolution = solid.shape[0]
-    points = towards_centre(points, resolution)
-    near_solid = np.empty_like(solid)
+    points = towards_centre(points, solid.shape[0])
     thick, parts = without_crumbs(solid)
+    near_solid, surface = np.empty_like(solid), np.zeros_like(solid)
     spread(thick, near_solid)
-    surface = np.zeros_like(solid)
-    # A solid in several parts most likely stays so; then the surface is needed near the solid too.
-    whole = parts > 1
-    surface_words(points, faces, None if whole else near_solid, surface)
+    surface_words(points, faces, near_solid, surface)
     thin = surface & ~near_solid
     result: Words = solid | thin
-    if (whole or thin.any()) and count_parts(result) > 1:
-        if not whole:
-            surface_words(points, faces, None, surface)
-        near_surface = near_solid
-        spread(surface, near_surface)
-        result = without_specks(result, near_surface)
-        _bridge(result, surface)
+    if parts > 1 or thin.any():
+        result = bridged(result, surface, points, faces)
     return result
 
 
 def compile_bridges() -> None:
     """Compile what only few meshes need, so that it is not compiled within one's time limit."""
     some = np.ones((2, 2, 1), dtype=np.uint64)
-    without_specks(some, some)
-    _bridges(some, some, False)
+    bridged(some, some.copy(), np.zeros((3, 3)), np.array([[0, 1, 2]]))
 
 
 def towards_centre(points: npt.NDArray[np.float64], resolution: int) -> npt.NDArray[np.float64]:
@@ -65,27 +55,78 @@ def towards_centre(points: npt.NDArray[np.float64], resolution: int) -> npt.NDAr
     return middle + (points - middle) * (1 - 2.0**-24)
 
 
-def _bridge(result: Words, surface: Words) -> None:
-    wanted = count_parts(surface | result)
-    for pairs in (False, True):
-        while count_parts(result) > wanted:
-            bridges = _bridges(result, surface & ~result, pairs)
-            if not bridges.any():
-                break
-            result |= bridges
-
-
 @njit(cache=True, nogil=True)
 def without_crumbs(words):  # type: ignore[no-untyped-def]
     """The face-connected parts of words (R, R, W) of at least CRUMB voxels, and the number of all."""
-    start, stop, offset, label, parts = run_labels(words, np.int64(6))
-    kept = _sizes(start, stop, label, parts) >= CRUMB
-    return (words if kept.all() else _draw(start, stop, offset, label, kept, words)), parts
+    runs = run_labels(words, np.int64(6))
+    kept = _sizes(runs) >= CRUMB
+    return (words if kept.all() else _draw(runs, kept, words)), runs[4]
 
 
 @njit(cache=True, nogil=True)
-def _sizes(start, stop, label, parts):  # type: ignore[no-untyped-def]
+def without_specks(words, near_surface):  # type: ignore[no-untyped-def]
+    """The parts of words (R, R, W) that have a voxel in near_surface."""
+    runs = run_labels(words, np.int64(26))
+    return _draw(runs, _meeting(runs, near_surface), words)
+
+
+@njit(cache=True, nogil=True)
+def bridged(words, surface, points, faces):  # type: ignore[no-untyped-def]
+    """Steps 3 and 4 on words (R, R, W), solid and thin parts; surface: its voxels known so far, completed here.
+
+    Only the surface within two voxels of the parts other than the largest matters.  Every surface voxel
+    touches some part; so one that touches two, or one of two neighbours that touch different ones,
+    touches a part that is not the largest, or a bridge that does.
+    """
+    runs = run_labels(words, np.int64(26))
+    if runs[4] < 2:
+        return words
+    near, region = np.empty_like(words), np.empty_like(words)
+    largest = np.argmax(_sizes(runs))
+    minor = np.arange(runs[4]) != largest
+    spread(_draw(runs, minor, words), near)
+    spread(near, region)
+    surface_words(points, faces, ~region, surface)
+    spread(surface, near)
+    kept = _meeting(runs, near)
+    if not kept[largest]:
+        spread(_draw(runs, ~minor, words), near)
+        kept[largest] = _any_corner(points, faces, near)
+        if not kept[largest]:
+            surface_words(points, faces, None, surface)
+            kept[largest] = (near & surface).any()
+    if not kept.all():
+        words = _draw(runs, kept, words)
+        runs = run_labels(words, np.int64(26))
+    for pairs in (False, True):
+        while runs[4] > 1:
+            candidates = surface & ~words
+            found = _between(runs, words, candidates) if pairs else _touching_several(runs, words, candidates)
+            if not found.any():
+                break
+            words = words | found
+            runs = run_labels(words, np.int64(26))
+    return words
+
+
+@njit(cache=True, nogil=True)
+def _any_corner(points, faces, words):  # type: ignore[no-untyped-def]
+    """Is the voxel of any face's first corner on in words (R, R, W)?"""
+    size = words.shape[0]
+    for face in range(faces.shape[0]):
+        corner = faces[face, 0]
+        x, y, z = np.floor(points[corner, 0]), np.floor(points[corner, 1]), np.floor(points[corner, 2])
+        if min(x, y, z) >= 0 and max(x, y, z) < size:
+            depth = int(z)
+            if (words[int(x), int(y), depth >> 6] >> np.uint64(depth & 63)) & ONE:
+                return True
+    return False
+
+
+@njit(cache=True, nogil=True)
+def _sizes(runs):  # type: ignore[no-untyped-def]
     """Voxels of every part."""
+    start, stop, _, label, parts = runs
     voxels = np.zeros(parts, dtype=np.int64)
     for run in range(label.size):
         voxels[label[run]] += stop[run] - start[run]
@@ -93,22 +134,23 @@ def _sizes(start, stop, label, parts):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def without_specks(words, near_surface):  # type: ignore[no-untyped-def]
-    """The parts of words (R, R, W) that have a voxel in near_surface."""
-    start, stop, offset, label, parts = run_labels(words, np.int64(26))
-    kept = np.zeros(parts, dtype=np.bool_)
+def _meeting(runs, words):  # type: ignore[no-untyped-def]
+    """Which parts have a voxel that is on in words (R, R, W)."""
+    start, stop, offset, label, parts = runs
+    met = np.zeros(parts, dtype=np.bool_)
     size = words.shape[0]
     for x in range(size):
         for y in range(size):
             for run in range(offset[x * size + y], offset[x * size + y + 1]):
                 for w in range(start[run] >> 6, ((stop[run] - 1) >> 6) + 1):
-                    kept[label[run]] |= span(start[run], stop[run], w) & near_surface[x, y, w] != 0
-    return _draw(start, stop, offset, label, kept, words)
+                    met[label[run]] |= span(start[run], stop[run], w) & words[x, y, w] != 0
+    return met
 
 
 @njit(cache=True, nogil=True)
-def _draw(start, stop, offset, label, kept, words):  # type: ignore[no-untyped-def]
+def _draw(runs, kept, words):  # type: ignore[no-untyped-def]
     """The runs whose part is kept, as words like `words`."""
+    start, stop, offset, label, _ = runs
     result = np.zeros_like(words)
     size = words.shape[0]
     for x in range(size):
@@ -154,35 +196,44 @@ def _voxels(words):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _bridges(result, candidates, pairs):  # type: ignore[no-untyped-def]
-    """Candidates that touch several parts; or, with `pairs`, neighbours that touch different ones."""
-    size = result.shape[0]
-    start, stop, offset, label, parts = run_labels(result, np.int64(26))
-    if not pairs:
-        # What touches several parts touches one that is not the largest.
-        sizes = _sizes(start, stop, label, parts)
-        near = np.empty_like(result)
-        spread(_draw(start, stop, offset, label, np.arange(parts) != np.argmax(sizes), result), near)
-        candidates = candidates & near
-    places = _voxels(candidates)
-    touched = np.empty(len(places), dtype=np.int32)
-    bridges = np.zeros_like(result)
-    for n in range(len(places)):
-        x, y, z = places[n]
-        touched[n] = _touched(start, stop, offset, label, size, x, y, z)
-        if not pairs and touched[n] == _MANY:
-            bridges[x, y, z >> 6] |= ONE << np.uint64(z & 63)
-    if pairs:
-        # The candidates are runs of one voxel, each with the part that it touches for a label.
-        first = np.zeros(size * size + 1, dtype=np.int64)
-        known = touched >= 0
-        places, touched = places[known], touched[known]
-        for n in range(len(places)):
-            first[places[n, 0] * size + places[n, 1] + 1] += 1
-        first = np.cumsum(first)
-        depth = places[:, 2].astype(np.int32)
+def _touching_several(runs, words, candidates):  # type: ignore[no-untyped-def]
+    """Candidates that touch several parts of words (R, R, W)."""
+    start, stop, offset, label, parts = runs
+    largest = np.argmax(_sizes(runs))
+    near_largest, near_others = np.empty_like(words), np.empty_like(words)
+    others = _draw(runs, np.arange(parts) != largest, words)
+    spread(others, near_others)
+    spread(words & ~others, near_largest)
+    several = candidates & near_others & near_largest
+    if parts > 2:
+        places = _voxels(candidates & near_others & ~near_largest)
         for n in range(len(places)):
             x, y, z = places[n]
-            if _touched(depth, depth + np.int32(1), first, touched, size, x, y, z) == _MANY:
-                bridges[x, y, z >> 6] |= ONE << np.uint64(z & 63)
-    return bridges
+            if _touched(start, stop, offset, label, words.shape[0], x, y, z) == _MANY:
+                several[x, y, z >> 6] |= ONE << np.uint64(z & 63)
+    return several
+
+
+@njit(cache=True, nogil=True)
+def _between(runs, words, candidates):  # type: ignore[no-untyped-def]
+    """Candidates that touch one part of words (R, R, W) and have a neighbour that touches another."""
+    start, stop, offset, label, _ = runs
+    size = words.shape[0]
+    places = _voxels(candidates)
+    touched = np.empty(len(places), dtype=np.int32)
+    for n in range(len(places)):
+        touched[n] = _touched(start, stop, offset, label, size, places[n, 0], places[n, 1], places[n, 2])
+    known = touched >= 0
+    places, touched = places[known], touched[known]
+    # These are runs of one voxel, each with the part that it touches for a label.
+    first = np.zeros(size * size + 1, dtype=np.int64)
+    for n in range(len(places)):
+        first[places[n, 0] * size + places[n, 1] + 1] += 1
+    first = np.cumsum(first)
+    depth = places[:, 2].astype(np.int32)
+    between = np.zeros_like(words)
+    for n in range(len(places)):
+        x, y, z = places[n]
+        if _touched(depth, depth + np.int32(1), first, touched, size, x, y, z) == _MANY:
+            between[x, y, z >> 6] |= ONE << np.uint64(z & 63)
+    return between
