@@ -1,0 +1,50 @@
+"""What config.yaml may say of measuring, and what the plan makes of it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline import config
+from pipeline.errors import UserError
+from pipeline.settings.evaluation import Evaluation
+from pipeline.workflow import Plan
+
+BASE: dict[str, Any] = {"datasets": {"d": {"source": "modelnet10"}}, "experiments": {"e": {"datasets": ["d"]}}}
+
+
+@pytest.mark.parametrize(
+    ("section", "message"),
+    [
+        ({"evaluation": {"sample": 9}}, "unknown key `evaluation.sample`; did you mean 'samples'"),
+        ({"evaluation": {"classify_on": ["dd"]}}, "unknown data set 'dd'; did you mean 'd'"),
+        ({"photographs": {"ikea": {"source": "ikeaa", "path": "x"}}}, "photographs.ikea.source"),
+        ({"photographs": {"ikea": {"source": "ikea"}}}, "photographs.ikea.path"),
+        ({"photographs": {"I K": {"source": "ikea", "path": "x"}}}, "photograph set name 'I K'"),
+    ],
+)
+def test_wrong_keys_stop_before_any_job(section: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError) as error:
+        config.check(BASE | section)
+    assert message in str(error.value)
+
+
+def test_photographs_have_the_size_of_the_views(tmp_path: Path) -> None:
+    section = {"photographs": {"ikea": {"source": "ikea", "path": str(tmp_path)}}, "render": {"size_px": 128}}
+    plan = Plan(BASE | section)
+    assert json.loads(plan.photographs("ikea")) == {"source": "ikea", "path": str(tmp_path), "size_px": 128}
+    assert plan.photograph_files() == ["results/photographs/ikea.npz"]
+    before = plan.photograph_contents("ikea")
+    (tmp_path / "new.jpg").write_bytes(b"1")
+    assert plan.photograph_contents("ikea") != before
+
+
+def test_how_much_is_measured_trains_nothing_again() -> None:
+    plain, other = Plan(BASE), Plan(BASE | {"evaluation": {"samples": 9, "views": [1, 5], "classify_on": ["d"]}})
+    assert plain.experiment("e") == other.experiment("e")
+    assert config.parse(Evaluation, other.section("evaluation"), "x") == other.config.evaluation
+    assert plain.section("evaluation") == "{}" and plain.classified() == plain.photograph_files() == []
+    assert other.classified() == ["results/shards/d/index.json"]
