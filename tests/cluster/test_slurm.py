@@ -60,6 +60,7 @@ class ClusterWorld(World):
         (folder / "given.yaml").write_text(yaml.safe_dump(CONFIG), encoding="utf-8")
         super().__init__(folder, folder / "given.yaml")
         self.cluster, self.runs = cluster, 0
+        self.started: list[subprocess.Popen[bytes]] = []
         profile = yaml.safe_load((ROOT / "profiles" / "slurm" / "config.yaml").read_text(encoding="utf-8"))
         (folder / "profile").mkdir()
         (folder / "profile" / "config.yaml").write_text(yaml.safe_dump(for_this_cluster(profile)), encoding="utf-8")
@@ -68,9 +69,18 @@ class ClusterWorld(World):
         """Start ``train_all`` in a session of its own; what it says goes to run-<n>.txt."""
         self.runs += 1
         with open(self.folder / f"run-{self.runs}.txt", "wb") as output:
-            return subprocess.Popen([*self.cluster_command(), "train_all"], cwd=self.folder, stdout=output,
-                                    stderr=subprocess.STDOUT, env=self.cluster.environment,
-                                    start_new_session=True)  # fmt: skip
+            process = subprocess.Popen([*self.cluster_command(), "train_all"], cwd=self.folder, stdout=output,
+                                       stderr=subprocess.STDOUT, env=self.cluster.environment,
+                                       start_new_session=True)  # fmt: skip
+        self.started.append(process)
+        return process
+
+    def end(self) -> None:
+        """Leave no Snakemake behind, however the test ends."""
+        for process in self.started:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
 
     def cluster_command(self) -> list[str]:
         command = self.command()
@@ -123,10 +133,16 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[one_node.Clust
         yield cluster
 
 
-def test_a_run_with_failed_cancelled_and_orphaned_jobs_ends_like_a_local_one(
-    cluster: one_node.Cluster, tmp_path: Path
-) -> None:
+@pytest.fixture
+def world(cluster: one_node.Cluster, tmp_path: Path) -> Iterator[ClusterWorld]:
     world = ClusterWorld(tmp_path / "cluster", cluster)
+    yield world
+    world.end()
+
+
+def test_a_run_with_failed_cancelled_and_orphaned_jobs_ends_like_a_local_one(
+    cluster: one_node.Cluster, world: ClusterWorld, tmp_path: Path
+) -> None:
     run = world.start()
 
     # scancel while it trains: SIGTERM to every process of the job.
