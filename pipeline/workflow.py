@@ -231,6 +231,10 @@ class Plan:
         """Digest of what the gallery's page is made of besides Python: template, style, scripts, the 3D bundle."""
         return files_digest(ROOT / "report" / "gallery", ("*.html", "*.css", "*.js", "dist/*.js"))
 
+    def report_files(self) -> str:
+        """The same of report.html."""
+        return files_digest(ROOT / "report" / "templates", ("*.html", "*.css", "*.js"))
+
 
 def _prepare_settings(dataset: Dataset, render: Render) -> PrepareSettings:
     return PrepareSettings.of(

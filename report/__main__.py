@@ -44,7 +44,7 @@ def _page(arguments: argparse.Namespace) -> int:
 
     with Log(arguments.log) as log:
         settings = parse(Report, arguments.settings, where="--settings")
-        write_page(arguments.output_dir, arguments.output, settings)
+        write_page(arguments.output_dir, arguments.output, settings, log=log)
         log.write("done", output=str(arguments.output), bytes=arguments.output.stat().st_size)
     say(f"report: {arguments.output} ({arguments.output.stat().st_size / 1e6:.1f} MB)")
     return 0

@@ -1,4 +1,7 @@
-"""Pictures of the page, each returned as a ``data:`` address so that the page is one file."""
+"""Pictures of the page, each as a ``data:`` address, so that the page is one file.
+
+Pictures of voxels are transparent around the shape: they stand on light and dark pages.
+"""
 
 from __future__ import annotations
 
@@ -6,68 +9,66 @@ import base64
 import io
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-import matplotlib
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-matplotlib.use("Agg")  # no display on a node; before pyplot is imported
-import matplotlib.pyplot as plt  # noqa: E402
+from pipeline.conventions import Grid, unpack_grid
+from report.voxel_view import BLUE, Colour, draw_voxels
 
-from report.voxel_view import draw_voxels  # noqa: E402
+SHAPE_PX = 112  # side of a picture of one shape
+_QUALITY = 78
 
-Curve = tuple[str, Sequence[float], Sequence[float]]  # label, samples seen, values
 
-
-def data_address(image: Image.Image, kind: str = "PNG", quality: int = 85) -> str:
+def data_address(image: Image.Image, quality: int = _QUALITY) -> str:
     """A picture as text that an <img> can show."""
     buffer = io.BytesIO()
-    if kind == "JPEG":
-        image.convert("RGB").save(buffer, "JPEG", quality=quality)
-    else:
-        image.save(buffer, "PNG", optimize=True)
-    return f"data:image/{kind.lower()};base64,{base64.b64encode(buffer.getvalue()).decode()}"
+    image.save(buffer, "WEBP", quality=quality, alpha_quality=60, method=4)
+    return f"data:image/webp;base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
-def photograph(pixels: npt.NDArray[np.uint8], size_px: int = 128) -> str:
-    """One training view, enlarged without smoothing tricks."""
-    return data_address(Image.fromarray(pixels).resize((size_px, size_px), Image.Resampling.BICUBIC), "JPEG", 90)
+def photograph(pixels: npt.NDArray[np.uint8], size_px: int = SHAPE_PX) -> str:
+    """One view (S, S, 3) at the size at which shapes are shown."""
+    return data_address(Image.fromarray(pixels).resize((size_px, size_px), Image.Resampling.BICUBIC))
 
 
-def voxels(grid: npt.NDArray[np.bool_], size_px: int = 128, colour: tuple[int, int, int] | None = None) -> str:
+def voxels(grid: Grid, colour: Colour = BLUE, size_px: int = SHAPE_PX) -> str:
     """One shape as shaded cubes."""
-    picture = draw_voxels(grid, size_px, colour) if colour else draw_voxels(grid, size_px)
-    return data_address(picture.quantize(64))
+    return data_address(draw_voxels(grid, size_px, colour, background=None))
+
+
+def strip(grids: Sequence[Grid], colour: Colour = BLUE, size_px: int = SHAPE_PX) -> str:
+    """Shapes side by side in one picture: the page shows one of them at a time."""
+    canvas = Image.new("RGBA", (len(grids) * size_px, size_px))
+    for place, grid in enumerate(grids):
+        canvas.paste(draw_voxels(grid, size_px, colour, background=None), (place * size_px, 0))
+    return data_address(canvas)
+
+
+def sheet(tiles: npt.NDArray[np.uint8], columns: int) -> str:
+    """(N, T, T, 3) pictures, row by row in one."""
+    side = tiles.shape[1]
+    canvas = Image.new("RGB", (columns * side, -(-len(tiles) // columns) * side))
+    for place, tile in enumerate(tiles):
+        canvas.paste(Image.fromarray(tile), (place % columns * side, place // columns * side))
+    return data_address(canvas, 70)
 
 
 def contact_sheet(path: Path, width_px: int = 1500) -> str:
     """A contact sheet scaled to the page."""
-    with Image.open(path) as sheet:
-        sheet.thumbnail((width_px, 20_000))
-        return data_address(sheet, "JPEG", 82)
+    with Image.open(path) as picture:
+        picture.thumbnail((width_px, 16_000))  # WebP ends at 16,383 pixels a side
+        return data_address(picture.convert("RGB"), 72)
 
 
-def curves(lines: Sequence[Curve], ylabel: str, *, marks: Sequence[tuple[str, float]] = (), log: bool = False) -> str:
-    """A line plot over samples seen; `marks` are labelled horizontal lines."""
-    figure, axes = plt.subplots(figsize=(5.6, 3.2), dpi=110)
-    for label, x, y in lines:
-        axes.plot(x, y, label=label, linewidth=1.6)
-    for label, value in marks:
-        axes.axhline(value, linestyle="--", linewidth=1, color="#888")
-        axes.annotate(label, (1.0, value), xycoords=("axes fraction", "data"), fontsize=7, color="#666",
-                      ha="right", va="bottom")  # fmt: skip
-    axes.set_xlabel("samples seen")
-    axes.set_ylabel(ylabel)
-    if log:
-        axes.set_yscale("symlog")
-    axes.grid(alpha=0.25)
-    if len(lines) > 1:
-        axes.legend(fontsize=7, frameon=False)
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
-    figure.tight_layout()
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png")
-    plt.close(figure)
-    return data_address(Image.open(buffer))
+def grid_of(bits: npt.NDArray[Any]) -> Grid:
+    """(R, R, R) from a row of packed bits."""
+    return unpack_grid(bits, side_of(8 * len(bits)))
+
+
+def side_of(voxels: int) -> int:
+    """R of R^3 voxels."""
+    side: int = round(voxels ** (1 / 3))
+    return side

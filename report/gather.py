@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import csv
 import json
-from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from pipeline.errors import UserError
-from pipeline.pack import PackReader
+from pipeline.pack import BROKEN_ZIP, PackReader
+
+Arrays = dict[str, npt.NDArray[Any]]  # members of an .npz by name
 
 
 @dataclass
@@ -21,11 +25,9 @@ class DatasetFacts:
     index: dict[str, Any]  # shards/<name>/index.json
     sheet: Path
     audit: dict[str, Any]  # audits/<name>.json, empty if it was not asked for
-    ledger: list[dict[str, str]]  # ledger/<name>.tsv, one row a shape
+    ledger: Path  # ledger/<name>.tsv, one row a shape; may be absent
     voxels: list[dict[str, Any]]  # the voxelizer's quality record of every shape, with its id
     voxel_seconds: list[float]  # its time for every shape, from the logs
-    funnel: list[tuple[str, int]] = field(default_factory=list)
-    reasons: list[tuple[str, str, int, str]] = field(default_factory=list)  # stage, reason, count, an example
 
 
 @dataclass
@@ -36,6 +38,8 @@ class ExperimentFacts:
     folder: Path
     results: dict[str, Any]
     metrics: list[dict[str, Any]]
+    timing: list[dict[str, Any]]  # samples/s and pieces by samples seen
+    measured: list[dict[str, Any]]  # parts of the evaluation and their seconds
 
 
 def datasets(output: Path) -> list[DatasetFacts]:
@@ -43,24 +47,26 @@ def datasets(output: Path) -> list[DatasetFacts]:
     found = []
     for path in sorted(output.glob("shards/*/index.json")):
         name = path.parent.name
-        ledger = read_tsv(output / "ledger" / f"{name}.tsv")
         audit = output / "audits" / f"{name}.json"
         sheet = output / "samples" / name / "sheet.png"
         checked = read_json(audit) if audit.exists() else {}
         times = [line["seconds"] for log in sorted(output.glob(f"logs/voxelize/{name}-*.jsonl"))
                  for line in read_lines(log) if line["event"] == "shape"]  # fmt: skip
-        facts = DatasetFacts(name, read_json(path), sheet, checked, ledger, voxel_records(output, name), times)
-        facts.funnel, facts.reasons = _funnel(ledger), _reasons(ledger)
-        found.append(facts)
+        ledger = output / "ledger" / f"{name}.tsv"
+        found.append(DatasetFacts(name, read_json(path), sheet, checked, ledger, voxel_records(output, name), times))
     return found
 
 
 def experiments(output: Path) -> list[ExperimentFacts]:
     """Every evaluated run below `output`, in the order of their names."""
-    return [
-        ExperimentFacts(path.parent.name, path.parent, read_json(path), read_lines(path.parent / "metrics.jsonl"))
-        for path in sorted(output.glob("runs/*/results.json"))
-    ]
+    found = []
+    for path in sorted(output.glob("runs/*/results.json")):
+        run = path.parent
+        log = output / "logs" / "evaluate" / f"{run.name}.jsonl"
+        measured = [line for line in read_lines(log) if line.get("event") == "measured"]
+        found.append(ExperimentFacts(run.name, run, read_json(path), read_lines(run / "metrics.jsonl"),
+                                     read_lines(run / "timing.jsonl"), measured))  # fmt: skip
+    return found
 
 
 def voxel_records(output: Path, name: str) -> list[dict[str, Any]]:
@@ -75,15 +81,20 @@ def voxel_records(output: Path, name: str) -> list[dict[str, Any]]:
 
 
 def timings(output: Path) -> list[dict[str, Any]]:
-    """Wall time and memory of each rule, summed over its jobs, from Snakemake's benchmark files."""
+    """Wall time and memory of each rule over its jobs, from Snakemake's benchmark files; the longest first.
+
+    Memory is None where no job ran long enough to be measured.
+    """
     rows: dict[str, dict[str, Any]] = {}
     for path in sorted(output.glob("benchmarks/**/*.tsv")):
         rule = path.relative_to(output / "benchmarks").parts[0].removesuffix(".tsv")
         for line in read_tsv(path):
-            row = rows.setdefault(rule, {"rule": rule, "jobs": 0, "seconds": 0.0, "peak_mb": 0.0})
+            row = rows.setdefault(rule, {"rule": rule, "jobs": 0, "seconds": 0.0, "longest": 0.0, "peak_mb": None})
+            seconds, peak = _number(line.get("s")) or 0.0, _number(line.get("max_rss"))
             row["jobs"] += 1
-            row["seconds"] += _number(line.get("s"))
-            row["peak_mb"] = max(row["peak_mb"], _number(line.get("max_rss")))
+            row["seconds"] += seconds
+            row["longest"] = max(row["longest"], seconds)
+            row["peak_mb"] = max((mb for mb in (row["peak_mb"], peak) if mb is not None), default=None)
     return sorted(rows.values(), key=lambda row: -float(row["seconds"]))
 
 
@@ -92,8 +103,16 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         return dict(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError) as error:
-        raise UserError("cannot read a result", where=str(path), got=str(error),
-                        do="delete it and run the same command again") from error  # fmt: skip
+        raise _unreadable(path, error) from error
+
+
+def arrays(path: Path) -> Arrays:
+    """The members of an .npz file."""
+    try:
+        with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+    except BROKEN_ZIP as error:
+        raise _unreadable(path, error) from error
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
@@ -101,7 +120,10 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     if not path.exists():
         return []
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    return [json.loads(line) for line in lines if line.endswith("\n")]
+    try:
+        return [json.loads(line) for line in lines if line.endswith("\n")]
+    except ValueError as error:
+        raise _unreadable(path, error) from error
 
 
 def read_tsv(path: Path) -> list[dict[str, str]]:
@@ -112,29 +134,22 @@ def read_tsv(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file, delimiter="\t"))
 
 
-def _funnel(ledger: list[dict[str, str]]) -> list[tuple[str, int]]:
-    """How many shapes passed each stage."""
-    lost = Counter(row["stage"] for row in ledger if row.get("status") == "rejected")
-    left, rows = len(ledger), [("listed", len(ledger))]
-    for stage in ("index", "prepare", "voxelize", "render"):
-        left -= lost[stage]
-        rows.append((stage, left))
-    return rows
+def short(shape_id: str, parts: int = 3) -> str:
+    """The last parts of an id (of data set, category, name) that fit under a picture.
+
+    ShapeNet's names are 32 hexadecimal digits.
+    """
+    *folders, name = shape_id.split("/")[-parts:]
+    return "/".join([*folders, name if len(name) <= 16 else f"{name[:8]}…"])
 
 
-def _reasons(ledger: list[dict[str, str]]) -> list[tuple[str, str, int, str]]:
-    groups: dict[tuple[str, str], list[dict[str, str]]] = {}
-    for row in ledger:
-        if row.get("status") == "rejected":
-            groups.setdefault((row["stage"], row["reason"]), []).append(row)
-    return [
-        (stage, reason, len(rows), f"{rows[0]['shape_id']}: {rows[0]['detail']}")
-        for (stage, reason), rows in sorted(groups.items())
-    ]
+def _unreadable(path: Path, error: Exception) -> UserError:
+    return UserError("cannot read a result", where=str(path), got=str(error),
+                     do="delete it and run the same command again")  # fmt: skip
 
 
-def _number(text: str | None) -> float:
+def _number(text: str | None) -> float | None:
     try:
-        return float(text or 0)
+        return float(text or "")
     except ValueError:  # Snakemake writes "-" or "NA" for jobs too short to measure
-        return 0.0
+        return None

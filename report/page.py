@@ -1,259 +1,112 @@
-"""The story of one run on one page: what was built, what was lost, what was learned."""
+"""The story of one run on one page: what was built, what was lost, what was learned.
+
+    report.html     style, scripts and pictures inside; works from a file, asks for nothing
+
+Everything on it was read from files that the stages left, so the same run gives the same bytes.
+"""
 
 from __future__ import annotations
 
 import importlib.metadata
-import json
 import platform
-from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import jinja2
-import numpy as np
-import numpy.typing as npt
+import markupsafe
 
 from pipeline.atomic import write_text
-from pipeline.conventions import unpack_grid
+from pipeline.progress import Log, progress
 from pipeline.settings.stages import Report
-from report import figures, gather
-from report.gather import DatasetFacts, ExperimentFacts
-from report.voxel_view import BLUE, GREEN, GREY
+from report import dataset, experiment, gather
+from report.gather import ExperimentFacts
+from report.inline import policy
 
-SHOWN = 6  # reconstructions in each group
-SAMPLES = 24  # shapes from the prior
-
-_BASELINES = {
-    "mean_shape": ("mean training shape", "the same answer for every picture, at its best threshold"),
-    "nearest_pixels": ("nearest neighbour in pixels", "the training shape whose view is closest to the picture"),
-    "random_shape": ("a random training shape", "chance"),
-    "class_mean_shape": ("mean shape of the true class", "is told the category, which the network is not"),
-}
-_LOSS_PLOTS = (
-    ("reconstruction and KL, sums a sample", ("reconstruction", "kl"), True),
-    ("game of generator and discriminator", ("d_loss", "g_loss"), False),
-    ("discriminator: accuracy, skipped steps", ("d_accuracy", "d_skipped"), False),
-)
+HOME = Path(__file__).parent / "templates"
 _PACKAGES = ("torch", "numpy", "numba", "h5py", "trimesh", "snakemake")
+# Numbers by which experiments are compared: label, place in results.json, digits.
+_COMPARED = (
+    ("held-out IoU ↑", "iou.mean", 3),
+    ("ahead of the mean shape by", "margin.mean_shape.mean", 3),
+    ("IoU, mean over categories ↑", "r2n2.category_mean.mean", 3),
+    ("Chamfer ↓", "surface.scores.network.chamfer.mean", 4),
+    ("F-score ↑", "surface.scores.network.f_score.mean", 3),
+    ("AP ↑", "surface.scores.network.average_precision.mean", 3),
+    ("gap to training shapes ↓", "overfit.gap", 3),
+    ("samples: 1-NNA, Chamfer → 0.5", "generation.network.chamfer.one_nna.mean", 3),
+    ("samples: 1-NNA, IoU → 0.5", "generation.network.iou.one_nna.mean", 3),
+    ("samples: COV, Chamfer ↑", "generation.network.chamfer.cov.mean", 3),
+    ("samples: MMD, Chamfer ↓", "generation.network.chamfer.mmd.mean", 4),
+    ("samples: JSD ↓", "generation.network.jsd.value", 3),
+    ("samples that are empty ↓", "samples.empty_rate", 3),
+    ("IoU with the nearest training shape", "samples.nearest_training_iou", 3),
+    ("SVM accuracy ↑", "classification.accuracy.discriminator.mean", 3),
+)
 
 
-def write_page(output: Path, page: Path, settings: Report) -> None:
+def write_page(output: Path, page: Path, settings: Report, *, log: Log | None = None) -> None:
     """Read what the stages left below `output` and publish one self-contained page."""
+    runs = gather.experiments(output)
+    sections = [experiment.section(facts) for facts in progress(runs, "report", unit="experiment", log=log)]
+    style, script = (read_asset(name) for name in ("style.css", "page.js"))
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=jinja2.StrictUndefined
-    )
-    text = environment.get_template("template.html").render(
+        loader=jinja2.FileSystemLoader(HOME), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True,
+    )  # fmt: skip
+    text = environment.get_template("page.html").render(
+        policy=policy(style, [script], chunks=False),
+        style=markupsafe.Markup(style),
+        script=markupsafe.Markup(script),
         title=settings.title,
-        datasets=[_dataset(facts) for facts in gather.datasets(output)],
-        experiments=[_experiment(facts) for facts in gather.experiments(output)],
+        experiments=sections,
+        comparison=comparison(runs),
+        datasets=[dataset.section(facts) for facts in gather.datasets(output)],
         timings=gather.timings(output),
         versions=_versions(),
     )
     write_text(page, text)
 
 
-# ---- data ----------------------------------------------------------------------------------
+def read_asset(file: str) -> str:
+    """A file of the templates' folder that goes into the page."""
+    return (HOME / file).read_text(encoding="utf-8")
 
 
-def _dataset(facts: DatasetFacts) -> dict[str, Any]:
-    index = facts.index
-    counts = index["counts"]
+def comparison(runs: Sequence[ExperimentFacts]) -> dict[str, Any] | None:
+    """One column an experiment, one row a number that any of them has; None where there is nothing to compare."""
+    if len(runs) < 2:
+        return None
+    sets = sorted({name for run in runs for name in run.results.get("photographs", {})})
+    scores = [(name, label, score) for name in sets for label, score in (("AP", "ap"), ("AP, aligned", "ap_aligned"))]
+    photographs = [(f"{name}: {label} ↑", f"photographs.{name}.scores.network.{score}.class_mean.mean", 3)
+                   for name, label, score in scores]  # fmt: skip
+    rows = (*_COMPARED, *photographs)
+    found = [(label, [_at(run.results, place) for run in runs], digits) for label, place, digits in rows]
     return {
-        "name": facts.name,
-        "summary": f"{sum(counts.values())} shapes of {len(index['categories'])} categories "
-        f"({', '.join(index['categories'])}): {counts['train']} to train on, {counts['val']} to choose by, "
-        f"{counts['test']} to measure on. {index['views']} views of {index['size_px']} px and "
-        f"{index['resolution']}³ voxels a shape.",
-        "funnel": facts.funnel,
-        "reasons": facts.reasons,
-        "repairs": _repairs(facts.ledger),
-        "voxels": _voxels(facts.voxels, facts.voxel_seconds),
-        "audit": _audit(facts.audit),
-        "sheet": figures.contact_sheet(facts.sheet) if facts.sheet.exists() else None,
-    }
+        "names": [run.name for run in runs],
+        "facts": [
+            ("preset", [run.results.get("preset", "") for run in runs]),
+            ("samples seen", [f"{run.results['checkpoint']['samples']:,}" for run in runs]),
+            ("alarms at the end", [", ".join(_raised(run.results)) or "none" for run in runs]),
+        ],
+        "rows": [(label, ["" if value is None else f"{value:.{digits}f}" for value in values])
+                 for label, values, digits in found if any(value is not None for value in values)],
+    }  # fmt: skip
 
 
-def _voxels(records: list[dict[str, Any]], seconds: list[float]) -> str:
-    """The voxelizer's quality records in a few sentences; published voxels have none."""
-    made = [record for record in records if "thin_recall" in record]
-    if not made:
-        return ""
-    tight = sum(record["watertight"] for record in made) / len(made)
-    odd = np.mean([record["odd_lines"] for record in made], axis=0)
-    whole = sum(record["parts"] <= record["surface_parts"] for record in made)
-    worst = min(made, key=lambda record: (record["thin_recall"], record["shape_id"]))
-    sparse, dense = (f(made, key=lambda record: record["occupancy"]) for f in (min, max))
-    median = f"; {1000 * np.median(seconds):.1f} ms a shape (median, reading included)" if seconds else ""
-    return (
-        f"Mode {made[0]['mode']}, engine {made[0]['engine']}{median}. {tight:.0%} of the meshes are watertight (lines "
-        f"with an odd number of crossings along x, y, z: {odd[0]:.1%}, {odd[1]:.1%}, {odd[2]:.1%}); "
-        f"{sum(record['duplicate_faces'] > 0 for record in made)} have doubled faces. Surface with an occupied voxel "
-        f"within one voxel: mean {np.mean([r['thin_recall'] for r in made]):.3f}, least {worst['thin_recall']:.3f} "
-        f"({worst['shape_id']}). {whole} of {len(made)} have no more parts than their surface. Occupancy from "
-        f"{sparse['occupancy']:.3f} ({sparse['shape_id']}) to {dense['occupancy']:.3f} ({dense['shape_id']})."
-    )
+def _at(results: dict[str, Any], place: str) -> float | None:
+    found: Any = results
+    for key in place.split("."):
+        if not isinstance(found, dict) or key not in found:
+            return None
+        found = found[key]
+    return float(found)
 
 
-def _audit(audit: dict[str, Any]) -> str:
-    """What the check of voxels against views found, in a sentence or two."""
-    if not audit:
-        return ""
-    others = {name: iou for name, iou in audit["axes"].items() if name != "+x +y +z"}
-    second = max(others, key=lambda name: others[name])
-    flagged = ", ".join(sorted(audit["flagged"])[:5]) or "none"
-    return (
-        f"Voxels and views agree: silhouettes of the voxels from the stored cameras overlap the views with IoU "
-        f"{audit['mean_iou']:.3f}; the next best of the 47 other axis orders ({second}) reaches {others[second]:.3f}. "
-        f"Shapes below {audit['flagged_below']}: {flagged}. Of {audit['views']} views {audit['empty_views']} are "
-        f"empty, {audit['black_views']} black, {audit['cut_off_views']} cut off."
-    )
-
-
-def _repairs(ledger: list[dict[str, str]]) -> str:
-    """How many shapes each repair touched, as one sentence."""
-    touched = Counter(part.split("=")[0] for row in ledger for part in row.get("repairs", "").split())
-    return ", ".join(f"{name.replace('_', ' ')} in {count} shapes" for name, count in touched.most_common())
-
-
-# ---- experiments ---------------------------------------------------------------------------
-
-
-def _experiment(facts: ExperimentFacts) -> dict[str, Any]:
-    results = facts.results
-    reconstructs = "iou" in results
-    return {
-        "name": facts.name,
-        "verdict": {
-            "text": _sentence(results["verdict"]["sentence"]),
-            "good": results["verdict"]["passed"] is not False,
-        },
-        "alarms": _alarms(results["figures"]["alarms"]),
-        "table": _table(results) if reconstructs else [],
-        "protocol": _protocol(results) if reconstructs else "",
-        "category_columns": ["this network", *(label for label, _ in _BASELINES.values())],
-        "categories": _categories(results) if reconstructs else [],
-        "reconstructions": _reconstructions(facts.folder / "predictions.npz") if reconstructs else [],
-        "samples": _samples(facts.folder / "samples.npz"),
-        "samples_note": _samples_note(results["samples"]),
-        "plots": _plots(results),
-        "settings": json.dumps(gather.read_json(facts.folder / "config.json")["settings"], indent=1),
-    }
-
-
-def _table(results: dict[str, Any]) -> list[dict[str, Any]]:
-    rows = [_row("this network", results["iou"], "one picture in, one shape out", ours=True)]
-    rows += [_row(label, results["baselines"][key]["iou"], note) for key, (label, note) in _BASELINES.items()]
-    overfit = results["overfit"]
-    note = f"a gap of {overfit['gap']:.3f} to shapes it has not seen"
-    return [*rows, {"name": "this network on training shapes", "iou": f"{overfit['train_iou']:.3f}", "interval": "",
-                    "note": note, "ours": False}]  # fmt: skip
-
-
-def _row(name: str, iou: dict[str, float], note: str, ours: bool = False) -> dict[str, Any]:
-    interval = f"{iou['low']:.3f} – {iou['high']:.3f}"
-    return {"name": name, "iou": f"{iou['mean']:.3f}", "interval": interval, "note": note, "ours": ours}
-
-
-def _protocol(results: dict[str, Any]) -> str:
-    return (
-        f"Measured on {results['shapes'][results['measured_on']]} {results['measured_on']} shapes, "
-        f"{results['views']} views each: the mean over a shape's views, then over shapes; intervals resample shapes. "
-        f"Checkpoint and threshold ({results['threshold']:.2f}) were chosen on {results['tuned_on']} shapes."
-    )
-
-
-def _categories(results: dict[str, Any]) -> list[dict[str, Any]]:
-    return [
-        {"name": name, "shapes": row["shapes"],
-         "cells": [f"{row['iou']:.3f}", *(f"{row[key]:.3f}" for key in _BASELINES)]}
-        for name, row in results["categories"].items()
-    ]  # fmt: skip
-
-
-def _reconstructions(path: Path) -> list[dict[str, Any]]:
-    """The best, the median and the worst held-out shapes; predictions are sorted, worst first."""
-    with np.load(path, allow_pickle=False) as file:
-        table = {name: file[name] for name in file.files}
-    count = len(table["iou"])
-    middle = max(0, (count - SHOWN) // 2)
-    groups = [
-        ("The median: what to expect", range(middle, min(count, middle + SHOWN))),
-        ("The best", range(count - 1, max(-1, count - 1 - SHOWN), -1)),
-        ("The worst", range(min(count, SHOWN))),
-    ]
-    return [{"title": title, "shapes": [_triple(table, row) for row in rows]} for title, rows in groups]
-
-
-def _triple(table: dict[str, npt.NDArray[Any]], row: int) -> dict[str, str]:
-    resolution = round(table["levels"].shape[1] ** (1 / 3))
-    predicted = (table["levels"][row] >= table["threshold"]).reshape((resolution,) * 3)
-    return {
-        "id": _short(str(table["id"][row])),
-        "iou": f"{table['iou'][row]:.2f}",
-        "picture": figures.photograph(table["image"][row]),
-        "truth": figures.voxels(unpack_grid(table["truth"][row], resolution), colour=GREY),
-        "prediction": figures.voxels(predicted, colour=BLUE),
-    }
-
-
-def _short(shape_id: str) -> str:
-    """An id that fits under a picture: ShapeNet's names are 32 hexadecimal digits."""
-    folder, _, name = shape_id.rpartition("/")
-    return shape_id if len(name) <= 16 else f"{folder}/{name[:8]}…"
-
-
-def _samples(path: Path) -> list[dict[str, str]]:
-    with np.load(path, allow_pickle=False) as file:
-        bits = file["bits"][:SAMPLES]
-    resolution = round((bits.shape[1] * 8) ** (1 / 3))
-    grids = [unpack_grid(row, resolution) for row in bits]
-    return [{"picture": figures.voxels(g, 110, GREEN), "note": "empty" if not g.any() else f"{int(g.sum())} voxels"}
-            for g in grids]  # fmt: skip
-
-
-def _samples_note(samples: dict[str, Any]) -> str:
-    return (
-        f"Of {samples['count']} samples {samples['empty_rate']:.1%} are empty. Mean occupancy "
-        f"{samples['occupancy']:.3f} (data {samples['data_occupancy']:.3f}); IoU between two samples "
-        f"{samples['pairwise_iou']:.2f} (data {samples['data_pairwise_iou']:.2f}; 1 would mean that all are the same); "
-        f"largest part {samples['largest_component']:.2f} of a sample (data {samples['data_largest_component']:.2f}); "
-        f"IoU with the nearest training shape {samples['nearest_training_iou']:.2f} (1 would be a copy). "
-        "A good reconstruction does not make good samples; both are shown."
-    )
-
-
-def _alarms(lines: list[dict[str, Any]]) -> list[str]:
-    return [f"{line['alarm']} {'raised' if line['raised'] else 'cleared'} after {line['samples']:,} samples"
-            for line in lines]  # fmt: skip
-
-
-def _plots(results: dict[str, Any]) -> list[dict[str, str]]:
-    looks, losses = results["figures"]["looks"], results["figures"]["losses"]
-    plots = []
-    seen = [line for line in looks if line.get("iou") is not None]
-    if seen:
-        marks = [("mean shape (test)", results["baselines"]["mean_shape"]["iou"]["mean"])]
-        curve = ("validation IoU", [line["samples"] for line in seen], [line["iou"] for line in seen])
-        plots.append(
-            {"picture": figures.curves([curve], "IoU", marks=marks), "alt": "Validation IoU over samples seen"}
-        )
-    for title, wanted, log in _LOSS_PLOTS:
-        lines = [
-            (
-                name,
-                [line["samples"] for line in losses if name in line],
-                [line[name] for line in losses if name in line],
-            )
-            for name in wanted
-            if any(name in line for line in losses)
-        ]
-        if lines:
-            plots.append({"picture": figures.curves(lines, title, log=log), "alt": f"{title} over samples seen"})
-    return plots
-
-
-def _sentence(text: str) -> str:
-    return text[0].upper() + text[1:]
+def _raised(results: dict[str, Any]) -> list[str]:
+    last = {line["alarm"]: line["raised"] for line in results["figures"]["alarms"]}
+    return sorted(name for name, raised in last.items() if raised)
 
 
 def _versions() -> str:

@@ -20,11 +20,18 @@ _LIGHT = np.array([-0.35, 0.85, -0.4])
 
 
 def draw_voxels(
-    grid: Grid, size_px: int = 128, colour: Colour = BLUE, azimuth_deg: float = 35.0, elevation_deg: float = 25.0
+    grid: Grid,
+    size_px: int = 128,
+    colour: Colour = BLUE,
+    azimuth_deg: float = 35.0,
+    elevation_deg: float = 25.0,
+    *,
+    background: str | None = "white",  # None: an RGBA picture, transparent around the shape
 ) -> Image.Image:
-    """RGB picture (size_px, size_px) of an (R, R, R) grid seen from the front left, on white."""
+    """Picture (size_px, size_px) of an (R, R, R) grid seen from the front left."""
     scale = 3 if size_px <= 160 else 2  # painted larger and reduced: smooth edges
-    canvas = Image.new("RGB", (size_px * scale, size_px * scale), "white")
+    large = (size_px * scale, size_px * scale)
+    canvas = Image.new("RGB", large, background) if background else Image.new("RGBA", large)
     pose = look_at_origin(azimuth_deg, elevation_deg, 1.0)
     corners, shades = _visible_faces(grid, pose)
     if len(corners):

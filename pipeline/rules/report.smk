@@ -122,6 +122,7 @@ rule report:
     params:
         settings=PLAN.section("report"),
         out=lambda w, output: os.path.dirname(output[0]),
+        files=PLAN.report_files(),
         code=PLAN.code("report"),
     shell:
         "python -m report page --settings {params.settings:q} --output-dir {params.out:q} -o {output:q} --log {log:q}"

@@ -1,0 +1,105 @@
+"""A data set's section: what was lost, how good its voxels are, what the audit found, where it comes from."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from typing import Any
+
+import numpy as np
+
+from pipeline import ledger
+from report import figures
+from report.gallery.facts import funnel_rows
+from report.gather import DatasetFacts
+
+
+def section(facts: DatasetFacts) -> dict[str, Any]:
+    """What the template shows of one data set."""
+    index = facts.index
+    counts = index["counts"]
+    rows = ledger.from_tsv(facts.ledger.read_text(encoding="utf-8")) if facts.ledger.exists() else []
+    return {
+        "name": facts.name,
+        "summary": f"{sum(counts.values())} shapes of {len(index['categories'])} categories "
+        f"({', '.join(index['categories'])}): {counts['train']} to train on, {counts['val']} to choose by, "
+        f"{counts['test']} to measure on. {index['views']} views of {index['size_px']} px and "
+        f"{index['resolution']}³ voxels a shape.",
+        "funnel": funnel_rows(facts.ledger) if rows else [],
+        "reasons": reasons(rows),
+        "repairs": _repairs(rows),
+        "voxels": voxels(facts.voxels, facts.voxel_seconds),
+        "audit": _audit(facts.audit),
+        "sheet": figures.contact_sheet(facts.sheet) if facts.sheet.exists() else None,
+        "settings": [("digest of its shards (SHA-256)", index["digest"]),
+                     *((key, value if isinstance(value, (str, int, float)) else json.dumps(value, sort_keys=True))
+                       for key, value in sorted(index["attributes"].items()))],
+    }  # fmt: skip
+
+
+def reasons(rows: list[ledger.Row]) -> list[dict[str, Any]]:
+    """Why shapes were refused: stage, reason, how many, and one example."""
+    groups: dict[tuple[str, str], list[ledger.Row]] = {}
+    for row in rows:
+        if row.status == "rejected":
+            groups.setdefault((row.stage, row.reason), []).append(row)
+    return [
+        {"stage": stage, "reason": reason.replace("_", " "), "count": len(members),
+         "example": f"{members[0].shape_id}: {members[0].detail}"}
+        for (stage, reason), members in sorted(groups.items())
+    ]  # fmt: skip
+
+
+def voxels(records: list[dict[str, Any]], seconds: list[float]) -> str:
+    """The voxelizer's quality records in a few sentences; published voxels have none."""
+    made = [record for record in records if "thin_recall" in record]
+    if not made:
+        return ""
+    tight = sum(record["watertight"] for record in made) / len(made)
+    odd = np.mean([record["odd_lines"] for record in made], axis=0)
+    worst = min(made, key=lambda record: (record["thin_recall"], record["shape_id"]))
+    sparse, dense = (f(made, key=lambda record: record["occupancy"]) for f in (min, max))
+    median = f"; {1000 * np.median(seconds):.1f} ms a shape (median, reading included)" if seconds else ""
+    return (
+        f"Mode {made[0]['mode']}, engine {made[0]['engine']}{median}. {tight:.0%} of the meshes are watertight (lines "
+        f"with an odd number of crossings along x, y, z: {odd[0]:.1%}, {odd[1]:.1%}, {odd[2]:.1%}); "
+        f"{sum(record['duplicate_faces'] > 0 for record in made)} have doubled faces. Surface with an occupied voxel "
+        f"within one voxel: mean {np.mean([r['thin_recall'] for r in made]):.3f}, least {worst['thin_recall']:.3f} "
+        f"({worst['shape_id']}). {_whole(made)} Occupancy from "
+        f"{sparse['occupancy']:.3f} ({sparse['shape_id']}) to {dense['occupancy']:.3f} ({dense['shape_id']})."
+    )
+
+
+def _whole(made: list[dict[str, Any]]) -> str:
+    """Whether shapes fell apart or grew together: the grid's parts beside those that it should have."""
+    counted = [record for record in made if "bounded_parts" in record]
+    other = sorted(record["shape_id"] for record in counted if record["parts"] != record["bounded_parts"])
+    if not counted:
+        return ""
+    named = f"; not {', '.join(other[:3])}{' …' if len(other) > 3 else ''}" if other else ""
+    return f"{len(counted) - len(other)} of {len(counted)} hang together exactly as their surfaces do{named}."
+
+
+def _audit(audit: dict[str, Any]) -> dict[str, Any] | None:
+    """What the check of voxels against views found, in a sentence or two."""
+    if not audit:
+        return None
+    others = {name: iou for name, iou in audit["axes"].items() if name != "+x +y +z"}
+    second = max(others, key=lambda name: others[name])
+    good = audit["axes"]["+x +y +z"] >= others[second]
+    flagged = ", ".join(sorted(audit["flagged"])[:5]) or "none"
+    text = (
+        f"{'Voxels and views agree' if good else 'Voxels and views do NOT agree'}: silhouettes of the voxels from the "
+        f"stored cameras overlap the views with IoU {audit['mean_iou']:.3f}; the next best of the 47 other axis orders "
+        f"({second}) reaches {others[second]:.3f}. Shapes below {audit['flagged_below']}: {flagged}. "
+        f"Of {audit['views']} views {audit['empty_views']} are empty, {audit['black_views']} black, "
+        f"{audit['cut_off_views']} cut off."
+    )
+    return {"text": text, "good": good and not audit["flagged"]}
+
+
+def _repairs(rows: list[ledger.Row]) -> str:
+    """How many shapes each repair touched, as one sentence."""
+    touched = Counter(part.split("=")[0] for row in rows for part in row.repairs.split())
+    return ", ".join(f"{name.replace('_', ' ')} in {count} {'shape' if count == 1 else 'shapes'}"
+                     for name, count in touched.most_common())  # fmt: skip

@@ -1,0 +1,278 @@
+"""The metric tables: every number of results.json with its interval and what it must be seen beside.
+
+docs/metrics.md defines the numbers.  A table is {title, columns, rows, notes}; a row's cells are
+texts with a smaller text below, mostly the 95 % interval.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+Table = dict[str, Any]
+
+NAMES = {
+    "network": ("this network", "one picture in, one shape out"),
+    "mean_shape": ("mean training shape", "the same answer for every picture"),
+    "nearest_pixels": ("nearest neighbour in pixels", "the training shape whose view is closest to the picture"),
+    "random_shape": ("a random training shape", "drawn blindly"),
+    "class_mean_shape": ("mean shape of the true class", "is told the category, which the network is not"),
+    "chance": ("chance", "a random number for every voxel"),
+    "nearest_training": ("nearest training shape", "is told the truth: the best that copying could reach"),
+    "training_shapes": ("training shapes", "what a perfect generator would make"),
+    "discriminator": ("SVM on the discriminator’s features", "layers 2 to 4, pooled, as in the paper"),
+    "random_weights": ("SVM on random features", "the same layers before any training"),
+    "voxels": ("SVM on the voxels", "no network at all"),
+    "majority": ("the most frequent category", "for every shape"),
+}
+SURFACE = (
+    ("chamfer", "Chamfer ↓", 4),
+    ("f_score", "F-score ↑", 3),
+    ("f_score_voxel", "F-score, one voxel ↑", 3),
+    ("average_precision", "AP ↑", 3),
+)
+NOTHING = {"text": "", "small": ""}
+
+
+def tables(results: Mapping[str, Any]) -> list[Table]:
+    """Every table of one experiment whose numbers are there, in the order of the page."""
+    found = [reconstruction(results), *categories(results), views(results), samples(results), generation(results),
+             classification(results)]  # fmt: skip
+    sets = results.get("photographs", {})
+    return [table for table in found if table] + [t for name in sets for t in photographs(name, sets[name])]
+
+
+def reconstruction(results: Mapping[str, Any]) -> Table | None:
+    """IoU, surfaces and average precision of the network and of the baselines."""
+    if "iou" not in results:
+        return None
+    surface = results.get("surface", {}).get("scores", {})
+    columns = [column for column in SURFACE if surface]
+    rows = [_row("network", [mean(results["iou"]), NOTHING, *_scores(surface.get("network"), columns)], ours=True)]
+    for name, one in results["baselines"].items():
+        margin = mean(results["margin"][name], sign="+") if name in results.get("margin", {}) else NOTHING
+        rows.append(_row(name, [mean(one["iou"]), margin, *_scores(surface.get(name), columns)]))
+    overfit = results["overfit"]
+    further = [
+        ("this network on training shapes", f"a gap of {overfit['gap']:.3f} to shapes it has not seen",
+         text(f"{overfit['train_iou']:.3f}"))
+    ]  # fmt: skip
+    if "r2n2" in results:
+        one = results["r2n2"]
+        name = f"this network at threshold {one['threshold']:.1f}"
+        further.append((name, "mean over shapes: the protocol of 3D-R2N2", mean(one["iou"])))
+        further.append((name, "mean over categories: the same", mean(one["category_mean"])))
+    rows += [{"name": name, "note": note, "cells": [cell, *[NOTHING] * (1 + len(columns))]}
+             for name, note, cell in further]  # fmt: skip
+    notes = [
+        f"Measured on {results['shapes'][results['measured_on']]} {results['measured_on']} shapes, {results['views']} "
+        "views each: the mean over a shape’s views, then over shapes. Checkpoint and threshold "
+        f"({results['threshold']:.2f}) were chosen on {results['tuned_on']} shapes.",
+        "Below each number its 95 % interval (bootstrap over shapes). ↑ more is better, ↓ less is better.",
+    ]
+    if surface:
+        notes.append(
+            f"Surfaces and AP on one view of {results['surface']['shapes']} shapes: Chamfer distance in sides of the "
+            f"box, F-score within {results['surface']['tau']:.0%} of its side, AP is average precision over thresholds."
+        )
+    return _table(
+        "One picture in, one shape out, on shapes it has never seen",
+        ["IoU ↑", "ahead by", *(title for _, title, _ in columns)],
+        rows,
+        notes,
+    )
+
+
+def categories(results: Mapping[str, Any]) -> list[Table]:
+    """IoU of each category beside the baselines, and the network's surfaces."""
+    found = results.get("categories")
+    if not found:
+        return []
+    others = [name for name in results["baselines"] if name in next(iter(found.values()))]
+    surface = results.get("surface", {}).get("categories", {})
+    columns = [column for column in SURFACE if surface]
+    rows = []
+    for name, one in found.items():
+        iou = mean(one["interval"]) if "interval" in one else text(f"{one['iou']:.3f}")
+        plain = [text(f"{one[other]:.3f}") for other in others]
+        measured = [text(f"{surface[name][key]:.{digits}f}") if key in surface.get(name, {}) else NOTHING
+                    for key, _, digits in columns]  # fmt: skip
+        rows.append({"name": name, "note": "", "cells": [text(str(one["shapes"])), iou, *plain, *measured]})
+    head = ["shapes", "IoU ↑", *(f"IoU: {NAMES[other][0]}" for other in others), *(title for _, title, _ in columns)]
+    return [_table("By category", head, rows, [], closed=True)]
+
+
+def views(results: Mapping[str, Any]) -> Table | None:
+    """IoU with more and more pictures of a shape shown together."""
+    found = results.get("iou_by_views")
+    if not found:
+        return None
+    cells = [mean(one) for one in found.values()]
+    head = [f"{count} {'picture' if count == '1' else 'pictures'}" for count in found]
+    return _table(
+        "Several pictures of one shape", head, [_row("network", cells, ours=True)], ["IoU; ↑ more is better."]
+    )
+
+
+def samples(results: Mapping[str, Any]) -> Table | None:
+    """What the samples are like beside the data."""
+    one = results["samples"]
+    pairs = [
+        ("occupancy", "occupancy", "data_occupancy", "share of the box that is filled"),
+        ("IoU between two", "pairwise_iou", "data_pairwise_iou", "1: all are the same"),
+        ("diversity", "diversity", None, "1 − IoU between two"),
+        ("largest part", "largest_component", "data_largest_component", "share of a shape’s voxels that hang together"),
+        ("empty", "empty_rate", None, "share of samples without a single voxel"),
+        ("memorised", "memorised", None, "share of samples whose IoU with a training shape is above 0.95"),
+    ]
+    rows = [
+        {"name": name, "note": note,
+         "cells": [text(f"{one[ours]:.3f}"), text(f"{one[data]:.3f}") if data in one else NOTHING]}
+        for name, ours, data, note in pairs if ours in one
+    ]  # fmt: skip
+    nearest = mean(one["nearest_training"]) if "nearest_training" in one else text(f"{one['nearest_training_iou']:.3f}")
+    rows.append(
+        {"name": "IoU with the nearest training shape", "note": "1 would be a copy", "cells": [nearest, NOTHING]}
+    )
+    return _table(
+        "Shapes drawn from the prior",
+        ["samples", "data"],
+        rows,
+        [f"{one['count']} samples, as they come. A good reconstruction does not make good samples; both are shown."],
+    )
+
+
+def generation(results: Mapping[str, Any]) -> Table | None:
+    """MMD, COV, 1-NNA by Chamfer and by IoU, and JSD, beside training shapes and one mean shape."""
+    found = results.get("generation")
+    if found is None:
+        return None
+    title = "How close the samples come to held-out shapes"
+    if "skipped" in found:
+        return _table(title, [], [], [f"Not measured: {found['skipped']}."])
+    rows = [
+        _row(
+            name,
+            [
+                mean(one["chamfer"]["mmd"], 4), mean(one["chamfer"]["cov"]), mean(one["chamfer"]["one_nna"]),
+                mean(one["iou"]["mmd"]), mean(one["iou"]["cov"]), mean(one["iou"]["one_nna"]),
+                text(f"{one['jsd']['value']:.3f}"),
+            ],
+            ours=name == "network",
+            note={"network": "its samples", "mean_shape": "one shape again and again"}.get(name),
+        )
+        for name, one in found.items()
+    ]  # fmt: skip
+    first = next(iter(found.values()))
+    notes = [
+        f"By Chamfer distance ({first['chamfer']['points']} points, {first['chamfer']['shapes']} shapes of each set) "
+        f"and by 1 − IoU ({first['iou']['shapes']} of each). MMD: how close the samples come; COV: the share of "
+        "held-out shapes that they cover; 1-NNA: 0.5 where samples and held-out shapes cannot be told apart, 1 "
+        "where they have nothing in common; JSD: how differently their points fill the box, 0 to 1."
+    ]
+    head = [f"{name}, {way} {better}" for way in ("Chamfer", "IoU")
+            for name, better in (("MMD", "↓"), ("COV", "↑"), ("1-NNA", "→ 0.5"))]  # fmt: skip
+    return _table(title, [*head, "JSD ↓"], rows, notes)
+
+
+def classification(results: Mapping[str, Any]) -> Table | None:
+    """Accuracy of linear SVMs on the discriminator's features and on what they are seen beside."""
+    found = results.get("classification")
+    if found is None:
+        return None
+    title = "What the discriminator has learned: classification by a linear SVM"
+    if "skipped" in found:
+        return _table(title, [], [], [f"Not measured: {found['skipped']}."])
+    order = ("discriminator", "random_weights", "voxels", "majority")
+    rows = [
+        _row(
+            name,
+            [mean(one), text(f"{one['numbers']:,}" if "numbers" in one else ""), text(f"{one.get('C', '')}")],
+            ours=name == "discriminator",
+        )
+        for name, one in sorted(
+            found["accuracy"].items(),
+            key=lambda item: (item[0] not in order, order.index(item[0]) if item[0] in order else 0),
+        )
+    ]
+    notes = [
+        f"{len(found['categories'])} categories; {found['shapes']['train']} training shapes, "
+        f"{found['shapes']['tuning']} to choose C, {found['shapes']['test']} {found['measured_on']} shapes."
+    ]
+    return _table(title, ["accuracy ↑", "numbers a shape", "C"], rows, notes)
+
+
+def photographs(name: str, found: Mapping[str, Any]) -> list[Table]:
+    """One set of photographs: means over classes with intervals, and every class."""
+    title = f"Photographs: {name}"
+    if "skipped" in found:
+        return [_table(title, [], [], [f"Not measured: {found['skipped']}."])]
+    kinds = {"ap": "AP ↑", "ap_aligned": "AP, aligned ↑", "iou": "IoU ↑", "iou_aligned": "IoU, aligned ↑"}
+    if not found["aligned"]:
+        kinds = {key: label for key, label in kinds.items() if not key.endswith("aligned")}
+    scores = found["scores"]
+    rows = [
+        _row(one, [*(mean(scores[one][kind]["class_mean"]) for kind in kinds),
+                   text(f"{scores[one]['ap']['photograph_mean']:.3f}")], ours=one == "network")
+        for one in scores
+    ]  # fmt: skip
+    notes = [
+        f"{found['photographs']} photographs of {found['objects']} objects in {found['voxels']}³ voxels, "
+        f"{found['occupancy']:.1%} of them filled"
+        + (f"; {found['rejected']} could not be used." if found["rejected"] else "."),
+        "Means over classes; intervals resample whole objects."
+        + (" Aligned: the best of 48 orientations and all shifts of up to 10 %, as in the paper: an optimistic number, "
+           "so everything beside it is aligned in the same way." if found["aligned"] else ""),
+    ]  # fmt: skip
+    out = [_table(title, [*kinds.values(), "AP, mean over photographs ↑"], rows, notes)]
+    kind = "ap_aligned" if found["aligned"] else "ap"
+    classes = list(scores["network"][kind]["classes"])
+    rows = [_row(one, [text(f"{scores[one][kind]['classes'][c]:.3f}") for c in classes], ours=one == "network")
+            for one in scores]  # fmt: skip
+    out.append(_table(f"{title}, {kinds[kind][:-2]} of each class", classes, rows, [], closed=True))
+    if "pix3d" in found:
+        out.append(_pix3d(found["pix3d"]))
+    return out
+
+
+def _pix3d(scores: Mapping[str, Any]) -> Table:
+    kinds = {"iou_boxed": ("IoU ↑", 3), "cd": ("Chamfer ↓", 4), "emd": ("EMD ↓", 4)}
+    classes = list(scores["iou_boxed"]["classes"])
+    rows = [
+        {"name": label, "note": "", "cells": [mean(scores[kind]["class_mean"], digits),
+                                              *(text(f"{scores[kind]['classes'][c]:.{digits}f}") for c in classes)]}
+        for kind, (label, digits) in kinds.items()
+    ]  # fmt: skip
+    note = (
+        f"In bounding boxes, at the threshold that suits these pictures best ({scores['iou_threshold']}), as "
+        "published: an optimistic number."
+    )
+    return _table("Pix3D’s own scores", ["mean over classes", *classes], rows, [note])
+
+
+# ---- parts of a table ----------------------------------------------------------------------
+
+
+def text(value: str, small: str = "") -> dict[str, str]:
+    """One cell."""
+    return {"text": value, "small": small}
+
+
+def mean(one: Mapping[str, float], digits: int = 3, sign: str = "") -> dict[str, str]:
+    """A mean over its interval."""
+    form = f"{sign}.{digits}f"
+    return text(f"{one['mean']:{form}}", f"{one['low']:{form}} – {one['high']:{form}}")
+
+
+def _scores(found: Mapping[str, Any] | None, columns: Sequence[tuple[str, str, int]]) -> list[dict[str, str]]:
+    return [mean(found[key], digits) if found else NOTHING for key, _, digits in columns]
+
+
+def _row(key: str, cells: list[dict[str, str]], *, ours: bool = False, note: str | None = None) -> dict[str, Any]:
+    name, usual = NAMES.get(key, (key.replace("_", " "), ""))
+    return {"name": name, "note": usual if note is None else note, "cells": cells, "ours": ours}
+
+
+def _table(title: str, columns: Sequence[str], rows: list[dict[str, Any]], notes: list[str], *, closed: bool = False,
+           ) -> Table:  # fmt: skip
+    return {"title": title, "columns": list(columns), "rows": rows, "notes": notes, "closed": closed}

@@ -1,0 +1,344 @@
+"""report.html: its numbers, its safety, what it does without some files, and how it works in a browser."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+import re
+import shutil
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from report import gather
+from report.page import comparison
+from tests.report.browser import Browser
+from tests.report.gallery_world import HOSTILE
+from tests.report.report_world import make_data, make_experiment, make_page, write_json
+
+Table = dict[tuple[str, str], str]  # (row, column) -> text
+
+
+class Tables(HTMLParser):
+    """Every table of a page by the label of its region, rows by their first line."""
+
+    def __init__(self, text: str):
+        super().__init__()
+        self.found: dict[str, list[list[str]]] = {}
+        self._label, self._inside, self._small = "", False, False
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag == "div" and dict(attrs).get("role") == "region":
+            self._label = dict(attrs)["aria-label"] or ""
+        elif tag == "table":
+            self.found[self._label] = []
+        elif tag == "tr":
+            self.found[self._label].append([])
+        elif tag in ("td", "th"):
+            self.found[self._label][-1].append("")
+            self._inside = True
+        elif tag == "small" and self._inside:
+            self.found[self._label][-1][-1] += "|"
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag in ("td", "th"):
+            self._inside = False
+
+    def handle_data(self, data: str) -> None:
+        if self._inside:
+            self.found[self._label][-1][-1] += data
+
+    def table(self, label: str) -> Table:
+        head, *rows = self.found[label]
+        return {(row[0].split("|")[0], column): cell for row in rows for column, cell in zip(head[1:], row[1:])}
+
+
+def shown(one: dict[str, float], digits: int = 3, sign: str = "") -> str:
+    """An interval as a cell shows it."""
+    mean, low, high = (f"{one[key]:{sign}.{digits}f}" for key in ("mean", "low", "high"))
+    return f"{mean}|{low} – {high}"
+
+
+def intervals(value: Any) -> Iterator[dict[str, float]]:
+    """Every mean with an interval in a tree of results."""
+    if isinstance(value, dict):
+        if {"mean", "low", "high"} <= set(value):
+            yield value
+        for inner in value.values():
+            yield from intervals(inner)
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run with two experiments, one of them without an encoder."""
+    root = make_data(tmp_path_factory.mktemp("run"))
+    make_experiment(root, "full")
+    make_experiment(root, "prior", encoder=False)
+    make_page(root)
+    return root
+
+
+@pytest.fixture(scope="module")
+def page(root: Path) -> str:
+    return (root / "report.html").read_text(encoding="utf-8")
+
+
+def results_of(root: Path, name: str) -> dict[str, Any]:
+    return gather.read_json(root / "runs" / name / "results.json")
+
+
+# ---- numbers -------------------------------------------------------------------------------
+
+
+def test_every_interval_of_the_results_is_on_the_page(root: Path, page: str) -> None:
+    text = page.replace("<small>", "|")
+    formats = ((3, ""), (4, ""), (3, "+"))
+    for name in ("full", "prior"):
+        results = results_of(root, name)
+        # A set of photographs that is not aligned has no aligned numbers to show.
+        for scores in results.get("photographs", {}).get("pix3d", {}).get("scores", {}).values():
+            del scores["ap_aligned"], scores["iou_aligned"]
+        found = list(intervals(results))
+        missing = [one for one in found if not any(shown(one, *form) in text for form in formats)]
+        assert len(found) > 20 and missing == []
+
+
+def test_numbers_stand_where_they_belong(root: Path, page: str) -> None:
+    results, section = results_of(root, "full"), page[page.index('id="e-full"') : page.index('id="e-prior"')]
+    tables = Tables(section)
+    main = tables.table("One picture in, one shape out, on shapes it has never seen")
+    assert main["this network", "IoU ↑"] == shown(results["iou"])
+    assert main["mean training shape", "ahead by"] == shown(results["margin"]["mean_shape"], sign="+")
+    assert main["nearest neighbour in pixels", "Chamfer ↓"] == shown(
+        results["surface"]["scores"]["nearest_pixels"]["chamfer"], 4
+    )
+    assert main["mean shape of the true class", "AP ↑"] == ""
+    assert main["this network on training shapes", "IoU ↑"] == f"{results['overfit']['train_iou']:.3f}"
+    category = tables.table("By category")
+    assert category["stool", "IoU ↑"] == shown(results["categories"]["stool"]["interval"])
+    assert category["stool", "IoU: a random training shape"] == f"{results['categories']['stool']['random_shape']:.3f}"
+    assert category["chair", "F-score ↑"] == f"{results['surface']['categories']['chair']['f_score']:.3f}"
+    made = tables.table("How close the samples come to held-out shapes")
+    assert made["this network", "1-NNA, Chamfer → 0.5"] == shown(results["generation"]["network"]["chamfer"]["one_nna"])
+    assert made["training shapes", "COV, IoU ↑"] == shown(results["generation"]["training_shapes"]["iou"]["cov"])
+    assert made["this network", "JSD ↓"] == f"{results['generation']['network']['jsd']['value']:.3f}"
+    prior = tables.table("Shapes drawn from the prior")
+    assert prior["largest part", "data"] == f"{results['samples']['data_largest_component']:.3f}"
+    assert prior["empty", "samples"] == f"{results['samples']['empty_rate']:.3f}"
+    svm = tables.table("What the discriminator has learned: classification by a linear SVM")
+    assert svm["SVM on random features", "accuracy ↑"] == shown(results["classification"]["accuracy"]["random_weights"])
+    ikea = tables.table("Photographs: ikea")
+    scores = results["photographs"]["ikea"]["scores"]
+    assert ikea["chance", "AP, aligned ↑"] == shown(scores["chance"]["ap_aligned"]["class_mean"])
+    assert ikea["this network", "AP, mean over photographs ↑"] == f"{scores['network']['ap']['photograph_mean']:.3f}"
+    assert ("chance", "AP, aligned ↑") not in tables.table("Photographs: pix3d")
+    pix3d = results["photographs"]["pix3d"]["pix3d"]
+    assert tables.table("Pix3D’s own scores")["EMD ↓", "chair"] == f"{pix3d['emd']['classes']['chair']:.4f}"
+    assert "Not measured: the network reads no pictures." in section
+
+
+def test_experiments_stand_side_by_side(root: Path, page: str) -> None:
+    full, prior = (results_of(root, name) for name in ("full", "prior"))
+    table = Tables(page).table("The experiments side by side")
+    assert table["held-out IoU ↑", "full"] == f"{full['iou']['mean']:.3f}"
+    assert table["held-out IoU ↑", "prior"] == ""
+    assert table["samples: JSD ↓", "prior"] == f"{prior['generation']['network']['jsd']['value']:.3f}"
+    assert table["alarms at the end", "full"] == "collapse", "the cube was cleared"
+    assert table["ikea: AP, aligned ↑", "full"] == (
+        f"{full['photographs']['ikea']['scores']['network']['ap_aligned']['class_mean']['mean']:.3f}"
+    )
+    assert comparison(gather.experiments(root)[:1]) is None
+
+
+def test_alarms_timings_versions_and_links_are_there(page: str) -> None:
+    text = html.unescape(page)
+    assert text.count("Alarm: cube: raised after 400 samples, cleared after 800") == 2
+    assert "Went back to 400 samples: kl is not finite" in text
+    assert 'href="samples/demo/gallery.html"' in page
+    cost = Tables(page).table("Time and memory of every stage")
+    assert cost["render", "peak memory of a job, MB"] == "120" and cost["sheet", "peak memory of a job, MB"] == "–"
+    assert "Training: 123 samples a second" in text and "from there 8 at once" in text and "samples 12 s" in text
+    assert "9.9.9" in text and "1 of 1 hang together exactly" in text
+    funnel = Tables(page).table("Shapes that passed each stage")
+    assert funnel["mesh read and repaired", "refused"] == "1" and funnel["rendered and packed", "passed"] == "4"
+
+
+def test_all_of_the_issue_is_on_the_page(page: str) -> None:
+    full = page[page.index('id="e-full"') : page.index('id="e-prior"')]
+    for text in ("the median, what to expect", "the best", "the worst", "each beside the training shape nearest to it",
+                 "A map of the codes", "Between two pictures", "Sums of codes", "Photographs of ikea: the worst",
+                 "The same codes and pictures while the network learns"):  # fmt: skip
+        assert text in full, text
+    prior = page[page.index('id="e-prior"') :]
+    assert "A map of the codes" not in prior and "Fixed picture" not in prior and "Shape of fixed code 2" in prior
+
+
+# ---- safety --------------------------------------------------------------------------------
+
+
+def test_hostile_names_stay_text(tmp_path: Path, browser: Browser) -> None:
+    root = make_data(tmp_path, hostile=True)
+    make_experiment(root, "full", hostile=True)
+    text = make_page(root).read_text(encoding="utf-8")
+    assert "<img src=x" not in text and "alert(1)>" not in text and "{{" not in text.replace("{{ 7*7 }}", "")
+    seen = browser.open(root / "report.html")
+    assert seen.problems == [] and seen.requests == [(root / "report.html").as_uri()]
+    assert seen.run("document.querySelectorAll('[onerror]').length") == 0
+    assert HOSTILE.split("</script>")[1].split("\u2028")[0] in seen.run("document.body.textContent")
+
+
+def test_the_policy_allows_what_the_page_holds_and_nothing_else(page: str) -> None:
+    policy = html.unescape(re.search(r'Content-Security-Policy" content="([^"]+)"', page).group(1))  # type: ignore[union-attr]
+    rules = dict(rule.split(" ", 1) for rule in policy.split("; "))
+    assert rules["default-src"] == "'none'" and rules["img-src"] == "data:"
+
+    def digest(tag: str) -> str:
+        text = re.findall(rf"<{tag}>(.*?)</{tag}>", page, re.DOTALL)
+        assert len(text) == 1
+        return f"'sha256-{base64.b64encode(hashlib.sha256(text[0].encode()).digest()).decode()}'"
+
+    assert (rules["style-src"], rules["script-src"]) == (digest("style"), digest("script"))
+    assert not re.search(r'<[^>]+ (style|on\w+)="', page), "attributes that the policy would refuse"
+    assert not re.search(r'(src|href)="(?!data:|#|samples/)', page), "everything is inside"
+
+
+def test_every_picture_has_a_text_instead(page: str) -> None:
+    pictures = re.findall(r"<img [^>]*>", page)
+    assert len(pictures) > 60
+    assert [one for one in pictures if not re.search(r'alt="[^"]+"', one) and "hidden" not in one] == []
+
+
+def test_the_same_run_gives_the_same_bytes(root: Path, page: str, tmp_path: Path) -> None:
+    copy = tmp_path / "elsewhere"
+    shutil.copytree(root, copy)
+    assert make_page(copy).read_text(encoding="utf-8") == page
+
+
+# ---- what is missing -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["predictions.npz", "samples.npz", "latent.npz", "interpolations.npz",
+                                  "photographs.npz", "timeline", "config.json", "train.json", "metrics.jsonl",
+                                  "timing.jsonl", "timeline/inputs.npz"])  # fmt: skip
+def test_a_missing_file_takes_its_part_along_and_nothing_else(root: Path, page: str, tmp_path: Path, name: str) -> None:
+    shutil.copytree(root / "runs" / "full", tmp_path / "runs" / "full")
+    path = tmp_path / "runs" / "full" / name
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
+    text = make_page(tmp_path).read_text(encoding="utf-8")
+    headings = re.findall(r"<h[34]>.*?</h[34]>", page[page.index('id="e-full"') : page.index('id="e-prior"')])
+    left = re.findall(r"<h[34]>.*?</h[34]>", text[text.index('id="e-full"') :])
+    lost = {"predictions.npz": 3, "samples.npz": 1, "latent.npz": 1, "interpolations.npz": 2, "photographs.npz": 3,
+            "timeline": 1, "train.json": 1, "config.json": 1}.get(name, 0)  # fmt: skip
+    assert len(headings) - len(left) == lost and set(left) < set(headings) or (lost == 0 and left == headings)
+
+
+def test_older_results_and_imported_data_are_shown_as_far_as_they_go(tmp_path: Path) -> None:
+    root = make_data(tmp_path)
+    results = make_experiment(root, "old")
+    for key in ("surface", "r2n2", "iou_by_views", "generation", "classification", "photographs"):
+        del results[key]
+    del results["samples"]["nearest_training"]
+    write_json(root / "runs" / "old" / "results.json", results)
+    for path in ("voxels", "ledger", "audits", "samples", "benchmarks", "logs"):
+        shutil.rmtree(root / path)
+    tables = Tables(make_page(root).read_text(encoding="utf-8"))
+    assert tables.table("One picture in, one shape out, on shapes it has never seen")["this network", "IoU ↑"]
+    assert tables.table("Shapes drawn from the prior")["IoU with the nearest training shape", "samples"] == (
+        f"{results['samples']['nearest_training_iou']:.3f}"
+    )
+
+
+def test_an_empty_run_has_a_page(tmp_path: Path) -> None:
+    assert "No experiment has been evaluated yet." in make_page(tmp_path).read_text(encoding="utf-8")
+
+
+# ---- in a browser --------------------------------------------------------------------------
+
+STRIP = "document.querySelector('#e-full .strip')"
+PLACE = f"getComputedStyle({STRIP}).objectPosition"
+
+
+def test_nothing_is_asked_for_and_nothing_goes_wrong(root: Path, browser: Browser) -> None:
+    seen = browser.open(root / "report.html")
+    assert seen.problems == [] and seen.requests == [(root / "report.html").as_uri()]
+    assert seen.run("[...document.images].every((one) => one.naturalWidth > 0 || one.loading === 'lazy')")
+
+
+def test_the_slider_goes_through_the_training_by_keys(root: Path, browser: Browser) -> None:
+    seen = browser.open(root / "report.html")
+    seen.run("document.querySelector('#e-full .timeline input').focus()")
+    said = "document.querySelector('#e-full .timeline output').textContent"
+    value = "document.querySelector('#e-full .timeline [data-values]').textContent"
+    assert (seen.run(said), seen.run(PLACE)) == ("800 samples seen, validation IoU 0.327", "100% 0px")
+    last, pixels = seen.run(value), strip_pixels(seen)
+    seen.key("ArrowLeft")
+    assert (seen.run(said), seen.run(PLACE)) == ("400 samples seen, validation IoU 0.211", "50% 0px")
+    seen.key("Home")
+    assert (seen.run(said), seen.run(PLACE)) == ("before training", "0% 0px")
+    assert seen.run(value) == "1.00" != last, "the first moment of this world is the truth itself"
+    assert (strip_pixels(seen) != pixels).mean() > 0.02, "another shape is seen"
+    assert seen.run("document.activeElement.getAttribute('aria-valuetext')") == "before training"
+    seen.key("End")
+    assert seen.run(value) == last and (strip_pixels(seen) == pixels).all()
+    assert seen.run("document.querySelector('#e-prior .timeline output').textContent") == "800 samples seen"
+    assert seen.problems == []
+
+
+def strip_pixels(seen: Any) -> np.ndarray:
+    """What is seen of the first strip."""
+    x, y, side = seen.run(f"""(() => {{ {STRIP}.scrollIntoView({{ block: "center" }});
+        const box = {STRIP}.getBoundingClientRect(); return [box.x, box.y, box.width].map(Math.round); }})()""")
+    return np.asarray(seen.picture()[y : y + side, x : x + side])
+
+
+def test_the_map_switches_and_shows_pictures_by_mouse_and_keys(root: Path, browser: Browser) -> None:
+    seen = browser.open(root / "report.html")
+    places = "[...document.querySelectorAll('.map use[transform]')].map((one) => one.getAttribute('transform')).join()"
+    said = "document.querySelector('.map figcaption').textContent"
+    picture = """(() => { const c = document.querySelector(".map canvas");
+        return [...c.getContext("2d").getImageData(0, 0, 160, 160).data].reduce((a, b) => a + b, 0); })()"""
+    pca = seen.run(places)
+    assert seen.run(said) == "no shape chosen"
+    seen.run("document.querySelector('.map input').focus()")
+    seen.key("ArrowRight")
+    assert seen.run("document.querySelector('.map .projection').textContent") == "t-SNE"
+    assert seen.run(places) != pca
+    seen.run("document.querySelector('.map-panel svg').focus()")
+    assert seen.run(said) == "demo/chair/shape0 · chair, test" and seen.run(picture) > 0
+    found = {seen.run(said)}
+    for key in ("ArrowRight", "ArrowLeft", "ArrowUp", "ArrowDown") * 2:
+        seen.key(key)
+        found.add(seen.run(said))
+    assert len(found) > 2
+    x, y = seen.run("""(() => { const mark = document.querySelectorAll(".map-panel use")[7];
+        mark.scrollIntoView({ block: "center" }); const box = mark.getBoundingClientRect();
+        return [box.x + box.width / 2, box.y + box.height / 2]; })()""")
+    seen.drag((x, y), (x, y))
+    assert seen.run(said) == "demo/chair/shape7 · stool, test"
+    assert seen.problems == []
+
+
+def test_without_javascript_the_last_state_is_shown(root: Path, browser: Browser) -> None:
+    with_scripts = strip_pixels(browser.open(root / "report.html"))
+    seen = browser.open(root / "report.html", scripts=False)
+    assert seen.problems == [] and seen.run(PLACE) == "100% 0px"
+    assert (strip_pixels(seen) == with_scripts).mean() > 0.99
+    hidden = "[...document.querySelectorAll('.needs-script')].every((one) => getComputedStyle(one).display === 'none')"
+    assert seen.run(hidden)
+    assert "a slider goes through 3 moments" in seen.run("document.querySelector('.timeline noscript').textContent")
+    assert seen.run("document.querySelectorAll('.map use[transform]').length") == 12
+
+
+def test_light_dark_and_narrow(root: Path, browser: Browser) -> None:
+    light, dark = (browser.open(root / "report.html", dark=dark) for dark in (False, True))
+    assert light.picture().mean() > 180 > 90 > dark.picture().mean()
+    light.run("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
+    for width in (320, 390, 800, 1200):
+        light.resize(width, 800)
+        assert light.run("document.documentElement.scrollWidth") <= width
