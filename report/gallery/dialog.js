@@ -53,7 +53,10 @@ const opened = { shape: null, detail: null, grid: null, sheet: null, large: null
 async function openShape(shape) {
   opened.shape = shape;
   byId("shape-name").textContent = shape.name;
-  const parts = [shape.category, shape.split, `silhouette IoU ${shape.iou.toFixed(2)}`, `${(100 * shape.occupancy).toFixed(1)} % of the grid filled`];
+  const parts = [
+    shape.category, shape.split, `silhouette IoU ${shape.iou.toFixed(2)}`,
+    `${(100 * shape.occupancy).toFixed(1)} % of the grid filled`,
+  ];
   if (shape.faces !== null) parts.push(`${shape.faces.toLocaleString("en")} faces`);
   byId("shape-line").textContent = parts.join(" · ");
   byId("shape-flags").replaceChildren(...flagItems(shape, true));
@@ -104,7 +107,8 @@ function tileOf(number) {
 
 function showTiles() {
   byId("tiles").replaceChildren(...opened.detail.cameras.map((camera, number) => {
-    const button = make("button", "", { type: "button", "aria-label": `view ${camera.view}, azimuth ${Math.round(camera.azimuth)} degrees` });
+    const name = `view ${camera.view}, azimuth ${Math.round(camera.azimuth)} degrees`;
+    const button = make("button", "", { type: "button", "aria-label": name });
     const canvas = make("canvas", "", { width: meta.tile, height: meta.tile });
     const [x, y, side] = tileOf(number);
     canvas.getContext("2d").drawImage(opened.sheet, x, y, side, side, 0, 0, side, side);
@@ -118,7 +122,9 @@ function showView(number) {
   opened.view = number;
   const camera = opened.detail.cameras[number];
   [...byId("tiles").children].forEach((tile, place) => tile.setAttribute("aria-pressed", String(place === number)));
-  byId("camera-line").textContent = `view ${camera.view}: azimuth ${Math.round(camera.azimuth)}°, elevation ${Math.round(camera.elevation)}°, distance ${camera.distance.toFixed(2)}`;
+  const [azimuth, elevation] = [camera.azimuth, camera.elevation].map(Math.round);
+  byId("camera-line").textContent =
+    `view ${camera.view}: azimuth ${azimuth}°, elevation ${elevation}°, distance ${camera.distance.toFixed(2)}`;
   opened.layer = voxelLayer(byId("overlay").width, opened.grid, meta.resolution, camera, meta.sizePx);
   showOverlay();
 }
@@ -134,7 +140,9 @@ function showOverlay() {
 function showScene(mesh) {
   if (opened.scene === undefined) opened.scene = startScene();
   const drawn = opened.detail.drawn, faces = opened.shape.faces;
-  byId("mesh-note").textContent = !mesh ? "(none: the voxels are published ready)" : drawn < faces ? `(${drawn.toLocaleString("en")} of ${faces.toLocaleString("en")} faces drawn)` : "";
+  const count = (number) => number.toLocaleString("en");
+  byId("mesh-note").textContent = !mesh ? "(none: the voxels are published ready)"
+    : drawn < faces ? `(${count(drawn)} of ${count(faces)} faces drawn)` : "";
   opened.scene?.show(mesh, opened.grid);
   showCut();
 }

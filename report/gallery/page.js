@@ -40,7 +40,10 @@ function startCards() {
 function makeCard(shape) {
   const card = make("article", "", { class: shape.problem ? "card problem" : "card" });
   const link = make("a", "", { href: `#shape=${encodeURIComponent(shape.key)}` });
-  link.append(make("img", "", { width: meta.columns * meta.tile, height: meta.lines * meta.tile, alt: `Views of the ${shape.category} ${shape.name}`, decoding: "async" }));
+  link.append(make("img", "", {
+    width: meta.columns * meta.tile, height: meta.lines * meta.tile, alt: `Views of the ${shape.category} ${shape.name}`,
+    decoding: "async",
+  }));
   const line = make("p", `${shape.category} · ${shape.split}`);
   const faces = shape.faces === null ? "" : ` · ${shape.faces.toLocaleString("en")} faces`;
   line.append(make("span", `IoU ${shape.iou.toFixed(2)} · ${(100 * shape.occupancy).toFixed(1)} % full${faces}`, { class: "numbers" }));

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from tests.report.browser import PROGRAM, Browser
+from tests.report.browser import PROGRAM, Browser, Page
+from tests.report.gallery_page import gallery_of
+from tests.report.gallery_world import chairs, make_gallery, make_run
 
 
 @pytest.fixture(scope="session")
@@ -16,3 +19,22 @@ def browser() -> Iterator[Browser]:
         pytest.skip("chromium is not installed (Debian: apt-get install chromium)")
     with Browser() as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A gallery of 14 shapes, one of them with a fault."""
+    shapes = chairs(14)
+    shapes[3].facts = {"thin_recall": 0.5}
+    made = make_run(tmp_path_factory.mktemp("gallery"), shapes, per_shard=7)
+    make_gallery(made)
+    return made
+
+
+@pytest.fixture
+def page(root: Path, browser: Browser) -> Iterator[Page]:
+    """That gallery, freshly loaded; nothing may have gone wrong when the test ends."""
+    opened = browser.open(gallery_of(root))
+    yield opened
+    assert opened.problems == []
+    assert opened.requests == [gallery_of(root).as_uri()], "one request: the page itself"
