@@ -180,22 +180,23 @@ def _photographs(path: Path) -> list[dict[str, Any]]:
 
 
 def _settings(facts: ExperimentFacts) -> list[dict[str, str]]:
-    """What was asked for and with what it was made."""
-    config, stamp = (facts.folder / name for name in ("config.json", "train.json"))
+    """What was asked for, as the run wrote it down."""
+    config = facts.folder / "config.json"
     found = gather.read_json(config) if config.exists() else {}
     parts = [("Experiment", found.get("settings")), ("Data it was trained on", found.get("data")),
              ("Evaluation", facts.results.get("evaluation"))]  # fmt: skip
-    if stamp.exists():
-        parts.append(("Versions", gather.read_json(stamp).get("versions")))
     return [
         {"title": title, "text": json.dumps(value, indent=1, ensure_ascii=False)} for title, value in parts if value
     ]
 
 
 def _cost(facts: ExperimentFacts) -> str:
-    """Speed of the training and the time of each part of the evaluation, as sentences."""
+    """Versions and speed of the training and the time of each part of the evaluation, as sentences."""
+    stamp = facts.folder / "train.json"
+    versions = gather.read_json(stamp).get("versions", {}) if stamp.exists() else {}
+    words = [f"Trained with {', '.join(f'{name} {one}' for name, one in versions.items())}."] if versions else []
     speeds = sorted(line["samples_per_s"] for line in facts.timing if "samples_per_s" in line)
-    words = [f"Training: {speeds[len(speeds) // 2]:,.0f} samples a second (median)."] if speeds else []
+    words += [f"{speeds[len(speeds) // 2]:,.0f} samples a second (median)."] if speeds else []
     pieces = [line for line in facts.timing if "micro_batch" in line]
     words += [f"Out of memory after {line['samples']:,} samples; from there {line['micro_batch']} at once."
               for line in pieces]  # fmt: skip

@@ -24,7 +24,7 @@ from report.gather import ExperimentFacts
 from report.inline import policy
 
 HOME = Path(__file__).parent / "templates"
-_PACKAGES = ("torch", "numpy", "numba", "h5py", "trimesh", "snakemake")
+_PACKAGES = ("numpy", "scipy", "h5py", "pillow", "jinja2")  # of this page; each training names its own
 # Numbers by which experiments are compared: label, place in results.json, digits.
 _COMPARED = (
     ("held-out IoU ↑", "iou.mean", 3),
@@ -110,6 +110,6 @@ def _raised(results: dict[str, Any]) -> list[str]:
 
 
 def _versions() -> str:
-    """Versions that matter, without importing anything heavy."""
+    """What the page was made with."""
     found = [f"{name} {importlib.metadata.version(name)}" for name in _PACKAGES]
     return f"Python {platform.python_version()}, {', '.join(found)}, {platform.machine()}."

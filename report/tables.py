@@ -31,6 +31,7 @@ SURFACE = (
     ("f_score_voxel", "F-score, one voxel ↑", 3),
     ("average_precision", "AP ↑", 3),
 )
+SPLITS = {"train": "training", "val": "validation", "test": "test"}
 NOTHING = {"text": "", "small": ""}
 
 
@@ -65,9 +66,11 @@ def reconstruction(results: Mapping[str, Any]) -> Table | None:
     rows += [{"name": name, "note": note, "cells": [cell, *[NOTHING] * (1 + len(columns))]}
              for name, note, cell in further]  # fmt: skip
     notes = [
-        f"Measured on {results['shapes'][results['measured_on']]} {results['measured_on']} shapes, {results['views']} "
-        "views each: the mean over a shape’s views, then over shapes. Checkpoint and threshold "
-        f"({results['threshold']:.2f}) were chosen on {results['tuned_on']} shapes.",
+        f"Measured on {results['shapes'][results['measured_on']]} {SPLITS[results['measured_on']]} shapes, "
+        f"{results['views']} views each: the mean over a shape’s views, then over shapes"
+        + (f" (the median shape has {results['median_iou']:.3f})" if "median_iou" in results else "")
+        + f". Checkpoint and threshold ({results['threshold']:.2f}) were chosen on {SPLITS[results['tuned_on']]} "
+        "shapes.",
         "Below each number its 95 % interval (bootstrap over shapes). ↑ more is better, ↓ less is better.",
     ]
     if surface:
@@ -197,7 +200,8 @@ def classification(results: Mapping[str, Any]) -> Table | None:
     ]
     notes = [
         f"{len(found['categories'])} categories; {found['shapes']['train']} training shapes, "
-        f"{found['shapes']['tuning']} to choose C, {found['shapes']['test']} {found['measured_on']} shapes."
+        f"{found['shapes']['tuning']} to choose C, {found['shapes']['test']} {SPLITS[found['measured_on']]} shapes"
+        + (f", {found['unseen']} of them of categories without training shapes." if found.get("unseen") else ".")
     ]
     return _table(title, ["accuracy ↑", "numbers a shape", "C"], rows, notes)
 
