@@ -75,6 +75,8 @@ def classify(model: Model, train: ShapeData, tuning: ShapeData | None, test: Sha
     return {
         "categories": categories,
         "shapes": {"train": len(train), "tuning": 0 if tuning is None else len(tuning), "test": len(test)},
+        # A category without a training shape cannot be named: those test shapes count as wrong.
+        "unseen": sum(record.category not in categories for record in test.records),
         "accuracy": scores,
     }
 

@@ -161,8 +161,10 @@ def _classification(results: dict[str, Any]) -> list[str]:
     found = results.get("classification")
     if found is None or "skipped" in found:
         return [] if found is None else [str(found["skipped"])]
+    unseen = f", {found['unseen']} of categories without training shapes" if found["unseen"] else ""
     return grid(
-        [f"{found['shapes']['test']} {found['measured_on']} shapes, {len(found['categories'])} categories",
+        [
+            f"{found['shapes']['test']} {found['measured_on']} shapes{unseen}, {len(found['categories'])} categories",
          "accuracy", "numbers", "C"],
         ([name.replace("_", " "), interval(one), str(one.get("numbers", "")), str(one.get("C", ""))]
          for name, one in found["accuracy"].items()),

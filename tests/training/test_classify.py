@@ -75,6 +75,7 @@ def test_accuracy_comes_with_its_baselines(model: Model, boxes: Path) -> None:
         assert 0 <= one["low"] <= one["mean"] <= one["high"] <= 1
     # On shapes it was fitted to, an SVM on the voxels makes no mistake.
     assert classify.classify(model, train, train, train)["accuracy"]["voxels"]["mean"] == 1.0
+    assert found["unseen"] == 0
     alone = ShapeData.open([boxes], "train", categories=["box"])
     assert "at least two are needed" in classify.classify(model, alone, None, test)["skipped"]
 
