@@ -14,7 +14,7 @@ from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parent
 TORCH = "torch==2.13.0"
-BASE = ["h5py", "numpy", "pillow", "psutil", "pydantic", "pyyaml", "tqdm"]
+BASE = ["h5py", "numpy", "pillow", "psutil", "pydantic", "pyyaml", "tqdm", "zlib-ng"]
 STAGES = {
     "data": [*BASE, "numba", "requests", "scipy", "networkx", "trimesh"],
     "voxelize": [*BASE, "numba", "trimesh", "networkx", "scipy"],

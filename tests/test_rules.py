@@ -61,6 +61,21 @@ def test_snakemake_finds_nothing_to_criticise() -> None:
     assert done.returncode == 0 and "in a good condition" in done.stderr + done.stdout, done.stdout + done.stderr
 
 
+def test_the_profiles_name_rules_there_are_and_snakemake_understands_them(tmp_path: Path) -> None:
+    cluster = ROOT / "profiles" / "slurm"
+    values = yaml.safe_load((cluster / "config.yaml").read_text(encoding="utf-8"))
+    assert set(values["set-resources"]) <= set(made())
+    ours = yaml.safe_load((ROOT / "profiles" / "default" / "config.yaml").read_text(encoding="utf-8"))
+    needed = ("rerun-incomplete", "nolock", "scheduler", "keep-going")
+    assert {key: values[key] for key in needed} == {key: ours[key] for key in needed}
+    world = World(tmp_path / "world")
+    command = world.command("-n", "train_all")
+    command[command.index("--workflow-profile") + 1] = str(cluster)
+    command = [word for word in command if word not in ("--cores", "2")]
+    done = subprocess.run(command, cwd=world.folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and "dry-run" in done.stdout + done.stderr, done.stdout + done.stderr
+
+
 # ---- environments --------------------------------------------------------------------------
 
 
