@@ -89,8 +89,8 @@ class SpectralNorm(nn.Module):
     """Divide a weight by its largest singular value (Miyato et al. 2018, algorithm 1).
 
     One power iteration in each training-mode call; evaluation uses the stored vector.  Never
-    compiled: a compiler may compute the iteration again in the backward pass, from a vector that
-    the next call has moved on.
+    part of a compiled graph: a compiler may compute the iteration again in the backward pass,
+    from a vector that the next call has moved on.
     """
 
     left: Tensor  # (rows,)
@@ -99,7 +99,6 @@ class SpectralNorm(nn.Module):
         super().__init__()
         self.register_buffer("left", F.normalize(torch.ones(weight.shape[0]), dim=0))
 
-    @torch.compiler.disable  # type: ignore[untyped-decorator]
     def forward(self, weight: Tensor) -> Tensor:
         with torch.autocast(weight.device.type, enabled=False):  # a singular value to three digits is none
             return self._divided(weight)

@@ -243,9 +243,14 @@ class Discriminator(nn.Module):
 
     def forward(self, occupancy: Tensor, source: int) -> Tensor:
         """(B, 1, R, R, R) in [0, 1] -> (B,) logits; `source` is 0 for real and 1 for generated."""
-        layers = [cast(Convolution, layer) for layer in (*self.middle, self.last)]
         # One power iteration a batch, however many pieces the batch comes in.
-        ready = [functools.partial(layer, weight=layer.effective_weight()) for layer in layers]
+        weights = [cast(Convolution, layer).effective_weight() for layer in (*self.middle, self.last)]
+        return self.judged(occupancy, source, weights)
+
+    def judged(self, occupancy: Tensor, source: int, weights: list[Tensor]) -> Tensor:
+        """The same, by the weights that act now."""
+        layers = (*self.middle, self.last)
+        ready = [functools.partial(layer, weight=weight) for layer, weight in zip(layers, weights, strict=True)]
         return run(chain(ready, _norms(self.norms), self._leaky), occupancy, source, self.micro_batch)[0].flatten()
 
     def _leaky(self, x: Tensor) -> Tensor:
@@ -307,10 +312,12 @@ class Networks(nn.Module):
         whole = settings.micro_batch is None and settings.on_out_of_memory == "stop" and world_size() == 1
         if settings.compile == "off" or (settings.compile == "auto" and not (device.type == "cuda" and whole)):
             return
-        for network in (self.E, self.G, self.D):
-            # The penalty of WGAN-GP differentiates D twice, which compiled code cannot.
-            if network is not None and not (network is self.D and settings.adversarial == "wgan-gp"):
+        for network in (self.E, self.G):
+            if network is not None:
                 network.compile()
+        # The penalty of WGAN-GP differentiates D twice, which compiled code cannot.
+        if self.D is not None and settings.adversarial != "wgan-gp":
+            self.D.judged = torch.compile(self.D.judged)  # type: ignore[method-assign]
 
 
 def check_sizes(settings: Experiment, size_px: int, resolution: int) -> None:
