@@ -24,6 +24,8 @@ from voxelize.bits import ONE, Words, span, spread
 from voxelize.components import run_labels
 from voxelize.surface import surface_words
 
+Runs = tuple[npt.NDArray[np.int32], npt.NDArray[np.int32], npt.NDArray[np.int64], npt.NDArray[np.int32], int]
+"""What `run_labels` returns."""
 CRUMB = 8  # a face-connected solid part of fewer voxels is a crumb
 _MANY = -2  # a voxel that touches several parts
 _NONE = -1
@@ -46,7 +48,12 @@ def add_thin_parts(solid: Words, points: npt.NDArray[np.float64], faces: npt.NDA
 def compile_bridges() -> None:
     """Compile what only few meshes need, so that it is not compiled within one's time limit."""
     some = np.ones((2, 2, 1), dtype=np.uint64)
-    bridged(some, some.copy(), np.zeros((3, 3)), np.array([[0, 1, 2]]))
+    runs = run_labels(some, np.int64(26))
+    _draw(runs, _meeting(runs, some), some)
+    _touching_two(runs, some)
+    _between(runs, some)
+    _any_corner(np.zeros((3, 3)), np.array([[0, 1, 2]]), some)
+    surface_words(np.zeros((3, 3)), np.array([[0, 1, 2]]), None, some)
 
 
 def towards_centre(points: npt.NDArray[np.float64], resolution: int) -> npt.NDArray[np.float64]:
@@ -63,20 +70,20 @@ def without_crumbs(words):  # type: ignore[no-untyped-def]
     return (words if kept.all() else _draw(runs, kept, words)), runs[4]
 
 
-@njit(cache=True, nogil=True)
-def without_specks(words, near_surface):  # type: ignore[no-untyped-def]
+def without_specks(words: Words, near_surface: Words) -> Words:
     """The parts of words (R, R, W) that have a voxel in near_surface."""
     runs = run_labels(words, np.int64(26))
-    return _draw(runs, _meeting(runs, near_surface), words)
+    kept: Words = _draw(runs, _meeting(runs, near_surface), words)
+    return kept
 
 
-@njit(cache=True, nogil=True)
-def bridged(words, surface, points, faces):  # type: ignore[no-untyped-def]
+def bridged(words: Words, surface: Words, points: npt.NDArray[np.float64], faces: npt.NDArray[np.int64]) -> Words:
     """Steps 3 and 4 on words (R, R, W), solid and thin parts; surface: its voxels known so far, completed here.
 
     Only the surface within two voxels of the parts other than the largest matters.  Every surface voxel
     touches some part; so one that touches two, or one of two neighbours that touch different ones,
-    touches a part that is not the largest, or a bridge that does.
+    touches a part that is not the largest, or a bridge that does.  Not compiled as a whole: that would
+    compile what it calls once more.
     """
     runs = run_labels(words, np.int64(26))
     if runs[4] < 2:
@@ -101,7 +108,7 @@ def bridged(words, surface, points, faces):  # type: ignore[no-untyped-def]
     for pairs in (False, True):
         while runs[4] > 1:
             candidates = surface & ~words
-            found = _between(runs, words, candidates) if pairs else _touching_several(runs, words, candidates)
+            found = _between(runs, candidates) if pairs else _touching_several(runs, words, candidates)
             if not found.any():
                 break
             words = words | found
@@ -195,30 +202,37 @@ def _voxels(words):  # type: ignore[no-untyped-def]
     return places[:n]
 
 
-@njit(cache=True, nogil=True)
-def _touching_several(runs, words, candidates):  # type: ignore[no-untyped-def]
+def _touching_several(runs: Runs, words: Words, candidates: Words) -> Words:
     """Candidates that touch several parts of words (R, R, W)."""
-    start, stop, offset, label, parts = runs
-    largest = np.argmax(_sizes(runs))
+    others = _draw(runs, np.arange(runs[4]) != np.argmax(_sizes(runs)), words)
     near_largest, near_others = np.empty_like(words), np.empty_like(words)
-    others = _draw(runs, np.arange(parts) != largest, words)
     spread(others, near_others)
     spread(words & ~others, near_largest)
-    several = candidates & near_others & near_largest
-    if parts > 2:
-        places = _voxels(candidates & near_others & ~near_largest)
-        for n in range(len(places)):
-            x, y, z = places[n]
-            if _touched(start, stop, offset, label, words.shape[0], x, y, z) == _MANY:
-                several[x, y, z >> 6] |= ONE << np.uint64(z & 63)
+    beside = candidates & near_others
+    several: Words = beside & near_largest
+    if runs[4] > 2:
+        several |= _touching_two(runs, beside & ~near_largest)
     return several
 
 
 @njit(cache=True, nogil=True)
-def _between(runs, words, candidates):  # type: ignore[no-untyped-def]
-    """Candidates that touch one part of words (R, R, W) and have a neighbour that touches another."""
+def _touching_two(runs, candidates):  # type: ignore[no-untyped-def]
+    """Candidates (R, R, W) that touch several parts, each looked at."""
     start, stop, offset, label, _ = runs
-    size = words.shape[0]
+    several = np.zeros_like(candidates)
+    places = _voxels(candidates)
+    for n in range(len(places)):
+        x, y, z = places[n]
+        if _touched(start, stop, offset, label, candidates.shape[0], x, y, z) == _MANY:
+            several[x, y, z >> 6] |= ONE << np.uint64(z & 63)
+    return several
+
+
+@njit(cache=True, nogil=True)
+def _between(runs, candidates):  # type: ignore[no-untyped-def]
+    """Candidates (R, R, W) that touch one part and have a neighbour that touches another."""
+    start, stop, offset, label, _ = runs
+    size = candidates.shape[0]
     places = _voxels(candidates)
     touched = np.empty(len(places), dtype=np.int32)
     for n in range(len(places)):
@@ -231,7 +245,7 @@ def _between(runs, words, candidates):  # type: ignore[no-untyped-def]
         first[places[n, 0] * size + places[n, 1] + 1] += 1
     first = np.cumsum(first)
     depth = places[:, 2].astype(np.int32)
-    between = np.zeros_like(words)
+    between = np.zeros_like(candidates)
     for n in range(len(places)):
         x, y, z = places[n]
         if _touched(depth, depth + np.int32(1), first, touched, size, x, y, z) == _MANY:
