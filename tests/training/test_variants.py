@@ -166,7 +166,8 @@ def test_bf16_is_chosen_where_it_pays_and_stays_near_float32() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's compiler warns of torch's own parts
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's compiler warns of torch's own parts,
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")  # and of what it looks at
 def test_compiled_networks_learn_the_same(boxes: Path, tmp_path: Path) -> None:
     results = {}
     for switch in ("on", "off"):
