@@ -90,6 +90,16 @@ def running(folder: Path) -> Iterator[Cluster]:
             _stop(folder / f"{name}.pid")
         for link in links:
             link.unlink(missing_ok=True)
+        _end_what_jobs_left(folder)
+
+
+def _end_what_jobs_left(folder: Path) -> None:
+    """Kill processes of this cluster's jobs that a real one would have ended by their cgroup."""
+    mark = f"SLURM_CONF={folder}/slurm.conf".encode()
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if mark in (entry / "environ").read_bytes().split(b"\0") and int(entry.name) != os.getpid():
+                os.kill(int(entry.name), signal.SIGKILL)
 
 
 def _start(program: str, *arguments: str) -> None:
