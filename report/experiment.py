@@ -51,17 +51,18 @@ def section(facts: ExperimentFacts) -> dict[str, Any]:
         "samples": _samples(folder / "samples.npz"),
         "map": latent.latent_map(folder / "latent.npz"),
         "between": latent.interpolations(folder / "interpolations.npz"),
-        "photographs": _photographs(folder / "photographs.npz"),
+        "photographs": _photographs(folder / "photographs.npz", results),
         "tables": tables.tables(results),
         "cost": _cost(facts),
         "settings": _settings(facts),
     }
 
 
-def verdict(results: dict[str, Any]) -> dict[str, Any]:
-    """The sentence of the evaluation, and whether it is a bad one."""
-    sentence = results["verdict"]["sentence"]
-    return {"text": sentence[:1].upper() + sentence[1:], "good": results["verdict"]["passed"] is not False}
+def verdict(results: dict[str, Any]) -> dict[str, str]:
+    """The sentence of the evaluation, and whether it is a good one."""
+    sentence, passed = results["verdict"]["sentence"], results["verdict"]["passed"]
+    kind = {True: "yes", False: "no"}.get(passed, "open")  # open: nothing was asked, or nothing new was shown
+    return {"text": sentence[:1].upper() + sentence[1:], "kind": kind}
 
 
 # ---- the course of the training ------------------------------------------------------------
@@ -83,7 +84,9 @@ def _plots(results: dict[str, Any], alarms: Sequence[Alarm]) -> list[dict[str, A
         if curves := [curve for curve in curves if curve.x]:
             plots.append(charts.chart(title, curves, last, alarms=alarms, named=not plots, **how))
 
-    level = ("mean shape, test", results["baselines"]["mean_shape"]["iou"]["mean"]) if "baselines" in results else None
+    level = None
+    if "baselines" in results:
+        level = (f"mean shape, {results['measured_on']}", results["baselines"]["mean_shape"]["iou"]["mean"])
     add("validation IoU", looks, ("iou",), level=level)
     for title, wanted, log in _LOSS_PLOTS:
         add(title, losses, wanted, log=log)
@@ -107,7 +110,9 @@ def _looks(looks: Sequence[dict[str, Any]]) -> list[dict[str, str]]:
 
 
 def groups(count: int, shown: int) -> list[tuple[str, range]]:
-    """Rows of the median, the best and the worst of `count` that are sorted, worst first."""
+    """Rows of the median, the best and the worst of `count` that are sorted, worst first; all where they are few."""
+    if count <= shown:
+        return [("all of them, best first", range(count - 1, -1, -1))]
     middle = max(0, (count - shown) // 2)
     return [
         ("the median, what to expect", range(middle, min(count, middle + shown))),
@@ -161,16 +166,19 @@ def _samples(path: Path) -> list[dict[str, str | None]]:
     return out
 
 
-def _photographs(path: Path) -> list[dict[str, Any]]:
-    """Of every set of photographs some of the median, the best and the worst."""
+def _photographs(path: Path, results: dict[str, Any]) -> list[dict[str, Any]]:
+    """Of every set of photographs some of the median, the best and the worst, aligned where the set's protocol is."""
     members = gather.arrays(path) if path.exists() else {}
     out = []
     for name in members.get("sets", ()):
+        if name not in results.get("photographs", {}):  # the file is an older evaluation's
+            continue
         table = {key.removeprefix(f"{name}/"): value for key, value in members.items() if key.startswith(f"{name}/")}
+        aligned = results["photographs"][name]["aligned"]
         for title, rows in groups(len(table["picture"]), PHOTOGRAPHS):
             shapes = [
-                _triple(table, row, "image", "aligned_levels", f"{table['category'][row]} · AP {table['ap'][row]:.2f}, "
-                        f"aligned {table['ap_aligned'][row]:.2f}") for row in rows
+                _triple(table, row, "image", "aligned_levels", f"{table['category'][row]} · AP {table['ap'][row]:.2f}"
+                        + (f", aligned {table['ap_aligned'][row]:.2f}" if aligned else "")) for row in rows
             ]  # fmt: skip
             out.append({"title": f"Photographs of {name}: {title}", "shapes": shapes})
     return out

@@ -29,7 +29,7 @@ _PACKAGES = ("numpy", "scipy", "h5py", "pillow", "jinja2")  # of this page; each
 _COMPARED = (
     ("held-out IoU ↑", "iou.mean", 3),
     ("ahead of the mean shape by", "margin.mean_shape.mean", 3),
-    ("IoU, mean over categories ↑", "r2n2.category_mean.mean", 3),
+    ("IoU at 0.4, mean over categories (R2N2) ↑", "r2n2.category_mean.mean", 3),
     ("Chamfer ↓", "surface.scores.network.chamfer.mean", 4),
     ("F-score ↑", "surface.scores.network.f_score.mean", 3),
     ("AP ↑", "surface.scores.network.average_precision.mean", 3),

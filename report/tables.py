@@ -6,7 +6,7 @@ texts with a smaller text below, mostly the 95 % interval.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 Table = dict[str, Any]
@@ -50,7 +50,8 @@ def reconstruction(results: Mapping[str, Any]) -> Table | None:
     surface = results.get("surface", {}).get("scores", {})
     columns = [column for column in SURFACE if surface]
     rows = [_row("network", [mean(results["iou"]), NOTHING, *_scores(surface.get("network"), columns)], ours=True)]
-    for name, one in results["baselines"].items():
+    for name in _ordered(results["baselines"]):
+        one = results["baselines"][name]
         margin = mean(results["margin"][name], sign="+") if name in results.get("margin", {}) else NOTHING
         rows.append(_row(name, [mean(one["iou"]), margin, *_scores(surface.get(name), columns)]))
     overfit = results["overfit"]
@@ -91,7 +92,7 @@ def categories(results: Mapping[str, Any]) -> list[Table]:
     found = results.get("categories")
     if not found:
         return []
-    others = [name for name in results["baselines"] if name in next(iter(found.values()))]
+    others = [name for name in _ordered(results["baselines"]) if name in next(iter(found.values()))]
     surface = results.get("surface", {}).get("categories", {})
     columns = [column for column in SURFACE if surface]
     rows = []
@@ -110,8 +111,9 @@ def views(results: Mapping[str, Any]) -> Table | None:
     found = results.get("iou_by_views")
     if not found:
         return None
-    cells = [mean(one) for one in found.values()]
-    head = [f"{count} {'picture' if count == '1' else 'pictures'}" for count in found]
+    counts = sorted(found, key=int)
+    cells = [mean(found[count]) for count in counts]
+    head = [f"{count} {'picture' if count == '1' else 'pictures'}" for count in counts]
     return _table(
         "Several pictures of one shape", head, [_row("network", cells, ours=True)], ["IoU; ↑ more is better."]
     )
@@ -164,7 +166,7 @@ def generation(results: Mapping[str, Any]) -> Table | None:
             ours=name == "network",
             note={"network": "its samples", "mean_shape": "one shape again and again"}.get(name),
         )
-        for name, one in found.items()
+        for name, one in ((name, found[name]) for name in _ordered(found))
     ]  # fmt: skip
     first = next(iter(found.values()))
     notes = [
@@ -186,17 +188,13 @@ def classification(results: Mapping[str, Any]) -> Table | None:
     title = "What the discriminator has learned: classification by a linear SVM"
     if "skipped" in found:
         return _table(title, [], [], [f"Not measured: {found['skipped']}."])
-    order = ("discriminator", "random_weights", "voxels", "majority")
     rows = [
         _row(
             name,
             [mean(one), text(f"{one['numbers']:,}" if "numbers" in one else ""), text(f"{one.get('C', '')}")],
             ours=name == "discriminator",
         )
-        for name, one in sorted(
-            found["accuracy"].items(),
-            key=lambda item: (item[0] not in order, order.index(item[0]) if item[0] in order else 0),
-        )
+        for name, one in ((name, found["accuracy"][name]) for name in _ordered(found["accuracy"]))
     ]
     notes = [
         f"{len(found['categories'])} categories; {found['shapes']['train']} training shapes, "
@@ -218,7 +216,7 @@ def photographs(name: str, found: Mapping[str, Any]) -> list[Table]:
     rows = [
         _row(one, [*(mean(scores[one][kind]["class_mean"]) for kind in kinds),
                    text(f"{scores[one]['ap']['photograph_mean']:.3f}")], ours=one == "network")
-        for one in scores
+        for one in _ordered(scores)
     ]  # fmt: skip
     notes = [
         f"{found['photographs']} photographs of {found['objects']} objects in {found['voxels']}³ voxels, "
@@ -232,7 +230,7 @@ def photographs(name: str, found: Mapping[str, Any]) -> list[Table]:
     kind = "ap_aligned" if found["aligned"] else "ap"
     classes = list(scores["network"][kind]["classes"])
     rows = [_row(one, [text(f"{scores[one][kind]['classes'][c]:.3f}") for c in classes], ours=one == "network")
-            for one in scores]  # fmt: skip
+            for one in _ordered(scores)]  # fmt: skip
     out.append(_table(f"{title}, {kinds[kind][:-2]} of each class", classes, rows, [], closed=True))
     if "pix3d" in found:
         out.append(_pix3d(found["pix3d"]))
@@ -266,6 +264,11 @@ def mean(one: Mapping[str, float], digits: int = 3, sign: str = "") -> dict[str,
     """A mean over its interval."""
     form = f"{sign}.{digits}f"
     return text(f"{one['mean']:{form}}", f"{one['low']:{form}} – {one['high']:{form}}")
+
+
+def _ordered(names: Iterable[str]) -> list[str]:
+    """As in NAMES; files have them in the order of the alphabet."""
+    return sorted(names, key=lambda name: (list(NAMES).index(name) if name in NAMES else len(NAMES), name))
 
 
 def _scores(found: Mapping[str, Any] | None, columns: Sequence[tuple[str, str, int]]) -> list[dict[str, str]]:

@@ -139,7 +139,7 @@ def _reconstruction(categories: list[str]) -> dict[str, Any]:
                        for c in categories},
         "overfit": {"train_iou": number(), "gap": number(), "train_shapes": 40},
         "r2n2": {"threshold": 0.4, "iou": interval(), "category_mean": interval()},
-        "iou_by_views": {"1": interval(), "5": interval()},
+        "iou_by_views": {"1": interval(), "20": interval(), "5": interval()},
         "surface": {
             "shapes": 6,
             "tau": 0.01,

@@ -14,7 +14,7 @@ from PIL import Image
 
 from pipeline.camera import look_at_origin
 from pipeline.errors import UserError
-from report import charts, dataset, figures, gather, latent, timeline
+from report import charts, dataset, experiment, figures, gather, latent, timeline
 from report.charts import Alarm, Curve
 from report.voxel_view import draw_voxels
 
@@ -181,6 +181,12 @@ def test_moments_are_spread_with_both_ends() -> None:
     some = timeline.spread(paths, 24)
     assert len(set(some)) == 24 and (some[0], some[-1]) == (paths[0], paths[-1])
     assert timeline.spread(paths[:5], 24) == paths[:5]
+
+
+def test_groups_are_the_middle_and_both_ends() -> None:
+    found = {title.split(",")[0]: list(rows) for title, rows in experiment.groups(9, 3)}
+    assert found == {"the median": [3, 4, 5], "the best": [8, 7, 6], "the worst": [0, 1, 2]}
+    assert [list(rows) for _, rows in experiment.groups(3, 3)] == [[2, 1, 0]]
 
 
 def test_categories_of_a_map_all_look_different() -> None:
