@@ -47,7 +47,7 @@ def section(facts: ExperimentFacts) -> dict[str, Any]:
         "plots": _plots(results, alarms),
         "looks": _looks(results["figures"]["looks"]),
         "timeline": timeline.timeline(folder, results["figures"]["looks"]),
-        "reconstructions": _reconstructions(folder / "predictions.npz"),
+        "reconstructions": _reconstructions(folder / "predictions.npz", results),
         "samples": _samples(folder / "samples.npz"),
         "map": latent.latent_map(folder / "latent.npz"),
         "between": latent.interpolations(folder / "interpolations.npz"),
@@ -121,13 +121,13 @@ def groups(count: int, shown: int) -> list[tuple[str, range]]:
     ]
 
 
-def _reconstructions(path: Path) -> list[dict[str, Any]]:
-    """The best, the median and the worst held-out shapes."""
+def _reconstructions(path: Path, results: dict[str, Any]) -> list[dict[str, Any]]:
+    """The best, the median and the worst of the shapes that were measured."""
     table = gather.arrays(path) if path.exists() else {}
     if not len(table.get("iou", ())):
         return []
     return [
-        {"title": f"Reconstructions of held-out shapes: {title}",
+        {"title": f"Reconstructions of {tables.SPLITS[results['measured_on']]} shapes: {title}",
          "shapes": [_triple(table, row, "image", "levels", f"{gather.short(str(table['id'][row]))} · "
                             f"IoU {table['iou'][row]:.2f}") for row in rows]}
         for title, rows in groups(len(table["iou"]), SHOWN)

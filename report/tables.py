@@ -79,8 +79,10 @@ def reconstruction(results: Mapping[str, Any]) -> Table | None:
             f"Surfaces and AP on one view of {results['surface']['shapes']} shapes: Chamfer distance in sides of the "
             f"box, F-score within {results['surface']['tau']:.0%} of its side, AP is average precision over thresholds."
         )
+    never_seen = "shapes it has never seen"
+    known = f"{SPLITS[results['measured_on']]} shapes, for want of test shapes"
     return _table(
-        "One picture in, one shape out, on shapes it has never seen",
+        f"One picture in, one shape out, on {never_seen if results['measured_on'] == 'test' else known}",
         ["IoU ↑", "ahead by", *(title for _, title, _ in columns)],
         rows,
         notes,
