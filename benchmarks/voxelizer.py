@@ -324,7 +324,7 @@ def memory_table() -> str:
 
 def _peak(glb: bytes, size: int) -> int:
     """Bytes, of this process alone (getrusage would count the parent's too)."""
-    make_job(Voxels(resolution=size).model_dump())(glb, None)
+    make_job(Voxels.model_validate({"resolution": size}).model_dump())(glb, None)
     found = re.search(r"VmHWM:\s*(\d+) kB", Path("/proc/self/status").read_text())
     return int(found[1]) * 1024 if found else 0
 
