@@ -19,7 +19,7 @@ from pipeline.errors import Reject, UserError
 
 T = TypeVar("T")
 Job = Callable[..., Any]
-START_SECONDS = 300.0  # for a new process, its imports and `make_job`: they are not a shape's time
+START_SECONDS = 1800.0  # imports and first compilation on a crowded machine; a process that dies is noticed at once
 
 
 class IsolatedWorker(Generic[T]):
