@@ -24,7 +24,6 @@ STAGES = {
         "fast-simplification",
         "jinja2",
         "markupsafe",
-        "matplotlib",
         "networkx",
         "numba",
         "scipy",
@@ -33,7 +32,6 @@ STAGES = {
     "train": [
         *BASE,
         "jinja2",
-        "matplotlib",
         "numba",
         "safetensors",
         "scikit-learn",

@@ -114,7 +114,7 @@ def make_gallery(root: Path, *, most: int = 2000) -> Path:
 def _record(made: Made, mesh: Mesh) -> Record:
     prepare = {"mesh_sha256": "0" * 64, "faces": len(mesh.faces), "vertices": len(mesh.vertices), "repairs": {},
                "source_member": f"{made.name}.off"}  # fmt: skip
-    voxels = {"mode": "test", "engine": "test", "parts": 1, "surface_parts": 1, "thin_recall": 1.0, "watertight": True}
+    voxels = {"mode": "test", "engine": "test", "parts": 1, "bounded_parts": 1, "thin_recall": 1.0, "watertight": True}
     facts = {"prepare": prepare, "voxelize": {**voxels, **made.facts}, "render": {"backend": "test"}}
     return Record(f"demo/{made.category}/{made.name}", made.category, made.name, made.split, facts)
 
