@@ -88,7 +88,8 @@ def _wait(ranks: list[subprocess.Popen[bytes]]) -> int:
             failed_at = failed_at or time.monotonic()
         if None not in codes:
             return code
-        if failed_at is not None and time.monotonic() - failed_at > (0 if code not in (143, 0) else GRACE_S):
+        # A rank that ended by itself has said why, and so will the first: do not end it in the middle of that.
+        if failed_at is not None and time.monotonic() - failed_at > (GRACE_S if code > 0 else 0.0):
             return code
         time.sleep(_LOOK_S)
 
