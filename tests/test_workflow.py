@@ -334,7 +334,9 @@ def test_twenty_kills_end_with_the_same_bytes(built: World, tmp_path: Path) -> N
     killed = other.killed_at(seeded_moments(1, 20, built.progress()))
     assert killed.count("training") >= 3 and killed.count("data") >= 5, killed
     # Tests above planned for a data set "more", whose folder the plan listed; it was never built.
-    wanted = {name: found for name, found in lasting_digests(built.results).items() if not name.startswith("index/more/")}
+    wanted = {
+        name: found for name, found in lasting_digests(built.results).items() if not name.startswith("index/more/")
+    }
     assert lasting_digests(other.results) == wanted
     assert other.planned() == {}
 
