@@ -64,4 +64,9 @@ class Keeper:
         header = checkpoint.restore(Path(latest), self.networks, self.average, self.step)
         state = LoopState(**header.loop)
         self.step.accuracy = state.d_accuracy
+        if self.ranks.first:
+            # A run that was killed right after writing this one had no time for these two.
+            if state.best_samples == header.samples:
+                self.folder.mark_best(Path(latest))
+            self.folder.prune()
         return state

@@ -132,3 +132,38 @@ def test_a_normal_stop_at_a_seeded_point(seed: int, boxes: Path, unbroken: Path,
         training_loop(settings(), tmp_path, [boxes], stop_after=8 * int(stop))
     training_loop(settings(), tmp_path, [boxes])
     require_the_same(tmp_path, unbroken)
+
+
+class _Killed(BaseException):
+    """Stands for SIGKILL: nothing catches it."""
+
+
+@pytest.mark.parametrize("place", ["mark_best", "prune"])
+def test_what_follows_a_checkpoint_is_made_up_for(
+    boxes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    """Killed between a checkpoint and its mark as the best, or the removal of older ones."""
+    original, calls = getattr(checkpoint.Folder, place), [0]
+
+    def counted(*arguments: Any) -> Any:
+        calls[0] += 1
+        return original(*arguments)
+
+    monkeypatch.setattr(checkpoint.Folder, place, counted)
+    training_loop(settings(), tmp_path / "whole", [boxes])
+    last, calls[0] = calls[0], 0
+
+    def killed(*arguments: Any) -> Any:
+        if calls[0] == last - 1:
+            raise _Killed
+        return counted(*arguments)
+
+    monkeypatch.setattr(checkpoint.Folder, place, killed)
+    with pytest.raises(_Killed):
+        training_loop(settings(), tmp_path / "cut", [boxes])
+    monkeypatch.setattr(checkpoint.Folder, place, original)
+    training_loop(settings(), tmp_path / "cut", [boxes])
+    assert files(tmp_path / "cut") == files(tmp_path / "whole")
+    names = [sorted(path.name for path in (tmp_path / run / "checkpoints").glob("*.safetensors"))
+             for run in ("cut", "whole")]  # fmt: skip
+    assert names[0] == names[1]
