@@ -9,9 +9,6 @@ from typing import Any
 from pipeline.errors import UserError
 from pipeline.progress import say
 
-# Six furniture classes, trained by the default config.yaml: works before anyone has trained anything.
-DEMO = Path(__file__).resolve().parent.parent / "models" / "demo"
-
 CODE = "a photograph, or seed:7/3 for shape 003 of `sample --seed 7`"
 
 
@@ -66,8 +63,8 @@ def add(commands: Any) -> None:
         command.add_argument(
             "--run",
             type=Path,
-            default=DEMO,
-            help="folder of a run or of an exported model, or a checkpoint file; default: models/demo",
+            required=True,
+            help="folder of a run or of an exported model, or one checkpoint file",
         )
     export.add_argument("--run", type=Path, required=True, help="folder of the run, or one checkpoint file")
     for command in (sample, reconstruct, interpolate, arithmetic):
