@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 
 import pytest
@@ -11,6 +13,7 @@ import torch.nn.functional as F
 from pipeline.errors import UserError
 from pipeline.settings.training import Experiment
 from tests.training.tiny_world import fixed, settings
+from tests.world import ROOT
 from training.layers import BatchNorm, Convolution, Doubling, SpectralNorm
 from training.networks import (
     Discriminator,
@@ -108,3 +111,16 @@ def test_weights_depend_on_the_seed_alone() -> None:
 def test_sizes_that_do_not_fit_are_named(size_px: int, resolution: int, message: str) -> None:
     with pytest.raises(UserError, match=message):
         Networks(Experiment(datasets=("a",)), size_px=size_px, resolution=resolution)
+
+
+def test_a_shortcut_of_few_channels_keeps_to_its_memory_on_two_threads() -> None:
+    """A strided kernel-1 convolution, the usual way to write it, breaks the heap here; hence a process of its own."""
+    code = (
+        "import torch; from training.networks import Residual; torch.set_num_threads(2); torch.manual_seed(0)\n"
+        "block = Residual(4, 8, 2, bias=False)\n"
+        "for _ in range(2000):\n"
+        "    x = torch.randn(3, 4, 16, 16).contiguous(memory_format=torch.channels_last).requires_grad_()\n"
+        "    sum(out.sum() for out in block.enter(x)).backward()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=ROOT)
+    assert (done.returncode, done.stderr) == (0, "")

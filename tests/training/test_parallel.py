@@ -171,12 +171,9 @@ PRESETS_IN_PIECES: list[tuple[dict[str, Any], int]] = [
 @pytest.mark.parametrize(("changes", "views"), PRESETS_IN_PIECES)
 @pytest.mark.parametrize("micro_batch", [1, 3])
 def test_pieces_of_a_batch_give_the_update_of_the_whole(
-    changes: dict[str, Any], views: int, micro_batch: int, request: pytest.FixtureRequest
+    changes: dict[str, Any], views: int, micro_batch: int
 ) -> None:
     """Every gradient, those through the batch statistics too: the four largest known pitfalls in one number."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # the order of additions must be one and the same: batch norm over few values magnifies it
-    request.addfinalizer(lambda: torch.set_num_threads(threads))
     gradients: list[list[torch.Tensor]] = [[], []]
     for place, size in enumerate((None, micro_batch)):
         networks, step = made(**{**changes, "latent": 8, "width": 0.125, "encoder_width": 0.0625})
