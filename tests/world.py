@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import math
 import os
 import re
 import shutil
@@ -62,23 +63,29 @@ class World:
         return files + 3 * sum(logged)
 
     def run_and_kill(self, progress: int, seconds: float, number: int = signal.SIGKILL) -> str:
-        """Start the command, and `seconds` after it is that far send its whole process group a signal.
+        """Start the command; when it is that far, send its whole process group a signal.
 
+        While it makes data, `seconds` later; a training is short, and hit at once.
         Returns what was killed: ``"training"``, ``"data"``, or nothing for a run that had ended.
         """
+        began = time.time()
         process = subprocess.Popen(self.command(), cwd=self.folder, start_new_session=True,
                                    stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
-        while process.poll() is None and self.progress() < progress:
-            time.sleep(0.05)
+        while process.poll() is None and (self.progress() < progress or self.training(before=began)):
+            time.sleep(0.02)
         with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(timeout=seconds)
+            process.wait(timeout=0 if self.training() else seconds)
         if process.returncode is not None:
             assert process.returncode == 0, f"the command failed after progress {self.progress()}"
             return ""
         os.killpg(process.pid, number)
         process.wait()
-        trains = [run for run in self.results.glob("runs/*") if not (run / "train.json").exists()]
-        return "training" if any((run / "metrics.jsonl").exists() for run in trains) else "data"
+        return "training" if self.training() else "data"
+
+    def training(self, before: float = math.inf) -> bool:
+        """Whether a training has begun and not ended, and has not logged anything since then."""
+        logs = [path for path in self.results.glob("runs/*/metrics.jsonl") if not path.with_name("train.json").exists()]
+        return any(path.stat().st_mtime < before for path in logs)
 
     def killed_at(self, moments: list[tuple[int, float]]) -> list[str]:
         """`run_and_kill` at every (progress, seconds) in turn, then the command once more, to its end."""
