@@ -196,9 +196,21 @@ class Folder:
                 shutil.copyfile(path, temporary)
 
     def prune(self) -> None:
-        """Keep the newest `keep`."""
-        for path in self.files()[: -self.keep]:
+        """Keep the newest `keep` that were written on schedule, and the newest of all."""
+        *older, newest = self.files()
+        passing = [path for path in older if self._is_passing(path)]
+        lasting = [path for path in (*older, newest) if path not in passing]
+        if self._is_passing(newest):
+            lasting.remove(newest)
+        for path in passing + lasting[: -self.keep]:
             path.unlink()
+
+    @staticmethod
+    def _is_passing(path: Path) -> bool:
+        try:
+            return bool(read_header(path).loop.get("passing"))
+        except UserError:  # damaged ones are passed over and grow old like any other
+            return False
 
 
 def _optimizer_tensors(step: Step) -> dict[str, Tensor]:

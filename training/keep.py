@@ -31,8 +31,13 @@ class Keeper:
     def __post_init__(self) -> None:
         self.folder = checkpoint.Folder(self.run / "checkpoints", self.settings.keep_checkpoints)
 
-    def save(self, state: LoopState) -> None:
-        """Publish a checkpoint of `state`; FloatingPointError, on every process, where a weight is not finite."""
+    def save(self, state: LoopState, *, passing: bool = False) -> None:
+        """Publish a checkpoint of `state`; FloatingPointError, on every process, where a weight is not finite.
+
+        `passing`: not on schedule, so it is kept only until there is a newer one, and a run that was stopped ends with
+        the same files as any other.
+        """
+        state.passing = passing
         if not checkpoint.all_finite(self.networks, self.average.networks):
             raise FloatingPointError("a weight is not finite")
         if self.ranks.first:

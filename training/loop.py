@@ -181,8 +181,8 @@ def _training_loop(
                     ends = state.step in (total, last) or stop
                     looks = crosses(settings.validate_every, samples, settings.batch) or state.step == total
                     writes = crosses(settings.log_every, samples, settings.batch) or state.step == total
-                    saves = crosses(settings.checkpoint_every, samples, settings.batch) or ends
-                    settle(pending, state, 0 if looks or writes or saves else LAG[device.type])
+                    saves = crosses(settings.checkpoint_every, samples, settings.batch) or state.step == total
+                    settle(pending, state, 0 if looks or writes or saves or ends else LAG[device.type])
                     display.advance(state.step, state.latest)
 
                     # Look at validation shapes and at samples from the prior; raise or clear alarms.
@@ -206,8 +206,8 @@ def _training_loop(
                         metrics.timing(samples, samples_per_s=round(display.rate, 2))
 
                     # Save everything that resuming needs, and stop if asked to.
-                    if saves or state.best_is_new:
-                        keeper.save(state)
+                    if saves or ends or state.best_is_new:
+                        keeper.save(state, passing=not saves and not state.best_is_new)
                     if stop:
                         raise Interrupted(
                             f"{name}: stopped after {samples} of {settings.samples} samples; "

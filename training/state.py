@@ -25,6 +25,7 @@ class LoopState:
     skipped: list[int] = field(default_factory=list)  # batches that gave NaN or infinity
     rollbacks: int = 0
     best_is_new: bool = False  # a checkpoint should be written and marked
+    passing: bool = False  # saved off schedule, because something stopped the run; goes once it has gone on
     latest: dict[str, float] = field(default_factory=dict)  # the last values that arrived, for the bar
 
     def as_json(self) -> dict[str, Any]:
