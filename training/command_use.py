@@ -1,4 +1,4 @@
-"""Sub-commands that use a trained network: sample, reconstruct, interpolate, arithmetic, export."""
+"""Sub-commands that use a trained network: sample, reconstruct, interpolate, arithmetic, export, check."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from typing import Any
 from pipeline.errors import UserError
 from pipeline.progress import say
 
+DEMO = Path(__file__).resolve().parent.parent / "models" / "demo"
 CODE = "a photograph, or seed:7/3 for shape 003 of `sample --seed 7`"
 
 
 def add(commands: Any) -> None:
-    """Add the five sub-commands to an argparse sub-parser object."""
+    """Add the six sub-commands to an argparse sub-parser object."""
     sample = commands.add_parser("sample", help="make shapes from the prior")
     sample.add_argument("--count", type=int, default=16, help="how many")
     sample.add_argument("--seed", type=int, default=1, help="another seed gives other shapes")
@@ -57,14 +58,18 @@ def add(commands: Any) -> None:
 
     export = commands.add_parser("export", help="write ONNX graphs, weights and a model card for sharing")
     export.add_argument("-o", "--output", type=Path, required=True, help="folder")
+    export.add_argument("--no-onnx", action="store_true", help="without the ONNX graphs, which double the size")
     export.set_defaults(command=_export)
 
-    for command in (sample, reconstruct, interpolate, arithmetic):
+    check = commands.add_parser("check", help="whether an exported model still makes what it was measured to make")
+    check.set_defaults(command=_check)
+
+    for command in (sample, reconstruct, interpolate, arithmetic, check):
         command.add_argument(
             "--run",
             type=Path,
-            required=True,
-            help="folder of a run or of an exported model, or one checkpoint file",
+            default=DEMO,
+            help="folder of a run or of an exported model, or one checkpoint file; default: models/demo",
         )
     export.add_argument("--run", type=Path, required=True, help="folder of the run, or one checkpoint file")
     for command in (sample, reconstruct, interpolate, arithmetic):
@@ -161,6 +166,24 @@ def _arithmetic(options: argparse.Namespace) -> int:
 def _export(options: argparse.Namespace) -> int:
     from training.export import export
 
-    files = export(_model(options), options.output, options.run / "results.json" if options.run.is_dir() else None)
+    results = options.run / "results.json" if options.run.is_dir() else None
+    files = export(_model(options), options.output, results, onnx=not options.no_onnx)
     say(f"{options.output}: {', '.join(path.name for path in files)}")
+    return 0
+
+
+def _check(options: argparse.Namespace) -> int:
+    from training.held_out import TOLERANCE, check
+
+    checked = check(_model(options), options.run)
+    held_out = f"{checked.shapes} held-out shapes"
+    say(f"{options.run}: IoU {checked.found:.4f} on {held_out}, {checked.stated:.4f} when exported")
+    if not checked.same:
+        raise UserError(
+            "this copy does not make what it made when it was exported",
+            where=str(options.run),
+            got=f"IoU {checked.found:.4f}",
+            wanted=f"{checked.stated:.4f}, give or take {TOLERANCE} for other processors",
+            do="copy the folder again, or export the run again",
+        )
     return 0

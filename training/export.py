@@ -13,8 +13,11 @@ from torch import Tensor, nn
 
 from pipeline.atomic import atomic_path, write_json, write_text
 from pipeline.errors import UserError
+from training import held_out
 from training.model import CONFIG, WEIGHTS, Model, export_config
 from training.step import POSTERIOR, sampling_source
+
+SAMPLER, RECONSTRUCTOR = "sampler.onnx", "reconstructor.onnx"
 
 
 class Reconstructor(nn.Module):
@@ -43,22 +46,31 @@ class Sampler(nn.Module):
         return logits[:, 0].sigmoid()
 
 
-def export(model: Model, folder: Path, results: Path | None = None) -> list[Path]:
-    """Write the folder; returns its files.  `results` is results.json for the model card."""
-    header, settings = model.header, model.settings
+def export(model: Model, folder: Path, results: Path | None = None, *, onnx: bool = True) -> list[Path]:
+    """Write the folder; returns its files.  `results` is results.json for the model card.
+
+    With predictions.npz beside it the folder can be checked by whoever gets it (training/held_out.py).
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    written = [folder / "sampler.onnx"]
-    _write_onnx(written[0], Sampler(model), torch.zeros(2, settings.latent), "codes")
-    if model.networks.E is not None:
-        side = header.resolution if settings.encoder_input == "projections" else header.size_px
-        written.append(folder / "reconstructor.onnx")
-        _write_onnx(written[-1], Reconstructor(model), torch.zeros(2, 3, side, side), "images")
+    written = _write_graphs(model, folder) if onnx else []
+    kept = [] if results is None else held_out.keep(model, results.with_name("predictions.npz"), folder)
     weights, card, config = folder / WEIGHTS, folder / "README.md", folder / CONFIG
     with atomic_path(weights) as temporary:
         save_file({name: value.contiguous().cpu() for name, value in model.networks.state_dict().items()}, temporary)
     write_json(config, export_config(model))
-    write_text(card, model_card(model, _read(results)))
-    return [*written, weights, config, card]
+    write_text(card, model_card(model, _read(results), {path.name for path in (*written, *kept)}))
+    return [*written, weights, config, card, *kept]
+
+
+def _write_graphs(model: Model, folder: Path) -> list[Path]:
+    header, settings = model.header, model.settings
+    written = [folder / SAMPLER]
+    _write_onnx(written[0], Sampler(model), torch.zeros(2, settings.latent), "codes")
+    if model.networks.E is not None:
+        side = header.resolution if settings.encoder_input == "projections" else header.size_px
+        written.append(folder / RECONSTRUCTOR)
+        _write_onnx(written[-1], Reconstructor(model), torch.zeros(2, 3, side, side), "images")
+    return written
 
 
 def _write_onnx(path: Path, module: nn.Module, example: Tensor, name: str) -> None:
@@ -91,19 +103,20 @@ def _read(results: Path | None) -> dict[str, Any] | None:
         ) from error
 
 
-def model_card(model: Model, results: dict[str, Any] | None) -> str:
-    """What the model is, what it takes and gives, and how well it was measured to work."""
+def model_card(model: Model, results: dict[str, Any] | None, beside: set[str]) -> str:
+    """What the model is, what it takes and gives, and how well it was measured to work; `beside`: files beside it."""
     header, settings = model.header, model.settings
     measured = "Not measured." if results is None else results["verdict"]["sentence"] + "."
     threshold = (header.loop.get("best_threshold") or 128) / 255
-    reconstructor = (
-        ""
-        if model.networks.E is None
-        else (
-            f"- `reconstructor.onnx`: `images` (batch, 3, {header.size_px}, {header.size_px}) float32 in [-1, 1], RGB, "
-            "row 0 on top, to `occupancy`\n"
-        )
-    )
+    about = {
+        WEIGHTS: "with `config.json` the weights and every setting",
+        RECONSTRUCTOR: f"`images` (batch, 3, {header.size_px}, {header.size_px}) float32 in [-1, 1], RGB, "
+        "row 0 on top, to `occupancy`",
+        SAMPLER: f"`codes` (batch, {settings.latent}) from the prior `{settings.prior}` to `occupancy`",
+        held_out.HELD_OUT: "a picture of each held-out shape and what was made of it; "
+        "`python -m training check --run FOLDER` makes it again and compares",
+    }
+    files = "\n".join(f"- `{name}`: {text}" for name, text in about.items() if name in beside | {WEIGHTS})
     return f"""# 3D-VAE-GAN, preset {settings.preset}
 
 Wu et al. 2016, "Learning a Probabilistic Latent Space of Object Shapes via 3D Generative-Adversarial Modeling".
@@ -113,11 +126,13 @@ Wu et al. 2016, "Learning a Probabilistic Latent Space of Object Shapes via 3D G
 - Measured: {measured}
 
 ## Files
-{reconstructor}- `sampler.onnx`: `codes` (batch, {settings.latent}) from the prior `{settings.prior}` to `occupancy`
-- `model.safetensors`, `config.json`: weights and every setting
+{files}
 
 `occupancy` is (batch, {header.resolution}, {header.resolution}, {header.resolution}) indexed x, y, z, +Y up, -Z front;
 a voxel is occupied above {threshold:.3f}, chosen on validation shapes.
+
+    python -m training reconstruct photo.jpg --run FOLDER -o shape.glb
+    python -m training sample --run FOLDER --count 16 -o samples/
 
 ## Limits
 It knows the categories above in pictures like those it was trained on, and nothing else.

@@ -170,9 +170,7 @@ PRESETS_IN_PIECES: list[tuple[dict[str, Any], int]] = [
 
 @pytest.mark.parametrize(("changes", "views"), PRESETS_IN_PIECES)
 @pytest.mark.parametrize("micro_batch", [1, 3])
-def test_pieces_of_a_batch_give_the_update_of_the_whole(
-    changes: dict[str, Any], views: int, micro_batch: int
-) -> None:
+def test_pieces_of_a_batch_give_the_update_of_the_whole(changes: dict[str, Any], views: int, micro_batch: int) -> None:
     """Every gradient, those through the batch statistics too: the four largest known pitfalls in one number."""
     gradients: list[list[torch.Tensor]] = [[], []]
     for place, size in enumerate((None, micro_batch)):

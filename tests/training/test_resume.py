@@ -82,9 +82,7 @@ def files(run: Path) -> dict[str, bytes]:
     return {
         str(path.relative_to(run)): path.read_bytes()
         for path in sorted(run.rglob("*"))
-        if path.is_file()
-        and path.name not in ("timing.jsonl", ".run.lock")
-        and not path.name.startswith(".")
+        if path.is_file() and path.name not in ("timing.jsonl", ".run.lock") and not path.name.startswith(".")
     }
 
 

@@ -1,0 +1,98 @@
+"""An exported folder proves itself: the pictures it was measured on, and the same figure from them again."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors.torch import load_file, save_file
+
+from tests.training.test_evaluate import FEW
+from tests.training.tiny_world import settings
+from tests.world import ROOT
+from training.command import main
+from training.evaluate import evaluate
+from training.loop import training_loop
+
+DEMO = ROOT / "models" / "demo"
+
+
+@pytest.fixture(scope="module")
+def exported(boxes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run = tmp_path_factory.mktemp("run")
+    training_loop(settings(samples=640, adversarial_every=8), run, [boxes])
+    evaluate(run, [boxes], run / "results.json", FEW)
+    folder = tmp_path_factory.mktemp("exported")
+    assert main(["export", "--run", str(run), "--no-onnx", "-o", str(folder)]) == 0
+    return folder
+
+
+def said(capsys: pytest.CaptureFixture[str]) -> str:
+    return "".join(capsys.readouterr())
+
+
+def test_a_copy_makes_what_it_made_when_exported(exported: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert {path.name for path in exported.iterdir()} == {
+        "model.safetensors", "config.json", "README.md", "held-out.npz",
+    }  # fmt: skip
+    with np.load(exported / "held-out.npz") as file:
+        stated = float(file["iou"].mean())
+    assert main(["check", "--run", str(exported)]) == 0
+    assert f"IoU {stated:.4f} on 6 held-out shapes, {stated:.4f} when exported" in said(capsys)
+    card = (exported / "README.md").read_text(encoding="utf-8")
+    assert "held-out.npz" in card and "onnx" not in card
+
+
+def test_a_copy_with_other_weights_is_found_out(
+    exported: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(exported, other)
+    weights = load_file(other / "model.safetensors")
+    first = next(name for name in weights if name.startswith("E.") and weights[name].ndim > 1)
+    save_file({**weights, first: -weights[first]}, other / "model.safetensors")
+    assert main(["check", "--run", str(other)]) == 1
+    text = said(capsys)
+    assert "does not make what it made" in text and "Traceback" not in text
+
+
+@pytest.mark.parametrize("damage", [lambda path: path.unlink(), lambda path: path.write_bytes(b"PK\x03\x04 half")])
+def test_a_folder_without_its_pictures_says_so(
+    exported: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], damage: Any
+) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(exported, other)
+    damage(other / "held-out.npz")
+    assert main(["check", "--run", str(other)]) == 1
+    assert "nothing to check this model against" in said(capsys)
+    assert main(["reconstruct", str(photo(other)), "--run", str(other), "-o", str(tmp_path / "x.npy")]) == 0
+
+
+def photo(folder: Path) -> Path:
+    from PIL import Image
+
+    Image.new("RGB", (40, 30), (90, 120, 150)).save(folder / "photo.png")
+    return folder / "photo.png"
+
+
+def test_the_demo_model_reproduces_its_stated_iou(capsys: pytest.CaptureFixture[str]) -> None:
+    """models/demo is what `check`, `sample` and `reconstruct` use when no run is named."""
+    assert main(["check"]) == 0
+    text = said(capsys)
+    stated = float(text.split(" held-out shapes, ")[1].split()[0])
+    assert stated > 0.4, text
+    assert "228 held-out shapes" in text
+    assert sum(path.stat().st_size for path in DEMO.iterdir()) < 8e6
+    assert json.loads((DEMO / "config.json").read_text(encoding="utf-8"))["settings"]["preset"] == "demo"
+
+
+def test_the_demo_model_samples_and_reconstructs_before_anything_is_trained(tmp_path: Path) -> None:
+    assert main(["sample", "--count", "4", "--format", "npy", "-o", str(tmp_path / "samples")]) == 0
+    shapes = [np.load(path) for path in sorted((tmp_path / "samples").glob("*.npy"))]
+    assert len(shapes) == 4 and all(0.02 < (shape > 127).mean() < 0.4 for shape in shapes)
+    assert main(["reconstruct", str(photo(tmp_path)), "-o", str(tmp_path / "x.glb")]) == 0
+    assert (tmp_path / "x.glb").read_bytes()[:4] == b"glTF"
