@@ -1,4 +1,4 @@
-"""``python -m report page`` writes report.html, ``python -m report gallery`` a data set's gallery.html."""
+"""``python -m report page|gallery`` write report.html and gallery.html; ``picture|study``, pictures for documents."""
 
 from __future__ import annotations
 
@@ -24,6 +24,11 @@ def main() -> int:
     picture.add_argument("--output-dir", type=Path, required=True, help="the run's folder, e.g. results")
     picture.add_argument("--experiment", required=True, help="name of an evaluated experiment")
     picture.add_argument("-o", "--output", type=Path, required=True, help="the PNG to write")
+    study = commands.add_parser("study", help="draw several experiments side by side: curves, shapes, photographs")
+    study.add_argument("--output-dir", type=Path, required=True, help="the run's folder, e.g. results")
+    study.add_argument("--experiments", nargs="+", required=True, help="names; the first ranks the shapes")
+    study.add_argument("--category", help="photographs of this category only")
+    study.add_argument("-o", "--output", type=Path, required=True, help="prefix of the files to write")
     gallery = commands.add_parser("gallery", help="write the page on which every shape of a data set can be seen")
     gallery.add_argument("--shards-index", type=Path, required=True, help="shards/D/index.json")
     gallery.add_argument("--prepared", type=Path, required=True, help="folder of the prepared meshes; may be absent")
@@ -35,6 +40,7 @@ def main() -> int:
     page.set_defaults(run=_page)
     gallery.set_defaults(run=_gallery)
     picture.set_defaults(run=_picture)
+    study.set_defaults(run=_study)
     arguments = parser.parse_args()
     return int(arguments.run(arguments))
 
@@ -66,6 +72,14 @@ def _picture(arguments: argparse.Namespace) -> int:
 
     draw_picture(arguments.output_dir, arguments.experiment, arguments.output)
     say(f"picture: {arguments.output}")
+    return 0
+
+
+def _study(arguments: argparse.Namespace) -> int:
+    from report.study import write_study
+
+    files = write_study(arguments.output_dir, arguments.experiments, arguments.output, category=arguments.category)
+    say(f"study: {', '.join(str(path) for path in files)}")
     return 0
 
 

@@ -13,7 +13,9 @@ Here both, with and without alignment, for the network and for what it must be s
     nearest_training  privileged: the training shape nearest to the truth, over the 48 orientations
 
 At 32^3 (Pix3D) nothing is aligned, as in that set's own protocol (training/pix3d_scores.py).
-A network's R^3 probabilities become the set's voxels by the share of each that they cover.
+A network's R^3 probabilities become the set's voxels by the share of each that they cover.  Objects of
+the sets fill their cube; where the training shapes fill only the middle of theirs (3DShapeNets': 24 of
+30 voxels), that middle is what becomes the set's voxels, for the network and for the baselines.
 """
 
 from __future__ import annotations
@@ -56,8 +58,9 @@ def evaluate_photographs(
     photographs = load_photographs(path)
     _require_fit(model, photographs, path)
     truths, side = photographs.voxels, photographs.voxels.shape[1]
-    fields = {"network": [to_side(field, side) for field in network_fields(model, photographs.images)]}
-    fields |= _others(photographs, train, model.settings.seed)
+    frame = filled_side(train) if train is not None and len(train) else model.header.resolution
+    fields = {"network": [to_side(field, side, frame) for field in network_fields(model, photographs.images)]}
+    fields |= _others(photographs, train, frame, model.settings.seed)
 
     # Align every prediction where the protocol does so; the network's first, for it is what is waited for.
     aligned = {}
@@ -78,6 +81,7 @@ def evaluate_photographs(
         "objects": len(set(photographs.object)),
         "rejected": len(photographs.rejects),
         "voxels": side,
+        "frame": frame,
         "aligned": side <= ALIGNED_UP_TO,
         "threshold": round(cut, 6),
         "occupancy": round(float(truths.mean()), 6),
@@ -107,14 +111,28 @@ def network_fields(model: Model, images: npt.NDArray[np.uint8]) -> npt.NDArray[n
     return np.concatenate(out)
 
 
-def to_side(field: npt.NDArray[np.float32], side: int) -> Field:
-    """(R, R, R) -> (side, side, side): each new voxel is the mean over the volume that it covers."""
-    old = len(field)
-    if old == side:
+def filled_side(train: ShapeData) -> int:
+    """Side, in voxels, of the middle cube that the training shapes fill: the median of their longest extents."""
+    known = chosen(train, NEAREST, "filled side")
+    grids = truth(train, known).reshape(len(known), *(train.resolution,) * 3)
+    extents = [
+        max(int(np.ptp(np.flatnonzero(grid.any(axis=others)))) + 1 for others in ((1, 2), (0, 2), (0, 1)))
+        for grid in grids
+        if grid.any()
+    ]
+    side = int(np.median(extents)) if extents else train.resolution
+    return min(train.resolution, side + (train.resolution - side) % 2)  # the middle of an even grid is even
+
+
+def to_side(field: npt.NDArray[np.float32], side: int, frame: int | None = None) -> Field:
+    """The middle (frame)^3 of (R, R, R) -> (side)^3: each new voxel is the mean over the volume that it covers."""
+    old = len(field) if frame is None else frame
+    if len(field) == old == side:
         return np.ascontiguousarray(field, np.float32)
-    # Overlap of new cell i with old cell j, both as intervals of [0, 1].
-    low = np.maximum(np.arange(side)[:, None] / side, np.arange(old) / old)
-    high = np.minimum(np.arange(1, side + 1)[:, None] / side, np.arange(1, old + 1) / old)
+    # Overlap of new cell i with old cell j, both as intervals of the frame's [0, 1].
+    cells = np.arange(len(field)) - (len(field) - old) / 2
+    low = np.maximum(np.arange(side)[:, None] / side, cells / old)
+    high = np.minimum(np.arange(1, side + 1)[:, None] / side, (cells + 1) / old)
     share = np.maximum(high - low, 0) * side
     return np.asarray(np.einsum("ia,jb,kc,abc->ijk", share, share, share, field, optimize=True), np.float32)
 
@@ -147,7 +165,7 @@ def _require_fit(model: Model, photographs: Photographs, path: Path) -> None:
         )
 
 
-def _others(photographs: Photographs, train: ShapeData | None, seed: int) -> dict[str, list[Field]]:
+def _others(photographs: Photographs, train: ShapeData | None, frame: int, seed: int) -> dict[str, list[Field]]:
     """What each baseline says of every photograph."""
     truths, side = photographs.voxels, photographs.voxels.shape[1]
     noise = [generator(seed, "chance", name).random((side,) * 3, np.float32) for name in photographs.picture]
@@ -156,13 +174,13 @@ def _others(photographs: Photographs, train: ShapeData | None, seed: int) -> dic
 
     def shapes(places: npt.NDArray[np.int64]) -> list[Field]:
         grid = (train.resolution,) * 3
-        return [to_side(truth(train, np.array([i]))[0].reshape(grid).astype(np.float32), side) for i in places]
+        return [to_side(truth(train, np.array([i]))[0].reshape(grid).astype(np.float32), side, frame) for i in places]
 
     mean = baselines.mean_levels(train, np.arange(len(train))).reshape((train.resolution,) * 3)
     drawn = [int(generator(seed, "random shape", name).integers(0, len(train))) for name in photographs.picture]
     return {
         "chance": noise,
-        "mean_shape": [to_side((mean / 255).astype(np.float32), side)] * len(truths),
+        "mean_shape": [to_side((mean / 255).astype(np.float32), side, frame)] * len(truths),
         "random_shape": shapes(np.array(drawn)),
         "nearest_pixels": shapes(baselines.PictureBank(train).nearest(photographs.images)),
         "nearest_training": shapes(_nearest_to_truth(photographs, train, shapes)),

@@ -70,12 +70,26 @@ def test_volume_is_kept_between_resolutions() -> None:
     assert (smaller[:, :5] == 0).all() and smaller[:, 5:] == pytest.approx(1)
 
 
+def test_shapes_in_the_middle_of_their_frame_grow_to_the_size_of_the_photographs_objects(boxes: Path) -> None:
+    """3DShapeNets' objects are 24 voxels long in a frame of 30, IKEA's fill all 20."""
+    truth = generator(1, "truth").random((20, 20, 20)).astype(np.float32)
+    assert np.array_equal(photographs.to_side(np.pad(truth, 6), 20, 20), truth)
+    fine = np.repeat(np.repeat(np.repeat(truth[:10, :10, :10], 2, 0), 2, 1), 2, 2)
+    np.testing.assert_allclose(photographs.to_side(np.pad(fine, 4), 10, 20), truth[:10, :10, :10], rtol=1e-6)
+    train = ShapeData.open([boxes], "train")
+    grids = np.unpackbits(train.voxels_bits, axis=1).reshape(-1, 16, 16, 16)
+    longest = [int((np.ptp(np.argwhere(grid), axis=0) + 1).max()) for grid in grids]
+    assert photographs.filled_side(train) in (int(np.median(longest)), int(np.median(longest)) + 1)
+    assert photographs.filled_side(train) % 2 == 0
+
+
 def test_a_network_that_knows_the_answers(
     model: Model, ikea: Path, boxes: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     truths = np.load(ikea)["voxels"]
     turned = [alignment.oriented(truth, 11).astype(np.float32) for truth in truths]
     monkeypatch.setattr(photographs, "network_fields", lambda *_: np.stack(turned))
+    monkeypatch.setattr(photographs, "filled_side", lambda _: 20)  # those of the answers
     scores, arrays = photographs.evaluate_photographs(model, ikea, ShapeData.open([boxes], "train"), 128)
     network = scores["scores"]["network"]
     assert network["ap_aligned"]["class_mean"] == {"mean": 1.0, "low": 1.0, "high": 1.0}

@@ -1,0 +1,136 @@
+"""Pictures of several experiments side by side, for a document: curves, held-out shapes, photographs.
+
+    python -m report study --output-dir results/real-chairs --experiments balanced mean-3 -o docs/img/real-chairs
+
+writes ``<prefix>-curves.svg``, ``<prefix>-shapes.png`` and, where photographs were evaluated,
+``<prefix>-photographs.png``.  Shapes and photographs are picked by rank under the first
+experiment, from the best to the worst, so nothing is chosen by eye.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jinja2 import Environment, PackageLoader
+from PIL import Image, ImageDraw, ImageFont
+
+from pipeline.atomic import atomic_path, write_text
+from pipeline.conventions import Grid, unpack_grid
+from pipeline.errors import UserError
+from report import charts, gather
+from report.voxel_view import BLUE, GREY, draw_voxels
+
+TILE, GAP, LABEL, HEAD = 112, 4, 18, 20
+SHAPES, PHOTOGRAPHS = 6, 4  # rows of shapes; photographs at either end
+COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#56b4e9", "#777", "#000")
+CURVES = len(COLOURS)
+Tile = tuple[Image.Image, str]  # and what is written under it
+
+
+def write_study(output: Path, experiments: Sequence[str], prefix: Path, *, category: str | None = None) -> list[Path]:
+    """Publish the pictures; `category` limits the photographs.  Returns the files."""
+    runs = [output / "runs" / name for name in experiments]
+    out = [prefix.with_name(f"{prefix.name}-{what}") for what in ("curves.svg", "shapes.png", "photographs.png")]
+    prefix.parent.mkdir(parents=True, exist_ok=True)
+    drawn = curves(runs), shapes(runs)
+    write_text(out[0], drawn[0])
+    _save(drawn[1], out[1])
+    if not (runs[0] / "photographs.npz").exists():
+        return out[:2]
+    _save(photographs(runs[0], category), out[2])
+    return out
+
+
+def curves(runs: Sequence[Path]) -> str:
+    """SVG: IoU on validation shapes over samples seen, a line for each run that looked at any."""
+    lines = []
+    for run in runs:
+        looks = gather.read_json(run / "results.json")["figures"]["looks"]
+        looks = [line for line in looks if line.get("iou") is not None]
+        if looks:
+            lines.append(charts.Curve(run.name, [x["samples"] for x in looks], [x["iou"] for x in looks]))
+    if not lines:
+        raise UserError("none of these experiments has reconstructed anything", got=", ".join(r.name for r in runs),
+                        do="name at least one with an encoder")  # fmt: skip
+    if len(lines) > CURVES:
+        raise UserError(f"at most {CURVES} curves can be told apart", got=str(len(lines)), do="name fewer experiments")
+    last = max(int(line.x[-1]) for line in lines)
+    chart = charts.chart("IoU of one picture's reconstruction, validation shapes", lines, last)
+    page = Environment(loader=PackageLoader("report"), autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    return page.get_template("study.svg").render(c=chart, colours=COLOURS) + "\n"
+
+
+def shapes(runs: Sequence[Path]) -> Image.Image:
+    """Held-out shapes by rank, one a row: picture, truth, and every run's answer with its IoU."""
+    tables = [gather.arrays(run / "predictions.npz") for run in runs]
+    first = tables[0]
+    rows = []
+    for rank in np.linspace(len(first["id"]) - 1, 0, min(SHAPES, len(first["id"]))).round().astype(int):
+        shape = first["id"][rank]
+        tiles: list[Tile] = [(_picture(first["image"][rank]), str(first["category"][rank])),
+                             (draw_voxels(_packed(first["truth"][rank]), TILE, GREY), "")]  # fmt: skip
+        for table in tables:
+            row = int(np.flatnonzero(table["id"] == shape)[0])
+            answer = _cut(table["levels"][row], int(table["threshold"]))
+            tiles.append((draw_voxels(answer, TILE, BLUE), f"IoU {table['iou'][row]:.2f}"))
+        rows.append(tiles)
+    return _sheet(["picture", "true voxels", *(run.name for run in runs)], rows)
+
+
+def photographs(run: Path, category: str | None) -> Image.Image:
+    """The best photographs of the first set and the worst, two a row: crop, truth, and the aligned answer."""
+    found = gather.arrays(run / "photographs.npz")
+    name = str(found["sets"][0])
+    table = {key.removeprefix(f"{name}/"): value for key, value in found.items() if key.startswith(f"{name}/")}
+    members = np.arange(len(table["ap"])) if category is None else np.flatnonzero(table["category"] == category)
+    if not len(members):
+        raise UserError("there are no photographs of this category", got=str(category),
+                        wanted=", ".join(sorted(set(table["category"].tolist()))))  # fmt: skip
+    order = members[np.argsort(-table["ap_aligned"][members], kind="stable")]
+    ends = min(PHOTOGRAPHS, (len(order) + 1) // 2)
+    rows = [
+        _photograph(table, int(good)) + _photograph(table, int(bad))
+        for good, bad in zip(order[:ends], order[::-1][:ends], strict=True)
+    ]
+    return _sheet(["best", "truth", "answer, aligned", "worst", "truth", "answer, aligned"], rows)
+
+
+def _photograph(table: dict[str, Any], row: int) -> list[Tile]:
+    truth, answer = _packed(table["truth"][row]), _cut(table["aligned_levels"][row], int(table["threshold"]))
+    caption = f"AP {table['ap'][row]:.2f}, aligned {table['ap_aligned'][row]:.2f}"
+    return [(_picture(table["image"][row]), str(table["category"][row])), (draw_voxels(truth, TILE, GREY), ""),
+            (draw_voxels(answer, TILE, BLUE), caption)]  # fmt: skip
+
+
+def _packed(bits: Any) -> Grid:
+    return unpack_grid(bits, round((8 * len(bits)) ** (1 / 3)))
+
+
+def _cut(levels: Any, threshold: int) -> Grid:
+    return np.asarray(levels >= threshold).reshape((round(len(levels) ** (1 / 3)),) * 3)
+
+
+def _picture(pixels: Any) -> Image.Image:
+    return Image.fromarray(pixels).resize((TILE, TILE), Image.Resampling.BICUBIC)
+
+
+def _sheet(heads: Sequence[str], rows: Sequence[Sequence[Tile]]) -> Image.Image:
+    font = ImageFont.load_default(size=12)
+    step_x, step_y = TILE + 2 * GAP, TILE + LABEL + GAP
+    canvas = Image.new("RGB", (len(heads) * step_x, HEAD + len(rows) * step_y), "white")
+    draw = ImageDraw.Draw(canvas)
+    for column, head in enumerate(heads):
+        draw.text((column * step_x + 2, 3), head, fill="#222", font=font)
+        for line, tiles in enumerate(rows):
+            tile, caption = tiles[column]
+            canvas.paste(tile, (column * step_x, HEAD + line * step_y))
+            draw.text((column * step_x + 2, HEAD + line * step_y + TILE + 1), caption, fill="#444", font=font)
+    return canvas
+
+
+def _save(picture: Image.Image, path: Path) -> None:
+    with atomic_path(path) as temporary:
+        picture.save(temporary, "PNG", optimize=True)

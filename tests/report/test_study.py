@@ -1,0 +1,66 @@
+"""Pictures of several experiments side by side."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipeline.errors import UserError
+from report import study
+from tests.report.report_world import make_data, make_experiment
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = make_data(tmp_path_factory.mktemp("study"))
+    for name in ("one", "two"):
+        make_experiment(folder, name)
+    make_experiment(folder, "gan", encoder=False)
+    return folder
+
+
+def test_every_experiment_has_its_curve_and_its_column(root: Path, tmp_path: Path) -> None:
+    files = study.write_study(root, ["one", "two"], tmp_path / "docs" / "x")
+    assert [path.name for path in files] == ["x-curves.svg", "x-shapes.png", "x-photographs.png"]
+    svg = ET.fromstring(files[0].read_text(encoding="utf-8"))
+    words = [element.text for element in svg.iter("{http://www.w3.org/2000/svg}text")]
+    assert {"one", "two", "samples seen"} <= set(words)
+    with np.load(root / "runs" / "one" / "predictions.npz") as table:
+        rows = min(study.SHAPES, len(table["id"]))
+    with Image.open(files[1]) as sheet:
+        assert sheet.size == (4 * (study.TILE + 2 * study.GAP),
+                              study.HEAD + rows * (study.TILE + study.LABEL + study.GAP))  # fmt: skip
+        tile = np.asarray(sheet)[study.HEAD : study.HEAD + study.TILE, 2 * (study.TILE + 2 * study.GAP) :][
+            :, : study.TILE
+        ]
+        assert (tile != 255).any(), "an answer is drawn"
+
+
+def test_shapes_go_from_the_best_to_the_worst_of_the_first_experiment(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sheets: list[list[list[study.Tile]]] = []
+    monkeypatch.setattr(study, "_sheet", lambda heads, rows: sheets.append(rows))
+    study.shapes([root / "runs" / "two", root / "runs" / "one"])
+    found = [float(tiles[2][1].removeprefix("IoU ")) for tiles in sheets[0]]
+    assert found == sorted(found, reverse=True) and len(found) > 1
+
+
+@pytest.mark.parametrize(
+    ("names", "category", "message"),
+    [
+        (["gan"], None, "none of these experiments has reconstructed"),
+        (["one"] * 9, None, "at most 8 curves"),
+        (["one"], "zeppelin", "no photographs of this category"),
+        (["none"], None, "none/results.json"),
+    ],
+)
+def test_what_cannot_be_drawn_is_said(
+    root: Path, tmp_path: Path, names: list[str], category: str | None, message: str
+) -> None:
+    with pytest.raises(UserError, match=message):
+        study.write_study(root, names, tmp_path / "x", category=category)
