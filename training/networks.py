@@ -107,8 +107,8 @@ class Residual(nn.Module):
     def enter(self, x: Tensor) -> State:
         """The input of the first norm, and what runs beside.
 
-        The shortcut takes every second pixel by slicing: the backward pass of a kernel-1 convolution with stride 2
-        writes past its memory for few channels and odd batches on several threads (oneDNN 3.12, in torch 2.13).
+        The shortcut takes every second pixel by slicing: the backward pass of a strided kernel-1 convolution of fewer
+        than 16 channels writes past its memory on several threads (oneDNN's issue 6035, seen with torch 2.13).
         """
         if self.shortcut is None:
             return self.first(x), x
