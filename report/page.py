@@ -18,30 +18,32 @@ import markupsafe
 
 from pipeline.atomic import write_text
 from pipeline.progress import Log, progress
+from pipeline.results import figure_at
 from pipeline.settings.stages import Report
 from report import dataset, experiment, gather
 from report.gather import ExperimentFacts
 from report.inline import policy
+from report.tables import NOTHING, Table, figure, text
 
 HOME = Path(__file__).parent / "templates"
 _PACKAGES = ("numpy", "scipy", "h5py", "pillow", "jinja2")  # of this page; each training names its own
 # Numbers by which experiments are compared: label, place in results.json, digits.
 _COMPARED = (
-    ("held-out IoU ↑", "iou.mean", 3),
-    ("ahead of the mean shape by", "margin.mean_shape.mean", 3),
-    ("IoU at 0.4, mean over categories (R2N2) ↑", "r2n2.category_mean.mean", 3),
-    ("Chamfer ↓", "surface.scores.network.chamfer.mean", 4),
-    ("F-score ↑", "surface.scores.network.f_score.mean", 3),
-    ("AP ↑", "surface.scores.network.average_precision.mean", 3),
+    ("held-out IoU ↑", "iou", 3),
+    ("ahead of the mean shape by", "margin.mean_shape", 3),
+    ("IoU at 0.4, mean over categories (R2N2) ↑", "r2n2.category_mean", 3),
+    ("Chamfer ↓", "surface.scores.network.chamfer", 4),
+    ("F-score ↑", "surface.scores.network.f_score", 3),
+    ("AP ↑", "surface.scores.network.average_precision", 3),
     ("gap to training shapes ↓", "overfit.gap", 3),
-    ("samples: 1-NNA, Chamfer → 0.5", "generation.network.chamfer.one_nna.mean", 3),
-    ("samples: 1-NNA, IoU → 0.5", "generation.network.iou.one_nna.mean", 3),
-    ("samples: COV, Chamfer ↑", "generation.network.chamfer.cov.mean", 3),
-    ("samples: MMD, Chamfer ↓", "generation.network.chamfer.mmd.mean", 4),
-    ("samples: JSD ↓", "generation.network.jsd.value", 3),
+    ("samples: 1-NNA, Chamfer → 0.5", "generation.network.chamfer.one_nna", 3),
+    ("samples: 1-NNA, IoU → 0.5", "generation.network.iou.one_nna", 3),
+    ("samples: COV, Chamfer ↑", "generation.network.chamfer.cov", 3),
+    ("samples: MMD, Chamfer ↓", "generation.network.chamfer.mmd", 4),
+    ("samples: JSD ↓", "generation.network.jsd", 3),
     ("samples that are empty ↓", "samples.empty_rate", 3),
-    ("IoU with the nearest training shape", "samples.nearest_training_iou", 3),
-    ("SVM accuracy ↑", "classification.accuracy.discriminator.mean", 3),
+    ("IoU with the nearest training shape", "samples.nearest_training", 3),
+    ("SVM accuracy ↑", "classification.accuracy.discriminator", 3),
 )
 
 
@@ -73,35 +75,30 @@ def read_asset(file: str) -> str:
     return (HOME / file).read_text(encoding="utf-8")
 
 
-def comparison(runs: Sequence[ExperimentFacts]) -> dict[str, Any] | None:
-    """One column an experiment, one row a number that any of them has; None where there is nothing to compare."""
+def comparison(runs: Sequence[ExperimentFacts]) -> Table | None:
+    """One column an experiment, one row a figure that any of them has; None where there is nothing to compare."""
     if len(runs) < 2:
         return None
     sets = sorted({name for run in runs for name in run.results.get("photographs", {})})
     scores = [(name, label, score) for name in sets for label, score in (("AP", "ap"), ("AP, aligned", "ap_aligned"))]
-    photographs = [(f"{name}: {label} ↑", f"photographs.{name}.scores.network.{score}.class_mean.mean", 3)
+    photographs = [(f"{name}: {label} ↑", f"photographs.{name}.scores.network.{score}.class_mean", 3)
                    for name, label, score in scores]  # fmt: skip
     rows = (*_COMPARED, *photographs)
-    found = [(label, [_at(run.results, place) for run in runs], digits) for label, place, digits in rows]
+    found = [(label, [figure_at(run.results, place) for run in runs], digits) for label, place, digits in rows]
+    facts = [
+        ("preset", [text(run.results.get("preset", "")) for run in runs]),
+        ("samples seen", [text(f"{run.results['checkpoint']['samples']:,}") for run in runs]),
+        ("alarms at the end", [text(", ".join(_raised(run.results)) or "none") for run in runs]),
+    ]
+    numbers = [(label, [NOTHING if one is None else figure(one, digits) for one in figures])
+               for label, figures, digits in found if any(one is not None for one in figures)]  # fmt: skip
     return {
-        "names": [run.name for run in runs],
-        "facts": [
-            ("preset", [run.results.get("preset", "") for run in runs]),
-            ("samples seen", [f"{run.results['checkpoint']['samples']:,}" for run in runs]),
-            ("alarms at the end", [", ".join(_raised(run.results)) or "none" for run in runs]),
-        ],
-        "rows": [(label, ["" if value is None else f"{value:.{digits}f}" for value in values])
-                 for label, values, digits in found if any(value is not None for value in values)],
+        "title": "The experiments side by side",
+        "columns": [run.name for run in runs],
+        "rows": [{"name": label, "note": "", "cells": cells} for label, cells in facts + numbers],
+        "notes": ["↑ more is better, ↓ less is better; below each number its 95 % interval (bootstrap over shapes). "
+                  "Baselines are in each experiment’s own tables."],
     }  # fmt: skip
-
-
-def _at(results: dict[str, Any], place: str) -> float | None:
-    found: Any = results
-    for key in place.split("."):
-        if not isinstance(found, dict) or key not in found:
-            return None
-        found = found[key]
-    return float(found)
 
 
 def _raised(results: dict[str, Any]) -> list[str]:

@@ -1,4 +1,4 @@
-"""The metric tables: every number of results.json with its interval and what it must be seen beside.
+"""The metric tables: every figure of results.json with its interval and what it must be seen beside.
 
 docs/metrics.md defines the numbers.  A table is {title, columns, rows, notes}; a row's cells are
 texts with a smaller text below, mostly the 95 % interval.
@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
+
+from pipeline.results import centre
 
 Table = dict[str, Any]
 
@@ -32,6 +34,7 @@ SURFACE = (
     ("average_precision", "AP ↑", 3),
 )
 SPLITS = {"train": "training", "val": "validation", "test": "test"}
+MEANS = ("class_mean", "photograph_mean")  # of a score of photographs
 NOTHING = {"text": "", "small": ""}
 
 
@@ -49,29 +52,30 @@ def reconstruction(results: Mapping[str, Any]) -> Table | None:
         return None
     surface = results.get("surface", {}).get("scores", {})
     columns = [column for column in SURFACE if surface]
-    rows = [_row("network", [mean(results["iou"]), NOTHING, *_scores(surface.get("network"), columns)], ours=True)]
+    rows = [_row("network", [figure(results["iou"]), NOTHING, *_scores(surface.get("network"), columns)], ours=True)]
     for name in _ordered(results["baselines"]):
         one = results["baselines"][name]
-        margin = mean(results["margin"][name], sign="+") if name in results.get("margin", {}) else NOTHING
-        rows.append(_row(name, [mean(one["iou"]), margin, *_scores(surface.get(name), columns)]))
-    overfit = results["overfit"]
+        margin = figure(results["margin"][name], sign="+") if name in results.get("margin", {}) else NOTHING
+        rows.append(_row(name, [figure(one["iou"]), margin, *_scores(surface.get(name), columns)]))
     further = [
-        ("this network on training shapes", f"a gap of {overfit['gap']:.3f} to shapes it has not seen",
-         text(f"{overfit['train_iou']:.3f}"))
-    ]  # fmt: skip
+        ("this network on training shapes", "which it has seen", figure(results["overfit"]["train_iou"])),
+        ("the gap between both", "what it knows by heart", figure(results["overfit"]["gap"])),
+    ]
+    if "median_iou" in results:
+        further.append(
+            ("this network, the median shape", "half of the shapes are better", figure(results["median_iou"]))
+        )
     if "r2n2" in results:
         one = results["r2n2"]
         name = f"this network at threshold {one['threshold']:.1f}"
-        further.append((name, "mean over shapes: the protocol of 3D-R2N2", mean(one["iou"])))
-        further.append((name, "mean over categories: the same", mean(one["category_mean"])))
+        further.append((name, "mean over shapes: the protocol of 3D-R2N2", figure(one["iou"])))
+        further.append((name, "mean over categories: the same", figure(one["category_mean"])))
     rows += [{"name": name, "note": note, "cells": [cell, *[NOTHING] * (1 + len(columns))]}
              for name, note, cell in further]  # fmt: skip
     notes = [
         f"Measured on {results['shapes'][results['measured_on']]} {SPLITS[results['measured_on']]} shapes, "
-        f"{results['views']} views each: the mean over a shape’s views, then over shapes"
-        + (f" (the median shape has {results['median_iou']:.3f})" if "median_iou" in results else "")
-        + f". Checkpoint and threshold ({results['threshold']:.2f}) were chosen on {SPLITS[results['tuned_on']]} "
-        "shapes.",
+        f"{results['views']} views each: the mean over a shape’s views, then over shapes. "
+        f"Checkpoint and threshold ({results['threshold']:.2f}) were chosen on {SPLITS[results['tuned_on']]} shapes.",
         "Below each number its 95 % interval (bootstrap over shapes). ↑ more is better, ↓ less is better.",
     ]
     if surface:
@@ -99,11 +103,9 @@ def categories(results: Mapping[str, Any]) -> list[Table]:
     columns = [column for column in SURFACE if surface]
     rows = []
     for name, one in found.items():
-        iou = mean(one["interval"]) if "interval" in one else text(f"{one['iou']:.3f}")
-        plain = [text(f"{one[other]:.3f}") for other in others]
-        measured = [text(f"{surface[name][key]:.{digits}f}") if key in surface.get(name, {}) else NOTHING
-                    for key, _, digits in columns]  # fmt: skip
-        rows.append({"name": name, "note": "", "cells": [text(str(one["shapes"])), iou, *plain, *measured]})
+        ious = [figure(one[who]) for who in ("iou", *others)]
+        measured = _scores(surface.get(name), columns)
+        rows.append({"name": name, "note": "", "cells": [text(str(one["shapes"])), *ious, *measured]})
     head = ["shapes", "IoU ↑", *(f"IoU: {NAMES[other][0]}" for other in others), *(title for _, title, _ in columns)]
     return [_table("By category", head, rows, [], closed=True)]
 
@@ -114,7 +116,7 @@ def views(results: Mapping[str, Any]) -> Table | None:
     if not found:
         return None
     counts = sorted(found, key=int)
-    cells = [mean(found[count]) for count in counts]
+    cells = [figure(found[count]) for count in counts]
     head = [f"{count} {'picture' if count == '1' else 'pictures'}" for count in counts]
     return _table(
         "Several pictures of one shape", head, [_row("network", cells, ours=True)], ["IoU; ↑ more is better."]
@@ -127,20 +129,17 @@ def samples(results: Mapping[str, Any]) -> Table | None:
     pairs = [
         ("occupancy", "occupancy", "data_occupancy", "share of the box that is filled"),
         ("IoU between two", "pairwise_iou", "data_pairwise_iou", "1: all are the same"),
-        ("diversity", "diversity", None, "1 − IoU between two"),
+        ("diversity", "diversity", "data_diversity", "1 − IoU between two"),
         ("largest part", "largest_component", "data_largest_component", "share of a shape’s voxels that hang together"),
         ("empty", "empty_rate", None, "share of samples without a single voxel"),
+        ("IoU with the nearest training shape", "nearest_training", None, "1 would be a copy"),
         ("memorised", "memorised", None, "share of samples whose IoU with a training shape is above 0.95"),
     ]
     rows = [
         {"name": name, "note": note,
-         "cells": [text(f"{one[ours]:.3f}"), text(f"{one[data]:.3f}") if data in one else NOTHING]}
+         "cells": [figure(one[key]) if key in one else NOTHING for key in (ours, data)]}
         for name, ours, data, note in pairs if ours in one
     ]  # fmt: skip
-    nearest = mean(one["nearest_training"]) if "nearest_training" in one else text(f"{one['nearest_training_iou']:.3f}")
-    rows.append(
-        {"name": "IoU with the nearest training shape", "note": "1 would be a copy", "cells": [nearest, NOTHING]}
-    )
     return _table(
         "Shapes drawn from the prior",
         ["samples", "data"],
@@ -161,9 +160,9 @@ def generation(results: Mapping[str, Any]) -> Table | None:
         _row(
             name,
             [
-                mean(one["chamfer"]["mmd"], 4), mean(one["chamfer"]["cov"]), mean(one["chamfer"]["one_nna"]),
-                mean(one["iou"]["mmd"]), mean(one["iou"]["cov"]), mean(one["iou"]["one_nna"]),
-                text(f"{one['jsd']['value']:.3f}"),
+                figure(one["chamfer"]["mmd"], 4), figure(one["chamfer"]["cov"]), figure(one["chamfer"]["one_nna"]),
+                figure(one["iou"]["mmd"]), figure(one["iou"]["cov"]), figure(one["iou"]["one_nna"]),
+                figure(one["jsd"]),
             ],
             ours=name == "network",
             note={"network": "its samples", "mean_shape": "one shape again and again"}.get(name),
@@ -193,7 +192,7 @@ def classification(results: Mapping[str, Any]) -> Table | None:
     rows = [
         _row(
             name,
-            [mean(one), text(f"{one['numbers']:,}" if "numbers" in one else ""), text(f"{one.get('C', '')}")],
+            [figure(one), text(f"{one['numbers']:,}" if "numbers" in one else ""), text(f"{one.get('C', '')}")],
             ours=name == "discriminator",
         )
         for name, one in ((name, found["accuracy"][name]) for name in _ordered(found["accuracy"]))
@@ -207,7 +206,7 @@ def classification(results: Mapping[str, Any]) -> Table | None:
 
 
 def photographs(name: str, found: Mapping[str, Any]) -> list[Table]:
-    """One set of photographs: means over classes with intervals, and every class."""
+    """One set of photographs: means over classes and over photographs, and every class."""
     title = f"Photographs: {name}"
     if "skipped" in found:
         return [_table(title, [], [], [f"Not measured: {found['skipped']}."])]
@@ -216,24 +215,24 @@ def photographs(name: str, found: Mapping[str, Any]) -> list[Table]:
         kinds = {key: label for key, label in kinds.items() if not key.endswith("aligned")}
     scores = found["scores"]
     rows = [
-        _row(one, [*(mean(scores[one][kind]["class_mean"]) for kind in kinds),
-                   text(f"{scores[one]['ap']['photograph_mean']:.3f}")], ours=one == "network")
+        _row(one, [figure(scores[one][kind][over]) for over in MEANS for kind in kinds], ours=one == "network")
         for one in _ordered(scores)
-    ]  # fmt: skip
+    ]
     notes = [
         f"{found['photographs']} photographs of {found['objects']} objects in {found['voxels']}³ voxels, "
-        f"{found['occupancy']:.1%} of them filled"
+        f"{in_words(found['occupancy'])} of them filled"
         + (f"; {found['rejected']} could not be used." if found["rejected"] else "."),
         "Means over classes; intervals resample whole objects."
         + (" Aligned: the best of 48 orientations and all shifts of up to 10 %, as in the paper: an optimistic number, "
            "so everything beside it is aligned in the same way." if found["aligned"] else ""),
     ]  # fmt: skip
-    out = [_table(title, [*kinds.values(), "AP, mean over photographs ↑"], rows, notes)]
-    kind = "ap_aligned" if found["aligned"] else "ap"
-    classes = list(scores["network"][kind]["classes"])
-    rows = [_row(one, [text(f"{scores[one][kind]['classes'][c]:.3f}") for c in classes], ours=one == "network")
-            for one in _ordered(scores)]  # fmt: skip
-    out.append(_table(f"{title}, {kinds[kind][:-2]} of each class", classes, rows, [], closed=True))
+    head = [*kinds.values(), *(f"{label[:-2]}, mean over photographs ↑" for label in kinds.values())]
+    out = [_table(title, head, rows, notes)]
+    for kind, label in kinds.items():
+        classes = list(scores["network"][kind]["classes"])
+        rows = [_row(one, [figure(scores[one][kind]["classes"][c]) for c in classes], ours=one == "network")
+                for one in _ordered(scores)]  # fmt: skip
+        out.append(_table(f"{title}, {label[:-2]} of each class", classes, rows, [], closed=True))
     if "pix3d" in found:
         out.append(_pix3d(found["pix3d"]))
     return out
@@ -243,15 +242,16 @@ def _pix3d(scores: Mapping[str, Any]) -> Table:
     kinds = {"iou_boxed": ("IoU ↑", 3), "cd": ("Chamfer ↓", 4), "emd": ("EMD ↓", 4)}
     classes = list(scores["iou_boxed"]["classes"])
     rows = [
-        {"name": label, "note": "", "cells": [mean(scores[kind]["class_mean"], digits),
-                                              *(text(f"{scores[kind]['classes'][c]:.{digits}f}") for c in classes)]}
+        {"name": label, "note": "", "cells": [figure(one, digits) for one in (
+            *(scores[kind][over] for over in MEANS), *(scores[kind]["classes"][c] for c in classes))]}
         for kind, (label, digits) in kinds.items()
     ]  # fmt: skip
     note = (
         f"In bounding boxes, at the threshold that suits these pictures best ({scores['iou_threshold']}), as "
         "published: an optimistic number."
     )
-    return _table("Pix3D’s own scores", ["mean over classes", *classes], rows, [note])
+    head = ["mean over classes", "mean over photographs", *classes]
+    return _table("Pix3D’s own scores", head, rows, [note])
 
 
 # ---- parts of a table ----------------------------------------------------------------------
@@ -262,10 +262,17 @@ def text(value: str, small: str = "") -> dict[str, str]:
     return {"text": value, "small": small}
 
 
-def mean(one: Mapping[str, float], digits: int = 3, sign: str = "") -> dict[str, str]:
-    """A mean over its interval."""
+def figure(one: Mapping[str, float] | float, digits: int = 3, sign: str = "") -> dict[str, str]:
+    """A number over its interval; alone where an older evaluation gave it none."""
     form = f"{sign}.{digits}f"
-    return text(f"{one['mean']:{form}}", f"{one['low']:{form}} – {one['high']:{form}}")
+    interval = f"{one['low']:{form}} – {one['high']:{form}}" if isinstance(one, Mapping) else ""
+    return text(f"{centre(one):{form}}", interval)
+
+
+def in_words(one: Mapping[str, float] | float) -> str:
+    """A share with its interval inside a sentence."""
+    cell = figure({name: 100 * share for name, share in one.items()} if isinstance(one, Mapping) else 100 * one, 1)
+    return f"{cell['text']} %" + (f" ({cell['small']})" if cell["small"] else "")
 
 
 def _ordered(names: Iterable[str]) -> list[str]:
@@ -274,7 +281,7 @@ def _ordered(names: Iterable[str]) -> list[str]:
 
 
 def _scores(found: Mapping[str, Any] | None, columns: Sequence[tuple[str, str, int]]) -> list[dict[str, str]]:
-    return [mean(found[key], digits) if found else NOTHING for key, _, digits in columns]
+    return [figure(found[key], digits) if found else NOTHING for key, _, digits in columns]
 
 
 def _row(key: str, cells: list[dict[str, str]], *, ours: bool = False, note: str | None = None) -> dict[str, Any]:

@@ -25,7 +25,7 @@ import torch.nn.functional as F
 from sklearn.svm import SVC
 
 from pipeline.errors import UserError
-from training import checkpoint, metrics
+from training import checkpoint, intervals
 from training.data import ShapeData
 from training.data_device import unpack_bits
 from training.measure import BATCH
@@ -154,4 +154,4 @@ def svm(
 
 def _accuracy(right: npt.NDArray[np.bool_], model: Model) -> dict[str, float]:
     values: Floats = right.astype(np.float64)
-    return metrics.bootstrap(values, model.settings.seed).as_json()
+    return intervals.bootstrap(values, model.settings.seed).as_json()

@@ -20,26 +20,27 @@ from typing import Any
 
 from pipeline.atomic import json_text, write_text
 from pipeline.errors import UserError
+from pipeline.results import centre, figure_at
 from training import run_files, tables
 
 FORMATS = (".md", ".csv", ".json")
 # Title of a column, and where its number lies in results.json.
 COLUMNS = {
-    "IoU": "iou.mean",
-    "margin over mean shape": "margin.mean_shape.mean",
-    "category mean IoU": "r2n2.category_mean.mean",
-    "Chamfer": "surface.scores.network.chamfer.mean",
-    "F-score": "surface.scores.network.f_score.mean",
-    "AP": "surface.scores.network.average_precision.mean",
-    "mean shape IoU": "baselines.mean_shape.iou.mean",
+    "IoU": "iou",
+    "margin over mean shape": "margin.mean_shape",
+    "category mean IoU": "r2n2.category_mean",
+    "Chamfer": "surface.scores.network.chamfer",
+    "F-score": "surface.scores.network.f_score",
+    "AP": "surface.scores.network.average_precision",
+    "mean shape IoU": "baselines.mean_shape.iou",
     "overfit gap": "overfit.gap",
-    "1-NNA IoU": "generation.network.iou.one_nna.mean",
-    "1-NNA Chamfer": "generation.network.chamfer.one_nna.mean",
-    "COV": "generation.network.chamfer.cov.mean",
-    "MMD": "generation.network.chamfer.mmd.mean",
-    "JSD": "generation.network.jsd.value",
-    "nearest training IoU": "samples.nearest_training_iou",
-    "SVM accuracy": "classification.accuracy.discriminator.mean",
+    "1-NNA IoU": "generation.network.iou.one_nna",
+    "1-NNA Chamfer": "generation.network.chamfer.one_nna",
+    "COV": "generation.network.chamfer.cov",
+    "MMD": "generation.network.chamfer.mmd",
+    "JSD": "generation.network.jsd",
+    "nearest training IoU": "samples.nearest_training",
+    "SVM accuracy": "classification.accuracy.discriminator",
 }
 
 
@@ -79,8 +80,8 @@ def read_results(run: Path) -> dict[str, Any]:
 
 
 def _row(members: list[tuple[Path, dict[str, Any]]]) -> Row:
-    values = {title: [_at(results, place) for _, results in members] for title, place in columns(members).items()}
-    known = {title: [v for v in found if v is not None] for title, found in values.items()}
+    values = {title: [figure_at(results, place) for _, results in members] for title, place in columns(members).items()}
+    known = {title: [centre(one) for one in found if one is not None] for title, found in values.items()}
     names = [run.name for run, _ in members]
     return Row(
         names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more seeds",
@@ -94,19 +95,10 @@ def columns(members: list[tuple[Path, dict[str, Any]]]) -> dict[str, str]:
     """The fixed columns, and one for each set of photographs that some run was shown."""
     sets = sorted({name for _, results in members for name in results.get("photographs", {})})
     return COLUMNS | {
-        f"{name} {title}": f"photographs.{name}.scores.network.{score}.class_mean.mean"
+        f"{name} {title}": f"photographs.{name}.scores.network.{score}.class_mean"
         for name in sets
         for title, score in (("AP", "ap"), ("AP aligned", "ap_aligned"))
     }
-
-
-def _at(results: dict[str, Any], place: str) -> float | None:
-    found: Any = results
-    for key in place.split("."):
-        if not isinstance(found, dict) or key not in found:
-            return None
-        found = found[key]
-    return float(found)
 
 
 def titles(rows: list[Row]) -> list[str]:

@@ -6,13 +6,8 @@ Letters: N grids, P = R^3 voxels.  A probability p is stored as round(255 p); a 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-
 import numpy as np
 import numpy.typing as npt
-
-from pipeline.seeds import generator
 
 Levels = npt.NDArray[np.uint8]  # (N, P)
 Bits = npt.NDArray[np.bool_]  # (N, P)
@@ -72,8 +67,11 @@ def box_fill(grids: Bits) -> float:
     return float(np.mean(shares)) if shares else 0.0
 
 
-def largest_component(grids: Bits) -> float:
-    """Mean share of a grid's occupied voxels in its largest face-connected part; empty grids are left out."""
+def largest_component(grids: Bits) -> Floats:
+    """Share of a grid's occupied voxels in its largest face-connected part, of each grid that is not empty.
+
+    One 0 where all of them are.
+    """
     from scipy import ndimage
 
     side = round(grids.shape[1] ** (1 / 3))
@@ -82,48 +80,4 @@ def largest_component(grids: Bits) -> float:
         if grid.any():
             labels, _ = ndimage.label(grid)
             shares.append(np.bincount(labels.reshape(-1))[1:].max() / grid.sum())
-    return float(np.mean(shares)) if shares else 0.0
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A mean over shapes with its 95 % confidence interval."""
-
-    mean: float
-    low: float
-    high: float
-
-    def as_json(self) -> dict[str, float]:
-        return {"mean": round(self.mean, 6), "low": round(self.low, 6), "high": round(self.high, 6)}
-
-
-def bootstrap(values: Floats, seed: int, rounds: int = 2000) -> Interval:
-    """Percentile bootstrap over shapes (Efron 1979): resample the shapes, not the views."""
-    source = generator(seed, "bootstrap", len(values))
-    means = values[source.integers(0, len(values), (rounds, len(values)))].mean(1)
-    low, high = np.percentile(means, (2.5, 97.5))
-    return Interval(float(values.mean()), float(low), float(high))
-
-
-def class_mean(
-    values: Floats, objects: Sequence[str], classes: Sequence[str], seed: int, rounds: int = 2000
-) -> Interval:
-    """The unweighted mean over classes of the mean over each class's pictures; whole objects are resampled.
-
-    Pictures of one object are not independent, so an interval over pictures would be too narrow.
-    """
-    groups, group = np.unique([f"{c}\0{o}" for c, o in zip(classes, objects, strict=True)], return_inverse=True)
-    class_of = np.array([name.split("\0")[0] for name in groups])
-    member = class_of[:, None] == np.unique(class_of)  # (G, C)
-    sums = np.bincount(group, values, len(groups))[:, None] * member
-    counts = np.bincount(group, minlength=len(groups))[:, None] * member
-
-    def statistic(weights: Floats) -> Floats:
-        seen = weights @ counts
-        means = np.where(seen > 0, weights @ sums / np.maximum(seen, 1), 0.0)
-        return np.asarray(means.sum(1) / (seen > 0).sum(1))
-
-    source = generator(seed, "bootstrap objects", len(groups))
-    drawn = source.multinomial(len(groups), np.full(len(groups), 1 / len(groups)), rounds).astype(np.float64)
-    low, high = np.percentile(statistic(drawn), (2.5, 97.5))
-    return Interval(float(statistic(np.ones((1, len(groups))))[0]), float(low), float(high))
+    return np.array(shares or [0.0])

@@ -32,7 +32,7 @@ from pipeline.errors import UserError
 from pipeline.photographs import Photographs, load_photographs
 from pipeline.progress import Log
 from pipeline.seeds import generator
-from training import alignment, baselines, metrics, pix3d_scores
+from training import alignment, baselines, intervals, metrics, pix3d_scores
 from training.alignment import ORIENTATIONS, Aligned, Field
 from training.data import ShapeData
 from training.distances import iou_matrix
@@ -84,7 +84,7 @@ def evaluate_photographs(
         "frame": frame,
         "aligned": side <= ALIGNED_UP_TO,
         "threshold": round(cut, 6),
-        "occupancy": round(float(truths.mean()), 6),
+        "occupancy": intervals.object_mean(truths.mean((1, 2, 3)), photographs.object, model.settings.seed).as_json(),
         "scores": {
             name: {"privileged": name in PRIVILEGED, **_summary(values, photographs, model.settings.seed)}
             for name, values in rows.items()
@@ -214,14 +214,17 @@ def _rows(fields: list[Field], aligned: list[Aligned], truths: npt.NDArray[np.bo
 
 
 def _summary(rows: dict[str, Floats], photographs: Photographs, seed: int) -> dict[str, Any]:
-    """Mean over classes with its interval, mean over photographs, and each class."""
-    names = sorted(set(photographs.category))
-    members = {name: np.array([category == name for category in photographs.category]) for name in names}
+    """Mean over classes, mean over photographs, and each class; whole objects are resampled."""
+    objects, categories = np.array(photographs.object), np.array(photographs.category)
+    members = {str(name): categories == name for name in np.unique(categories)}
     return {
         score: {
-            "class_mean": metrics.class_mean(values, photographs.object, photographs.category, seed).as_json(),
-            "photograph_mean": round(float(values.mean()), 6),
-            "classes": {name: round(float(values[members[name]].mean()), 6) for name in names},
+            "class_mean": intervals.class_mean(values, photographs.object, photographs.category, seed).as_json(),
+            "photograph_mean": intervals.object_mean(values, photographs.object, seed).as_json(),
+            "classes": {
+                name: intervals.object_mean(values[here], objects[here].tolist(), seed).as_json()
+                for name, here in members.items()
+            },
         }
         for score, values in rows.items()
     }

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from pipeline.seeds import generator, stable_hash
 from pipeline.settings.evaluation import Evaluation
-from training import baselines, metrics
+from training import baselines, intervals, metrics
 from training.alignment import average_precision
 from training.data import ShapeData
 from training.latent import picked_views, pictures_of
@@ -65,31 +65,30 @@ def reconstruction(model: Model, splits: Splits, settings: Evaluation, predictio
     mean_threshold = others["mean_shape"].threshold or 128
     return {
         "threshold": round(threshold / 255, 6),
-        "iou": metrics.bootstrap(iou, seed).as_json(),
-        "median_iou": round(float(np.median(iou)), 6),
+        "iou": intervals.bootstrap(iou, seed).as_json(),
+        "median_iou": intervals.bootstrap(iou, seed, np.median).as_json("value"),
         "baselines": {
             name: {
-                "iou": metrics.bootstrap(one.iou, seed).as_json(),
+                "iou": intervals.bootstrap(one.iou, seed).as_json(),
                 "privileged": name == "class_mean_shape",
                 **({} if one.threshold is None else {"threshold": round(one.threshold / 255, 6)}),
             }
             for name, one in others.items()
         },
-        "margin": {name: metrics.bootstrap(iou - one.iou, seed).as_json() for name, one in others.items()},
+        "margin": {name: intervals.bootstrap(iou - one.iou, seed).as_json() for name, one in others.items()},
         "categories": {
             category: {
                 "shapes": int(members.sum()),
-                "iou": round(float(iou[members].mean()), 6),
-                "interval": metrics.bootstrap(iou[members], seed).as_json(),
-                **{name: round(float(one.iou[members].mean()), 6) for name, one in others.items()},
+                "iou": intervals.bootstrap(iou[members], seed).as_json(),
+                **{name: intervals.bootstrap(one.iou[members], seed).as_json() for name, one in others.items()},
             }
             for label, category in enumerate(held_out.categories)
             if (members := held_out.labels == label).any()
         },
         "overfit": {
-            "train_iou": round(float(train_iou.mean()), 6),
+            "train_iou": intervals.bootstrap(train_iou, seed).as_json(),
             "train_shapes": len(known),
-            "gap": round(float(train_iou.mean() - iou.mean()), 6),
+            "gap": intervals.bootstrap_difference(train_iou, iou, seed).as_json(),
         },
         "r2n2": r2n2_protocol(curves[:, R2N2_THRESHOLD], held_out, seed),
         "iou_by_views": _by_views(model, held_out, settings.views, threshold),
@@ -102,8 +101,8 @@ def r2n2_protocol(iou: Floats, held_out: ShapeData, seed: int) -> dict[str, Any]
     names = [record.category for record in held_out.records]
     return {
         "threshold": R2N2_THRESHOLD / 255,
-        "iou": metrics.bootstrap(iou, seed).as_json(),
-        "category_mean": metrics.class_mean(iou, [r.shape_id for r in held_out.records], names, seed).as_json(),
+        "iou": intervals.bootstrap(iou, seed).as_json(),
+        "category_mean": intervals.class_mean(iou, [r.shape_id for r in held_out.records], names, seed).as_json(),
     }
 
 
@@ -122,7 +121,7 @@ def _by_views(model: Model, data: ShapeData, counts: tuple[int, ...], threshold:
             views = picked_views(data, everything, count)
             levels = predict(model.networks, model.settings, data, everything, views)
             iou = metrics.iou(levels >= threshold, truth(data, everything))
-            out[str(count)] = metrics.bootstrap(iou, model.settings.seed).as_json()
+            out[str(count)] = intervals.bootstrap(iou, model.settings.seed).as_json()
     return out
 
 
@@ -159,13 +158,16 @@ def _surface(
         "shapes": len(objects),
         "tau": TAU,
         "scores": {
-            name: {score: metrics.bootstrap(values, seed).as_json() for score, values in found.items()}
+            name: {score: intervals.bootstrap(values, seed).as_json() for score, values in found.items()}
             for name, found in rows.items()
         },
         "categories": {
             str(category): {
                 "shapes": int((names == category).sum()),
-                **{score: round(float(v[names == category].mean()), 6) for score, v in rows["network"].items()},
+                **{
+                    score: intervals.bootstrap(values[names == category], seed).as_json()
+                    for score, values in rows["network"].items()
+                },
             }
             for category in np.unique(names)
         },

@@ -5,12 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from pipeline.results import centre
+
 SCORES = {
     "chamfer": ("Chamfer distance", "{:.4f}"),
     "f_score": ("F-score, 1 %", "{:.3f}"),
     "f_score_voxel": ("F-score, one voxel", "{:.3f}"),
     "average_precision": ("average precision", "{:.3f}"),
 }
+SAMPLES = {
+    "occupancy": ("occupancy", "{:.3f}"),
+    "empty_rate": ("empty", "{:.1%}"),
+    "pairwise_iou": ("IoU of two", "{:.3f}"),
+    "diversity": ("diversity", "{:.3f}"),
+    "largest_component": ("largest part", "{:.3f}"),
+    "nearest_training": ("IoU with the nearest training shape", "{:.3f}"),
+    "memorised": ("copies", "{:.1%}"),
+}
+MEANS = ("mean over classes", "mean over photographs")
 
 
 def table(results: dict[str, Any]) -> str:
@@ -19,22 +31,18 @@ def table(results: dict[str, Any]) -> str:
         return str(results["verdict"]["sentence"])
     lines = [f"{'held-out IoU':<18}{'mean':>7}   95 % interval"]
     rows = {"this network": results["iou"], **{name: one["iou"] for name, one in results["baselines"].items()}}
+    lines += [f"{name.replace('_', ' '):<18}{_spread(one)}" for name, one in rows.items()]
     lines += [
-        f"{name.replace('_', ' '):<18}{one['mean']:>7.3f}   {one['low']:.3f} to {one['high']:.3f}"
-        for name, one in rows.items()
-    ]
-    lines += [
-        f"  {name:<16}{one['iou']:>7.3f}   {one['shapes']} shapes, mean shape {one['mean_shape']:.3f}"
+        f"  {name:<16}{_spread(one['iou'])}, {one['shapes']} shapes, mean shape {interval(one['mean_shape'])}"
         for name, one in results["categories"].items()
     ]
-    lines.append(
-        f"{'on training shapes':<18}{results['overfit']['train_iou']:>7.3f}   gap {results['overfit']['gap']:.3f}"
-    )
-    samples = results["samples"]
-    lines.append(
-        f"samples from the prior: occupancy {samples['occupancy']:.3f} (data {samples['data_occupancy']:.3f}),"
-        f" empty {samples['empty_rate']:.0%}, pairwise IoU {samples['pairwise_iou']:.2f}"
-    )
+    overfit, samples = results["overfit"], results["samples"]
+    lines += [
+        f"{'on training shapes':<18}{_spread(overfit['train_iou'])}, gap {interval(overfit['gap'])}",
+        f"samples from the prior: occupancy {interval(samples['occupancy'])},"
+        f" data {interval(samples['data_occupancy'])}; empty {interval(samples['empty_rate'], '{:.1%}')};"
+        f" pairwise IoU {interval(samples['pairwise_iou'])}",
+    ]
     return "\n".join(lines)
 
 
@@ -56,7 +64,12 @@ def markdown(results: dict[str, Any], name: str) -> str:
 
 def interval(one: dict[str, float], form: str = "{:.3f}") -> str:
     """`0.452 (0.433 to 0.470)`."""
-    return f"{form.format(one['mean'])} ({form.format(one['low'])} to {form.format(one['high'])})"
+    return f"{form.format(centre(one))} ({form.format(one['low'])} to {form.format(one['high'])})"
+
+
+def _spread(one: dict[str, float]) -> str:
+    """The same in columns."""
+    return f"{one['mean']:>7.3f}   {one['low']:.3f} to {one['high']:.3f}"
 
 
 def grid(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
@@ -69,26 +82,31 @@ def photographs(found: dict[str, Any]) -> list[str]:
     if "skipped" in found:
         return [str(found["skipped"])]
     lines = [f"{found['photographs']} photographs of {found['objects']} objects at {found['voxels']}^3, "
-             f"occupancy {found['occupancy']:.3f}."]  # fmt: skip
-    kinds = {"ap": "average precision", "ap_aligned": "average precision, aligned", "iou": "IoU"}
+             f"occupancy {interval(found['occupancy'])}."]  # fmt: skip
+    kinds = {"ap": "average precision", "ap_aligned": "average precision, aligned", "iou": "IoU",
+             "iou_aligned": "IoU, aligned"}  # fmt: skip
     for kind, title in kinds.items():
-        if kind == "ap_aligned" and not found["aligned"]:
+        if kind.endswith("aligned") and not found["aligned"]:
             continue
         classes = list(found["scores"]["network"][kind]["classes"])
         lines += ["", *grid(
-            [title, *classes, "mean over classes"],
-            ([_named(name, scores), *(f"{scores[kind]['classes'][c]:.3f}" for c in classes),
-              interval(scores[kind]["class_mean"])] for name, scores in found["scores"].items()),
+            [title, *classes, *MEANS],
+            ([_named(name, scores), *_photographed(scores[kind])] for name, scores in found["scores"].items()),
         )]  # fmt: skip
     if "pix3d" in found:
         scores = found["pix3d"]
         classes = list(scores["iou_boxed"]["classes"])
         lines += ["", *grid(
-            [f"Pix3D's own scores (IoU at {scores['iou_threshold']})", *classes, "mean over classes"],
-            ([kind, *(f"{scores[kind]['classes'][c]:.3f}" for c in classes), interval(scores[kind]["class_mean"])]
-             for kind in ("iou_boxed", "cd", "emd")),
+            [f"Pix3D's own scores (IoU at {scores['iou_threshold']})", *classes, *MEANS],
+            ([kind, *_photographed(scores[kind])] for kind in ("iou_boxed", "cd", "emd")),
         )]  # fmt: skip
     return lines
+
+
+def _photographed(score: dict[str, Any]) -> list[str]:
+    """The classes of one score in the order of their names, and both means."""
+    classes = [score["classes"][name] for name in sorted(score["classes"])]
+    return [interval(one) for one in (*classes, score["class_mean"], score["photograph_mean"])]
 
 
 def _reconstruction(results: dict[str, Any]) -> list[str]:
@@ -102,8 +120,10 @@ def _reconstruction(results: dict[str, Any]) -> list[str]:
     rows.append(["this network, threshold 0.4 (R2N2)", interval(results["r2n2"]["iou"]), ""])
     rows.append(["this network, mean over categories (R2N2)", interval(results["r2n2"]["category_mean"]), ""])
     rows += [[f"this network, {count} pictures", interval(one), ""] for count, one in results["iou_by_views"].items()]
-    rows.append([f"this network on {results['overfit']['train_shapes']} training shapes",
-                 f"{results['overfit']['train_iou']:.3f}", ""])  # fmt: skip
+    overfit = results["overfit"]
+    rows.append(["this network, median", interval(results["median_iou"]), ""])
+    rows.append([f"this network on {overfit['train_shapes']} training shapes", interval(overfit["train_iou"]), ""])
+    rows.append(["the gap to training shapes", interval(overfit["gap"]), ""])
     return grid([f"IoU on {results['measured_on']} shapes", "mean", "the network's margin"], rows)
 
 
@@ -114,7 +134,7 @@ def _categories(results: dict[str, Any]) -> list[str]:
     return grid(
         ["category", "shapes", "this network", *(name.replace("_", " ") for name in others)],
         (
-            [name, str(one["shapes"]), interval(one["interval"]), *(f"{one[other]:.3f}" for other in others)]
+            [name, str(one["shapes"]), interval(one["iou"]), *(interval(one[other]) for other in others)]
             for name, one in results["categories"].items()
         ),
     )
@@ -123,25 +143,22 @@ def _categories(results: dict[str, Any]) -> list[str]:
 def _surfaces(results: dict[str, Any]) -> list[str]:
     if "surface" not in results:
         return []
-    scores = results["surface"]["scores"]
+    surface = results["surface"]
+    rows = [(_named(name), found) for name, found in surface["scores"].items()]
+    rows += [(f"this network, {name}: {one['shapes']}", one) for name, one in surface["categories"].items()]
     return grid(
-        [f"{results['surface']['shapes']} shapes", *(title for title, _ in SCORES.values())],
-        (
-            [_named(name), *(interval(found[kind], form) for kind, (_, form) in SCORES.items())]
-            for name, found in scores.items()
-        ),
+        [f"{surface['shapes']} shapes", *(title for title, _ in SCORES.values())],
+        ([name, *(interval(found[kind], form) for kind, (_, form) in SCORES.items())] for name, found in rows),
     )
 
 
 def _generation(results: dict[str, Any]) -> list[str]:
     samples, found = results["samples"], results["generation"]
-    lines = [
-        f"{samples['count']} samples: occupancy {samples['occupancy']:.3f} (data {samples['data_occupancy']:.3f}), "
-        f"empty {samples['empty_rate']:.1%}, diversity {samples['diversity']:.3f} "
-        f"(data {1 - samples['data_pairwise_iou']:.3f}), largest part {samples['largest_component']:.3f} "
-        f"(data {samples['data_largest_component']:.3f}), IoU with the nearest training shape "
-        f"{interval(samples['nearest_training'])}, copies {samples['memorised']:.1%}."
-    ]
+    lines = grid(
+        ["", f"{samples['count']} samples", "data"],
+        ([title, *(interval(samples[key], form) if key in samples else "" for key in (name, f"data_{name}"))]
+         for name, (title, form) in SAMPLES.items()),
+    )  # fmt: skip
     if "skipped" in found:
         return [*lines, "", str(found["skipped"])]
     head = ["set", *(f"{title}, {kind}" for kind in ("IoU", "Chamfer") for title in ("MMD", "COV", "1-NNA")), "JSD"]
@@ -150,7 +167,7 @@ def _generation(results: dict[str, Any]) -> list[str]:
             _named(name),
             *(interval(one[kind][score], "{:.4f}" if (kind, score) == ("chamfer", "mmd") else "{:.3f}")
               for kind in ("iou", "chamfer") for score in ("mmd", "cov", "one_nna")),
-            f"{one['jsd']['value']:.3f}",
+            interval(one["jsd"]),
         ]
         for name, one in found.items()
     ]  # fmt: skip

@@ -27,14 +27,10 @@ MOMENTS = (0, 400, 800)
 CATEGORIES = ("chair", "stool")
 
 
-def interval() -> dict[str, float]:
-    """A mean with its interval that no other number on the page equals by chance."""
-    low, mean, high = sorted(RNG.uniform(0.1, 0.9, 3).round(6).tolist())
-    return {"mean": mean, "low": low, "high": high}
-
-
-def number() -> float:
-    return round(float(RNG.uniform(0.1, 0.9)), 6)
+def interval(name: str = "mean") -> dict[str, float]:
+    """A figure with its interval that no other number on the page equals by chance."""
+    low, value, high = sorted(RNG.uniform(0.1, 0.9, 3).round(6).tolist())
+    return {name: value, "low": low, "high": high}
 
 
 def make_data(root: Path, *, hostile: bool = False) -> Path:
@@ -81,8 +77,9 @@ def made_results(*, encoder: bool, hostile: bool) -> dict[str, Any]:
     """What training/evaluate.py writes, with drawn numbers."""
     categories = [HOSTILE if hostile else CATEGORIES[0], CATEGORIES[1]]
     sentence = f"it has learned <b>{name_of(hostile)}</b>" if encoder else "no encoder, so nothing is reconstructed"
-    samples = ("occupancy", "data_occupancy", "pairwise_iou", "data_pairwise_iou", "diversity", "largest_component",
-               "data_largest_component", "empty_rate", "memorised", "nearest_training_iou")  # fmt: skip
+    samples = ("occupancy", "data_occupancy", "pairwise_iou", "data_pairwise_iou", "diversity", "data_diversity",
+               "largest_component", "data_largest_component", "empty_rate", "memorised",
+               "nearest_training")  # fmt: skip
     out: dict[str, Any] = {
         "preset": "demo",
         "checkpoint": {"samples": 800},
@@ -91,7 +88,7 @@ def made_results(*, encoder: bool, hostile: bool) -> dict[str, Any]:
         "shapes": {"train": 40, "val": 5, "test": 6},
         "views": 2,
         "verdict": {"sentence": sentence, "passed": True if encoder else None},
-        "samples": {"count": 8, "nearest_training": interval(), **{key: number() for key in samples}},
+        "samples": {"count": 8, **{key: interval() for key in samples}},
         "generation": {name: _generation() for name in ("network", "training_shapes", "mean_shape")},
         "classification": {
             "categories": categories,
@@ -114,7 +111,7 @@ def _generation() -> dict[str, Any]:
         return {"mmd": interval(), "cov": interval(), "one_nna": interval()}
 
     return {"iou": {"shapes": 6, **scores()}, "chamfer": {"shapes": 6, "points": 64, **scores()},
-            "jsd": {"shapes": 6, "points": 64, "value": number()}}  # fmt: skip
+            "jsd": {"shapes": 6, "points": 64, **interval("value")}}  # fmt: skip
 
 
 def _reconstruction(categories: list[str]) -> dict[str, Any]:
@@ -123,11 +120,11 @@ def _reconstruction(categories: list[str]) -> dict[str, Any]:
     scores = ("ap", "ap_aligned", "iou", "iou_aligned")
 
     def summary() -> dict[str, Any]:
-        return {"class_mean": interval(), "photograph_mean": number(), "classes": {c: number() for c in categories}}
+        return {"class_mean": interval(), "photograph_mean": interval(), "classes": {c: interval() for c in categories}}
 
     ikea = {"photographs": 4, "objects": 3, "rejected": 1, "voxels": R, "aligned": True, "threshold": 0.5,
-            "occupancy": 0.2, "scores": {name: {"privileged": False, **{kind: summary() for kind in scores}} for name in
-                                         ("network", "chance", "nearest_training")}}  # fmt: skip
+            "occupancy": interval(), "scores": {name: {"privileged": False, **{kind: summary() for kind in scores}}
+                                                for name in ("network", "chance", "nearest_training")}}  # fmt: skip
     pix3d = {**ikea, "aligned": False, "pix3d": {kind: summary() for kind in ("iou_boxed", "cd", "emd")}}
     pix3d["pix3d"]["iou_threshold"] = 0.17
     return {
@@ -135,16 +132,17 @@ def _reconstruction(categories: list[str]) -> dict[str, Any]:
         "threshold": 0.43,
         "baselines": {name: {"iou": interval(), "privileged": name == "class_mean_shape"} for name in baselines},
         "margin": {name: interval() for name in baselines},
-        "categories": {c: {"shapes": 3, "iou": number(), "interval": interval(), **{b: number() for b in baselines}}
+        "categories": {c: {"shapes": 3, "iou": interval(), **{b: interval() for b in baselines}}
                        for c in categories},
-        "overfit": {"train_iou": number(), "gap": number(), "train_shapes": 40},
+        "median_iou": interval("value"),
+        "overfit": {"train_iou": interval(), "gap": interval(), "train_shapes": 40},
         "r2n2": {"threshold": 0.4, "iou": interval(), "category_mean": interval()},
         "iou_by_views": {"1": interval(), "20": interval(), "5": interval()},
         "surface": {
             "shapes": 6,
             "tau": 0.01,
             "scores": {name: {kind: interval() for kind in kinds} for name in ("network", *baselines[:3])},
-            "categories": {c: {"shapes": 3, **{kind: number() for kind in kinds}} for c in categories},
+            "categories": {c: {"shapes": 3, **{kind: interval() for kind in kinds}} for c in categories},
         },
         "photographs": {"ikea": ikea, "pix3d": pix3d, "other": {"skipped": "the network reads no pictures"}},
     }  # fmt: skip

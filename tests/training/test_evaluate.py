@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 from pipeline.errors import UserError
+from pipeline.results import centre
 from pipeline.settings.evaluation import Evaluation
+from tests.figures import bare_numbers, figures
 from tests.training.tiny_world import box, settings, write_world
 from training import baselines, evaluate, measure, reconstruction, tables
 from training.command import main
@@ -58,7 +60,9 @@ def test_predictions_are_sorted_and_whole(results: dict[str, Any], trained: Path
         for shape_id, row in zip(file["id"], bits, strict=True):
             assert np.array_equal(row, box(int(shape_id.split("/")[-1])).reshape(-1))
     with np.load(trained / "samples.npz") as file:
-        assert np.unpackbits(file["bits"], axis=1).mean() == pytest.approx(results["samples"]["occupancy"], abs=1e-6)
+        assert np.unpackbits(file["bits"], axis=1).mean() == pytest.approx(
+            results["samples"]["occupancy"]["mean"], abs=1e-6
+        )
 
 
 def test_evaluation_twice_gives_the_same_bytes(
@@ -77,7 +81,7 @@ def test_a_network_that_knows_the_answers_has_iou_one(
 
     monkeypatch.setattr(reconstruction, "predict", oracle)
     perfect = evaluate.evaluate(trained, [boxes], tmp_path / "results.json", FEW)
-    assert perfect["iou"]["mean"] == 1.0 and perfect["overfit"]["gap"] == 0.0
+    assert perfect["iou"]["mean"] == 1.0 and perfect["overfit"]["gap"] == {"mean": 0.0, "low": 0.0, "high": 0.0}
     assert 50 / 255 < perfect["threshold"] <= 200 / 255
     assert perfect["verdict"]["passed"] is True
     scores = perfect["surface"]["scores"]["network"]
@@ -168,6 +172,20 @@ def test_results_md_says_every_number_with_its_baselines(results: dict[str, Any]
     for words in ("mean shape", "nearest pixels", "class mean shape (privileged)", "1-NNA, Chamfer", "## Surfaces",
                   "## Classification", "majority", "R2N2", "2 pictures"):  # fmt: skip
         assert words in text
+
+
+def test_every_figure_has_its_interval(results: dict[str, Any], trained: Path) -> None:
+    """Of what has none, nothing is a statistic over shapes: settings, thresholds and the training's own curves."""
+    measured = {key: value for key, value in results.items() if key not in ("evaluation", "figures")}
+    settled = {"threshold", "baselines.mean_shape.threshold", "r2n2.threshold", "surface.tau", "verdict.required"}
+    penalties = {f"classification.accuracy.{name}.C" for name in ("voxels", "random_weights", "discriminator")}
+    assert set(bare_numbers(measured)) == settled | penalties
+    text = (trained / "results.md").read_text(encoding="utf-8")
+    forms = ("{:.3f}", "{:.4f}", "{:+.3f}", "{:.1%}")
+    found = list(figures(measured))
+    missing = [one for one in found if not any(tables.interval(one, form) in text for form in forms)]
+    assert len(found) > 60 and missing == []
+    assert all(one["low"] <= centre(one) <= one["high"] for one in found)
 
 
 def test_looks_do_not_depend_on_the_batch_of_evaluation(
