@@ -19,18 +19,6 @@ from training.model import Model, load_model
 from training.networks import Discriminator, initialise
 
 
-@pytest.fixture(scope="module")
-def run(boxes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("run")
-    training_loop(settings(samples=32), folder, [boxes])
-    return folder
-
-
-@pytest.fixture(scope="module")
-def model(run: Path) -> Model:
-    return load_model(run, choose_device("cpu"))
-
-
 def test_the_papers_network_has_7168_features() -> None:
     """128 @ 16^3, 256 @ 8^3, 512 @ 4^3 pooled with kernels 8, 4, 2; training.md's count."""
     discriminator = Discriminator(64, 1.0).eval()

@@ -21,20 +21,8 @@ from tests.training.tiny_world import settings
 from training import alignment, photographs, pix3d_scores
 from training.command import main
 from training.data import ShapeData
-from training.loop import choose_device, training_loop
-from training.model import Model, load_model
-
-
-@pytest.fixture(scope="module")
-def run(boxes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("run")
-    training_loop(settings(samples=32), folder, [boxes])
-    return folder
-
-
-@pytest.fixture(scope="module")
-def model(run: Path) -> Model:
-    return load_model(run, choose_device("cpu"))
+from training.loop import training_loop
+from training.model import Model
 
 
 @pytest.fixture(scope="module")

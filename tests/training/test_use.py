@@ -30,11 +30,6 @@ def run(boxes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
-def model(run: Path) -> Model:
-    return load_model(run, torch.device("cpu"))
-
-
 @pytest.fixture
 def photo(tmp_path: Path) -> Path:
     path = tmp_path / "photo.png"
