@@ -7,9 +7,38 @@ import hashlib
 import json
 import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
+import jinja2
+
+# What every page opens with: nothing but what stands in the page itself may run or load.
+_HEAD = """<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="{{ policy }}">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="referrer" content="no-referrer">
+<title>{{ title }}</title>
+<link rel="icon" href="data:,">
+<style>{{ style }}</style>
+</head>
+"""
 _UNSAFE = re.compile("[<>&\u2028\u2029]")
+
+
+def template(folder: Path) -> jinja2.Template:
+    """page.html of a folder, which may include that folder's files and the common head.html."""
+    environment = jinja2.Environment(
+        loader=jinja2.ChoiceLoader([jinja2.FileSystemLoader(folder), jinja2.DictLoader({"head.html": _HEAD})]),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    return environment.get_template("page.html")
 
 
 def policy(style: str, scripts: Sequence[str], *, chunks: bool) -> str:

@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import markupsafe
 
 from pipeline.atomic import write_text
@@ -22,7 +21,7 @@ from pipeline.results import figure_at
 from pipeline.settings.stages import Report
 from report import dataset, experiment, gather
 from report.gather import ExperimentFacts
-from report.inline import policy
+from report.inline import policy, template
 from report.tables import NOTHING, Table, figure, text
 
 HOME = Path(__file__).parent / "templates"
@@ -52,11 +51,7 @@ def write_page(output: Path, page: Path, settings: Report, *, log: Log | None = 
     runs = gather.experiments(output)
     sections = [experiment.section(facts) for facts in progress(runs, "report", unit="experiment", log=log)]
     style, script = (read_asset(name) for name in ("style.css", "page.js"))
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(HOME), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True,
-        lstrip_blocks=True,
-    )  # fmt: skip
-    text = environment.get_template("page.html").render(
+    text = template(HOME).render(
         policy=policy(style, [script], chunks=False),
         style=markupsafe.Markup(style),
         script=markupsafe.Markup(script),

@@ -34,7 +34,6 @@ SURFACE = (
     ("average_precision", "AP ↑", 3),
 )
 SPLITS = {"train": "training", "val": "validation", "test": "test"}
-MEANS = ("class_mean", "photograph_mean")  # of a score of photographs
 NOTHING = {"text": "", "small": ""}
 
 
@@ -59,7 +58,11 @@ def reconstruction(results: Mapping[str, Any]) -> Table | None:
         rows.append(_row(name, [figure(one["iou"]), margin, *_scores(surface.get(name), columns)]))
     further = [
         ("this network on training shapes", "which it has seen", figure(results["overfit"]["train_iou"])),
-        ("the gap between both", "what it knows by heart", figure(results["overfit"]["gap"])),
+        (
+            "the gap to training shapes",
+            "their IoU less that of shapes it has not seen",
+            figure(results["overfit"]["gap"]),
+        ),
     ]
     if "median_iou" in results:
         further.append(
@@ -155,7 +158,7 @@ def generation(results: Mapping[str, Any]) -> Table | None:
         return None
     title = "How close the samples come to held-out shapes"
     if "skipped" in found:
-        return _table(title, [], [], [f"Not measured: {found['skipped']}."])
+        return _not_measured(title, found)
     rows = [
         _row(
             name,
@@ -188,7 +191,7 @@ def classification(results: Mapping[str, Any]) -> Table | None:
         return None
     title = "What the discriminator has learned: classification by a linear SVM"
     if "skipped" in found:
-        return _table(title, [], [], [f"Not measured: {found['skipped']}."])
+        return _not_measured(title, found)
     rows = [
         _row(
             name,
@@ -206,16 +209,16 @@ def classification(results: Mapping[str, Any]) -> Table | None:
 
 
 def photographs(name: str, found: Mapping[str, Any]) -> list[Table]:
-    """One set of photographs: means over classes and over photographs, and every class."""
+    """One set of photographs: means over classes; means over photographs, and every class."""
     title = f"Photographs: {name}"
     if "skipped" in found:
-        return [_table(title, [], [], [f"Not measured: {found['skipped']}."])]
+        return [_not_measured(title, found)]
     kinds = {"ap": "AP ↑", "ap_aligned": "AP, aligned ↑", "iou": "IoU ↑", "iou_aligned": "IoU, aligned ↑"}
     if not found["aligned"]:
         kinds = {key: label for key, label in kinds.items() if not key.endswith("aligned")}
     scores = found["scores"]
     rows = [
-        _row(one, [figure(scores[one][kind][over]) for over in MEANS for kind in kinds], ours=one == "network")
+        _row(one, [figure(scores[one][kind]["class_mean"]) for kind in kinds], ours=one == "network")
         for one in _ordered(scores)
     ]
     notes = [
@@ -226,13 +229,13 @@ def photographs(name: str, found: Mapping[str, Any]) -> list[Table]:
         + (" Aligned: the best of 48 orientations and all shifts of up to 10 %, as in the paper: an optimistic number, "
            "so everything beside it is aligned in the same way." if found["aligned"] else ""),
     ]  # fmt: skip
-    head = [*kinds.values(), *(f"{label[:-2]}, mean over photographs ↑" for label in kinds.values())]
-    out = [_table(title, head, rows, notes)]
+    out = [_table(title, list(kinds.values()), rows, notes)]
     for kind, label in kinds.items():
         classes = list(scores["network"][kind]["classes"])
-        rows = [_row(one, [figure(scores[one][kind]["classes"][c]) for c in classes], ours=one == "network")
+        rows = [_row(one, _photographed(scores[one][kind], classes)[1:], ours=one == "network")
                 for one in _ordered(scores)]  # fmt: skip
-        out.append(_table(f"{title}, {label[:-2]} of each class", classes, rows, [], closed=True))
+        head = ["mean over photographs", *classes]
+        out.append(_table(f"{title}, {label[:-2]} over photographs and of each class", head, rows, [], closed=True))
     if "pix3d" in found:
         out.append(_pix3d(found["pix3d"]))
     return out
@@ -242,10 +245,9 @@ def _pix3d(scores: Mapping[str, Any]) -> Table:
     kinds = {"iou_boxed": ("IoU ↑", 3), "cd": ("Chamfer ↓", 4), "emd": ("EMD ↓", 4)}
     classes = list(scores["iou_boxed"]["classes"])
     rows = [
-        {"name": label, "note": "", "cells": [figure(one, digits) for one in (
-            *(scores[kind][over] for over in MEANS), *(scores[kind]["classes"][c] for c in classes))]}
+        {"name": label, "note": "", "cells": _photographed(scores[kind], classes, digits)}
         for kind, (label, digits) in kinds.items()
-    ]  # fmt: skip
+    ]
     note = (
         f"In bounding boxes, at the threshold that suits these pictures best ({scores['iou_threshold']}), as "
         "published: an optimistic number."
@@ -273,6 +275,17 @@ def in_words(one: Mapping[str, float] | float) -> str:
     """A share with its interval inside a sentence."""
     cell = figure({name: 100 * share for name, share in one.items()} if isinstance(one, Mapping) else 100 * one, 1)
     return f"{cell['text']} %" + (f" ({cell['small']})" if cell["small"] else "")
+
+
+def _photographed(score: Mapping[str, Any], classes: Sequence[str], digits: int = 3) -> list[dict[str, str]]:
+    """Mean over classes, mean over photographs, every class."""
+    means = [score["class_mean"], score["photograph_mean"]]
+    return [figure(one, digits) for one in (*means, *(score["classes"][name] for name in classes))]
+
+
+def _not_measured(title: str, found: Mapping[str, Any]) -> Table:
+    """No table, but the reason."""
+    return _table(title, [], [], [f"Not measured: {found['skipped']}."])
 
 
 def _ordered(names: Iterable[str]) -> list[str]:

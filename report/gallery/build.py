@@ -15,7 +15,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import markupsafe
 
 from pipeline.atomic import write_text
@@ -26,7 +25,7 @@ from pipeline.shards_index import open_indexed, read_index
 from report.gallery import facts, shapes
 from report.gallery.pictures import TILE_PX, columns
 from report.gallery.shapes import Budget, Checked
-from report.inline import policy, script_json
+from report.inline import policy, script_json, template
 
 HOME = Path(__file__).parent
 SCRIPTS = ("camera.js", "unpack.js", "overlay.js", "dialog.js", "page.js")
@@ -149,11 +148,8 @@ def _page(
         },
         "shapes": [entry["summary"] for entry in entries],
     }
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(HOME), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True,
-        lstrip_blocks=True,
-    )  # fmt: skip
-    return environment.get_template("page.html").render(
+    return template(HOME).render(
+        title=f"Gallery: {index['dataset']}",
         policy=policy(style, [text for text in (scene, script) if text], chunks=len(entries) > INLINE),
         style=markupsafe.Markup(style),
         script=markupsafe.Markup(script),
