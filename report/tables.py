@@ -56,13 +56,10 @@ def reconstruction(results: Mapping[str, Any]) -> Table | None:
         one = results["baselines"][name]
         margin = figure(results["margin"][name], sign="+") if name in results.get("margin", {}) else NOTHING
         rows.append(_row(name, [figure(one["iou"]), margin, *_scores(surface.get(name), columns)]))
+    overfit = results["overfit"]
     further = [
-        ("this network on training shapes", "which it has seen", figure(results["overfit"]["train_iou"])),
-        (
-            "the gap to training shapes",
-            "their IoU less that of shapes it has not seen",
-            figure(results["overfit"]["gap"]),
-        ),
+        ("this network on training shapes", "which it has seen", figure(overfit["train_iou"])),
+        ("the gap to training shapes", "their IoU less that of the shapes above", figure(overfit["gap"])),
     ]
     if "median_iou" in results:
         further.append(

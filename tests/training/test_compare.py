@@ -65,6 +65,16 @@ def test_photograph_sets_get_columns(tmp_path: Path) -> None:
     assert rows[0].mean == {"IoU": 0.4, "ikea AP": 0.25} and compare.titles(rows) == ["IoU", "ikea AP"]
 
 
+def test_figures_are_means_other_statistics_or_bare_numbers_of_older_results(tmp_path: Path) -> None:
+    new, old = run(tmp_path, "a", 0.4), run(tmp_path, "b", 0.5, seed=2)
+    for path, gap, divergence in ((new, {"mean": 0.1, "low": 0.0, "high": 0.2}, 0.25), (old, 0.3, 0.75)):
+        results = json.loads((path / "results.json").read_text())
+        results |= {"overfit": {"gap": gap}, "generation": {"network": {"jsd": {"shapes": 9, "value": divergence}}}}
+        (path / "results.json").write_text(json.dumps(results))
+    row = compare.compare([new, old])[0]
+    assert row.mean == pytest.approx({"IoU": 0.45, "overfit gap": 0.2, "JSD": 0.5})
+
+
 def test_what_cannot_be_compared_is_named(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="has not been evaluated"):
