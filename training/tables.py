@@ -145,7 +145,7 @@ def _surfaces(results: dict[str, Any]) -> list[str]:
         return []
     surface = results["surface"]
     rows = [(_named(name), found) for name, found in surface["scores"].items()]
-    rows += [(f"this network, {name}: {one['shapes']}", one) for name, one in surface["categories"].items()]
+    rows += [(f"this network, {name} ({one['shapes']} shapes)", one) for name, one in surface["categories"].items()]
     return grid(
         [f"{surface['shapes']} shapes", *(title for title, _ in SCORES.values())],
         ([name, *(interval(found[kind], form) for kind, (_, form) in SCORES.items())] for name, found in rows),
