@@ -41,6 +41,7 @@ def add(commands: Any) -> None:
     compare = commands.add_parser("compare", help="table experiments side by side, seeds together")
     compare.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="folder of an evaluated run")
     compare.add_argument("-o", "--output", type=Path, help=".md, .csv or .json; default: to the terminal")
+    compare.add_argument("--columns", nargs="+", metavar="TITLE", help="only these, a line for each experiment")
     compare.set_defaults(command=_compare)
 
     for command in (evaluate, photographs, classify):
@@ -110,8 +111,11 @@ def _classify(options: argparse.Namespace) -> int:
 
 
 def _compare(options: argparse.Namespace) -> int:
-    from training.compare import compare, write
+    from training.compare import chosen, compare, write
 
+    if options.columns:
+        print(chosen(compare(options.runs), options.columns), end="")
+        return 0
     text = write(compare(options.runs), options.output)
     if options.output is None:
         print(text, end="")

@@ -1,6 +1,7 @@
 """Experiments side by side: one row an experiment, seeds of one experiment together.
 
     python -m training compare results/runs/* -o table.md        # or .csv, .json; none: to the terminal
+    python -m training compare results/runs/* --columns IoU AP   # a line for each experiment, only these
 
 Runs whose settings differ in nothing but the seed are one row: the mean over the seeds and, with
 more than one, the standard deviation (n - 1) over them.  Without a second seed the number in
@@ -42,6 +43,19 @@ COLUMNS = {
     "nearest training IoU": "samples.nearest_training",
     "SVM accuracy": "classification.accuracy.discriminator",
 }
+# Only where they are asked for by name.
+MORE = {
+    "R2N2 IoU": "r2n2.iou",
+    "F-score voxel": "surface.scores.network.f_score_voxel",
+    "training IoU": "overfit.train_iou",
+    "empty": "samples.empty_rate",
+    "occupancy": "samples.occupancy",
+    "pairwise IoU": "samples.pairwise_iou",
+    "copies": "samples.memorised",
+    "voxels' SVM": "classification.accuracy.voxels",
+    "random features' SVM": "classification.accuracy.random_weights",
+    "samples/s": "speed.samples_per_s",
+}
 
 
 @dataclass(frozen=True)
@@ -58,7 +72,7 @@ def compare(runs: Sequence[Path]) -> list[Row]:
     """One row for each experiment, in the order in which they were named."""
     groups: dict[str, list[tuple[Path, dict[str, Any]]]] = {}
     for run in runs:
-        results = read_results(run)
+        results = read_results(run) | {"speed": _speed(run / "timing.jsonl")}
         settings = {**run_files.read_config(run)["settings"], "seed": None}
         data = [(one["dataset"], one["digest"]) for one in results.get("data", [])]
         groups.setdefault(json.dumps([settings, data], sort_keys=True), []).append((run, results))
@@ -79,6 +93,15 @@ def read_results(run: Path) -> dict[str, Any]:
         ) from error
 
 
+def _speed(timing: Path) -> dict[str, float]:
+    """The median of what the training said of its speed; of one machine, so never part of results.json."""
+    if not timing.exists():
+        return {}
+    lines = map(json.loads, timing.read_text(encoding="utf-8").splitlines())
+    speeds = [float(line["samples_per_s"]) for line in lines if "samples_per_s" in line]
+    return {"samples_per_s": statistics.median(speeds)} if speeds else {}
+
+
 def _row(members: list[tuple[Path, dict[str, Any]]]) -> Row:
     values = {title: [figure_at(results, place) for _, results in members] for title, place in columns(members).items()}
     known = {title: [centre(one) for one in found if one is not None] for title, found in values.items()}
@@ -92,19 +115,44 @@ def _row(members: list[tuple[Path, dict[str, Any]]]) -> Row:
 
 
 def columns(members: list[tuple[Path, dict[str, Any]]]) -> dict[str, str]:
-    """The fixed columns, and one for each set of photographs that some run was shown."""
+    """The columns there are: for each set of photographs the mean over classes, and each class that was learned."""
     sets = sorted({name for _, results in members for name in results.get("photographs", {})})
-    return COLUMNS | {
-        f"{name} {title}": f"photographs.{name}.scores.network.{score}.class_mean"
-        for name in sets
-        for title, score in (("AP", "ap"), ("AP aligned", "ap_aligned"))
-    }
+    known = sorted({name for _, results in members for name in results.get("categories", {})})
+    found = COLUMNS | MORE
+    for name in sets:
+        for title, score in (("AP", "ap"), ("AP aligned", "ap_aligned")):
+            place = f"photographs.{name}.scores.network.{score}"
+            found[f"{name} {title}"] = f"{place}.class_mean"
+            found |= {f"{name} {one} {title}": f"{place}.classes.{one}" for one in known}
+    return found
 
 
 def titles(rows: list[Row]) -> list[str]:
-    """Columns that any row has, the fixed ones first."""
-    every = [title for row in rows for title in row.mean]
+    """Columns that any row has and that need not be asked for, the fixed ones first."""
+    every = [title for row in rows for title in row.mean if title not in MORE and not _of_one_class(title)]
     return sorted(set(every), key=lambda title: (title not in COLUMNS, every.index(title)))
+
+
+def _of_one_class(title: str) -> bool:
+    return title not in COLUMNS and len(title.removesuffix(" aligned").split()) > 2
+
+
+def chosen(rows: list[Row], wanted: Sequence[str]) -> str:
+    """A markdown table of some columns, a line for each experiment; a UserError for a column that no row has."""
+    known = sorted({title for row in rows for title in row.mean})
+    for title in wanted:
+        if title not in known:
+            raise UserError("no run has this column", where="--columns", got=title, wanted=", ".join(known))
+
+    def cell(row: Row, title: str) -> str:
+        if title not in row.mean:
+            return ""
+        places = 0 if title == "samples/s" else 3
+        spread = f" ± {row.spread[title]:.{places}f}" if title in row.spread else ""
+        return f"{row.mean[title]:.{places}f}{spread}"
+
+    lines = [[row.runs[0], str(len(row.runs)), *(cell(row, title) for title in wanted)] for row in rows]
+    return "\n".join(tables.grid(["experiment", "seeds", *wanted], lines)) + "\n"
 
 
 def as_markdown(rows: list[Row]) -> str:

@@ -82,3 +82,19 @@ def test_what_cannot_be_compared_is_named(tmp_path: Path) -> None:
     rows = compare.compare([run(tmp_path, "a", 0.4)])
     with pytest.raises(UserError, match="cannot write such a table"):
         compare.write(rows, tmp_path / "table.xls")
+
+
+def test_chosen_columns_are_a_line_for_each_experiment(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    runs = [run(tmp_path, "a", 0.4), run(tmp_path, "b", 0.9, kl_weight=2), run(tmp_path, "c", 0.5, seed=2)]
+    results = json.loads((runs[0] / "results.json").read_text())
+    score = {"class_mean": {"mean": 0.25}, "classes": {"chair": {"mean": 0.5}, "bed": {"mean": 0.0}}}
+    results |= {"photographs": {"ikea": {"scores": {"network": {"ap_aligned": score}}}}, "categories": {"chair": {}}}
+    (runs[0] / "results.json").write_text(json.dumps(results))
+    (runs[1] / "timing.jsonl").write_text('{"samples_per_s": 20}\n{"memory": 1}\n{"samples_per_s": 40}\n')
+    columns = ["IoU", "ikea chair AP aligned", "samples/s"]
+    assert main(["compare", *map(str, runs), "--columns", *columns]) == 0
+    _, _, first, second = capsys.readouterr().out.splitlines()
+    assert first == "| a | 2 | 0.450 ± 0.071 | 0.500 |  |" and second == "| b | 1 | 0.900 |  | 30 |"
+    assert compare.titles(compare.compare(runs)) == ["IoU", "ikea AP aligned"], "more only where it is asked for"
+    assert main(["compare", str(runs[0]), "--columns", "ikea bed AP aligned"]) == 1
+    assert "no run has this column" in capsys.readouterr().err
