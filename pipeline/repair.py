@@ -34,20 +34,21 @@ def repair(paths: Sequence[Path], root: Path, options: Sequence[str]) -> bool:
     root : output folder of the run; options : passed on to Snakemake.
     """
     targets = sorted({_relative(path) for path in paths}, key=lambda path: (_stage(path, root), path))
+    # The targets stand before the options in every command: `--configfile` takes all words that follow it.
+    options = options or ["--cores", "all"]
     snakemake = _snakemake()
     if not snakemake:
         for path in targets:
             set_aside(path)
         say("snakemake is not installed here; where it is, this makes just those again:")
-        say(shlex.join(["snakemake", *(options or ["--cores", "all"]), *map(str, targets)]))
+        say(shlex.join(["snakemake", *map(str, targets), *options]))
         return False
-    command = [*snakemake, *(options or ["--cores", "all"])]
-    unchanged = _unchanged(command, targets)
+    unchanged = _unchanged([*snakemake, *map(str, targets), *options], targets)
     for number in range(len(STAGES)):
         stage = [path for path in targets if _stage(path, root) == number]
         for path in stage:
             set_aside(path)
-        if stage and subprocess.run([*command, *map(str, stage)]).returncode != 0:
+        if stage and subprocess.run([*snakemake, *map(str, stage), *options]).returncode != 0:
             return False
         for path in stage:
             if unchanged:
@@ -106,7 +107,7 @@ def _unchanged(command: Sequence[str], targets: Iterable[Path]) -> bool:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
     try:
-        done = subprocess.run([*command, *_ALL_BUT_TIME, *map(str, targets)], capture_output=True, text=True)
+        done = subprocess.run([*command, *_ALL_BUT_TIME], capture_output=True, text=True)
     finally:
         for path in placeholders:
             path.unlink()

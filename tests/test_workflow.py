@@ -298,7 +298,7 @@ def test_verify_repairs_just_what_is_damaged_or_missing(built: World) -> None:
     broken = {"prepared/mn/000.zip", "voxels/sn/000.zip", "renders/mine/001.h5", "prepared/mine/000.zip",
               "shards/mn/001.h5", "shards/mn/000.h5"}  # fmt: skip
     others = {path: path.stat().st_mtime_ns for path in products(results) if relative(path, results) not in broken}
-    options = built.command()[3:]
+    options = built.command("--configfile", "config.yaml")[3:]  # an option that takes all words after it
     done = built.python("-m", "pipeline", "verify", "results", "--repair", "--", *options)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "6 of 6 files are whole again" in done.stderr

@@ -75,10 +75,10 @@ def training_loop(
     Every process that torchrun starts calls it; the first one writes.
     Raises UserError for bad input, Interrupted after a signal of `STOPPING`.
     """
-    # Meet the other processes, and make sure that nobody else trains here.
+    # Make sure that nobody else trains here, however long that takes, and only then meet the other processes.
     ranks = from_environment()
     device = choose_device(settings.device, ranks)
-    with connected(ranks, device), runlock.held(run) if ranks.first else contextlib.nullcontext():
+    with runlock.held(run) if ranks.first else contextlib.nullcontext(), connected(ranks, device):
         return _training_loop(settings, run, shards, name, log or Log(None), stop_after, ranks, device)
 
 

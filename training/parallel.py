@@ -12,6 +12,7 @@ The environment variables are torchrun's: RANK, LOCAL_RANK, WORLD_SIZE, MASTER_A
 from __future__ import annotations
 
 import contextlib
+import datetime
 import json
 import os
 from collections.abc import Iterable, Iterator
@@ -21,8 +22,11 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed.rendezvous import rendezvous
 
 from pipeline.errors import UserError
+
+PATIENCE = datetime.timedelta(days=30)  # longer than any job
 
 
 @dataclass(frozen=True)
@@ -105,7 +109,11 @@ def connected(ranks: Ranks, device: torch.device) -> Iterator[None]:
     backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
     if device.type == "cuda":
         torch.cuda.set_device(device)
-    dist.init_process_group(backend, rank=ranks.rank, world_size=ranks.world)
+    # The first rank may stand in line for the run's lock for hours before it joins; once all have met, the
+    # backends' own time limits hold.
+    store, *_ = next(rendezvous("env://", ranks.rank, ranks.world, timeout=PATIENCE))
+    store.set_timeout(dist.default_pg_timeout)
+    dist.init_process_group(backend, store=store, rank=ranks.rank, world_size=ranks.world)
     try:
         yield
     finally:

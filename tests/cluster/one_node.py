@@ -3,7 +3,7 @@
     apt-get install -y --no-install-recommends slurm-wlm munge     (Debian)
 
 It needs root (the daemons start jobs as other users), and for as long as it runs its two
-configuration files are linked from /etc/slurm, where job steps look for them.  Two character
+configuration files are linked from /etc/slurm, where job steps look for them.  Character
 devices that swallow everything stand in for GPUs.
 """
 
@@ -22,7 +22,7 @@ from pathlib import Path
 
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scancel")
 SYSTEM = Path("/etc/slurm")  # compiled into Debian's build
-CPUS, MEMORY_MB, GPUS = 8, 200_000, 2  # claimed, not had: nothing here confines a job to them
+CPUS, MEMORY_MB, GPUS = 32, 200_000, 4  # claimed, not had: nothing here confines a job to them
 PATIENCE_S = 60.0
 
 

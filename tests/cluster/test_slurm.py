@@ -19,37 +19,28 @@ import pytest
 import yaml
 
 from tests.cluster import one_node
-from tests.world import ROOT, World, lasting_digests
+from tests.world import ROOT, TINY, World, lasting_digests
 
 pytestmark = pytest.mark.cluster
 
+IMPATIENT = Path(__file__).with_name("impatient.py")
+SAMPLES = 480
 PATIENCE_S = 900.0  # of a machine that has other things to do
-CONFIG = {
-    "seed": 7,
-    "datasets": {
-        "sn": {
-            "source": "procedural",
-            "procedural": {"layout": "shapenet", "shapes_per_category": 3},
-            "shards": 1,
-            "max_rejected_percent": 50,
-        }
-    },
-    "backgrounds": {"count": 8},
-    "render": {"size_px": 64, "views": 3},
-    "experiments": {
-        "tiny": {
-            "datasets": ["sn"],
-            "processes": 2,  # each signal reaches both, from SLURM and from their launcher
-            "device": "cpu",
-            "samples": 1600,
-            "encoder_width": 0.125,
-            "width": 0.0625,
-            "validate_every": 800,
-            "checkpoint_every": 100_000,  # so that whatever is resumed from was saved because of a signal
-            "log_every": 16,
-        }
-    },
-}
+
+
+def configuration() -> dict[str, Any]:
+    """One data set of the tiny world, in one shard, and two processes that train on it."""
+    tiny = yaml.safe_load(TINY.read_text(encoding="utf-8"))
+    experiment = {
+        "datasets": ["sn"],
+        "processes": 2,  # each signal reaches both, from SLURM and from their launcher
+        "device": "cpu",
+        "samples": SAMPLES,
+        "checkpoint_every": 100_000,  # so that whatever is resumed from was saved because of a signal
+    }
+    tiny["datasets"] = {"sn": tiny["datasets"]["sn"]}
+    tiny["experiments"]["tiny"] |= experiment
+    return dict(tiny)
 
 
 class ClusterWorld(World):
@@ -57,7 +48,7 @@ class ClusterWorld(World):
 
     def __init__(self, folder: Path, cluster: one_node.Cluster):
         folder.mkdir()
-        (folder / "given.yaml").write_text(yaml.safe_dump(CONFIG), encoding="utf-8")
+        (folder / "given.yaml").write_text(yaml.safe_dump(configuration()), encoding="utf-8")
         super().__init__(folder, folder / "given.yaml")
         self.cluster, self.runs = cluster, 0
         self.started: list[subprocess.Popen[bytes]] = []
@@ -86,10 +77,10 @@ class ClusterWorld(World):
         command = self.command()
         command[command.index("--workflow-profile") + 1] = str(self.folder / "profile")
         at = command.index("--cores")
-        return command[:at] + command[at + 2 :]
+        return [command[0], str(IMPATIENT), *command[3:at], *command[at + 2 :]]
 
     def said(self) -> str:
-        """Everything that the runs said so far, and the logs of failed jobs."""
+        """Everything that the runs said so far, and the logs of jobs that run or failed."""
         logs = [*sorted(self.folder.glob("run-*.txt")), *sorted(self.folder.glob(".snakemake/slurm_logs/**/*.log"))]
         return "\n".join(path.read_text(encoding="utf-8", errors="replace") for path in logs)
 
@@ -117,10 +108,8 @@ def for_this_cluster(profile: dict[str, Any]) -> dict[str, Any]:
     profile["set-resources"]["train"]["gpu"] = 2  # as `device: auto` would ask for; the devices are stand-ins
     profile["set-resources"]["render"] = {"mem_mb": "180 * attempt ** 4"}  # too little at the first attempt
     return profile | {
-        "slurm-no-account": True,
         "slurm-status-command": "squeue",
         "slurm-init-seconds-before-status-checks": 1,
-        "seconds-between-status-checks": 1,
         "latency-wait": 5,
     }
 
@@ -153,9 +142,13 @@ def test_a_run_with_failed_cancelled_and_orphaned_jobs_ends_like_a_local_one(
     cluster.call("scancel", "--signal=USR1", job)
     # Snakemake and all its processes die; the job that trains lives on, and the next run's has to wait for it.
     job = world.until("the third training", lambda: (found := world.training_job(14)) != job and found, run)
+    cluster.call("scontrol", "suspend", job)  # a slow one
     os.killpg(run.pid, signal.SIGKILL)
     run.wait()
     again = world.start()
+    waiting = rf"waiting for process \d+ on \S+, since [-:\d ]+ \(SLURM job {job}: `scancel {job}`\)"
+    world.until("the fourth training says whom it waits for", lambda: re.search(waiting, world.said()), again)
+    cluster.call("scontrol", "resume", job)
     again.wait(PATIENCE_S)
     said = world.said()
     assert again.returncode == 0, said[-8000:] + cluster.logs()
@@ -163,7 +156,7 @@ def test_a_run_with_failed_cancelled_and_orphaned_jobs_ends_like_a_local_one(
     # Each of these happened.
     assert re.search(r"OUT_OF_MEMORY|exceeded (job )?memory limit|Exceeded job memory limit", said), said[-8000:]
     going_on = [int(number) for number in re.findall(r"tiny: going on after (\d+) samples", said)]
-    assert len(going_on) >= 2 and going_on == sorted(going_on) and 0 < going_on[0] < going_on[1] < 1600, going_on
+    assert len(going_on) >= 2 and going_on == sorted(going_on) and 0 < going_on[0] < going_on[1] < SAMPLES, going_on
 
     # The same bytes as on one machine that nothing disturbed.
     local = World(tmp_path / "local", world.folder / "config.yaml")
@@ -171,4 +164,4 @@ def test_a_run_with_failed_cancelled_and_orphaned_jobs_ends_like_a_local_one(
     wanted = lasting_digests(local.results)
     assert len(wanted) > 5 and lasting_digests(world.results) == wanted
     stamp = json.loads((world.results / "runs" / "tiny" / "train.json").read_text(encoding="utf-8"))
-    assert stamp["samples"] == 1600 and not list(world.results.glob("runs/tiny/previous-*"))
+    assert stamp["samples"] == SAMPLES and not list(world.results.glob("runs/tiny/previous-*"))

@@ -101,7 +101,7 @@ def test_without_snakemake_the_next_command_is_said(
     path.write_bytes(path.read_bytes()[:-50])
     assert main(["verify", str(results), "--repair", "--", "--cores", "3"]) == 1
     said = capsys.readouterr().err
-    assert "snakemake --cores 3 results/prepared/d/000.zip" in said
+    assert "snakemake results/prepared/d/000.zip --cores 3" in said
     assert not path.exists() and repair.aside(path).exists()
 
 

@@ -110,6 +110,32 @@ def test_what_goes_wrong_is_said_once_and_without_a_traceback(
     assert said.count("error: ") == 1 and "none.json" in said and "Traceback" not in said
 
 
+LATE = """
+import datetime, time, torch
+from torch.distributed import distributed_c10d
+from training.parallel import connected, from_environment
+
+ranks = from_environment()
+distributed_c10d.default_pg_timeout = datetime.timedelta(seconds=4)  # PyTorch's is half an hour
+if ranks.first:
+    time.sleep(10)
+with connected(ranks, torch.device("cpu")):
+    assert ranks.shared(f"from {ranks.rank}") == "from 0"
+"""
+
+
+def test_the_others_outlast_a_first_rank_that_stands_in_line_for_the_lock(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")
+    monkeypatch.setenv("MASTER_PORT", str(launch._free_port()))
+    ranks = []
+    for rank in "10":
+        monkeypatch.setenv("RANK", rank)
+        ranks.append(subprocess.Popen([sys.executable, "-c", LATE]))
+        time.sleep(float(rank))
+    assert [rank.wait() for rank in ranks] == [0, 0]
+
+
 @pytest.mark.slow
 def test_torchrun_starts_it_too(boxes: Path, tmp_path: Path) -> None:
     run = [
