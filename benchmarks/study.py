@@ -1,0 +1,89 @@
+"""``python -m benchmarks.study``: the tables and pictures of docs/results.md from the runs of presets/real-chairs.yaml.
+
+    snakemake --cores 2 evaluate_all report --configfile presets/real-chairs.yaml
+    python -m benchmarks.study --output-dir results/real-chairs
+
+Runs that were not evaluated are left out; seeds of one experiment are one line.  The pictures show
+the experiments named by --show.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from benchmarks.workflow import fill
+from pipeline.errors import UserError, run_command
+from pipeline.results import figure_at
+from report.study import write_study
+from training.compare import Row, chosen, compare
+
+ROOT = Path(__file__).resolve().parent.parent
+PRESET, DOCUMENT = ROOT / "presets" / "real-chairs.yaml", ROOT / "docs" / "results.md"
+PICTURES = ROOT / "docs" / "img" / "real-chairs"
+TABLES = {
+    "reconstruction": ["IoU", "training IoU", "AP", "F-score", "Chamfer", "samples/s"],
+    "samples": ["empty", "occupancy", "pairwise IoU", "1-NNA IoU", "1-NNA Chamfer", "COV", "MMD",
+                "nearest training IoU", "copies"],
+    "classification": ["SVM accuracy", "random features' SVM", "voxels' SVM"],
+    "photographs": ["ikea chair AP", "ikea chair AP aligned"],
+}  # fmt: skip
+BASELINES = {
+    "mean_shape": "mean training shape", "nearest_pixels": "nearest training picture",
+    "nearest_training": "nearest training shape (privileged)", "random_shape": "random training shape",
+    "chance": "chance",
+}  # fmt: skip
+SHOWN = ["balanced", "fresh", "mask", "mean-3", "max-3", "small", "projections", "long"]
+
+
+def main() -> int:
+    """Fill the document."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.study", description=__doc__)
+    parser.add_argument("--output-dir", type=Path, default=Path("results/real-chairs"))
+    parser.add_argument("--show", nargs="+", default=SHOWN, help="experiments to draw, at most eight")
+    parser.add_argument("-o", "--output", type=Path, default=DOCUMENT)
+    arguments = parser.parse_args()
+    names = yaml.safe_load(PRESET.read_text(encoding="utf-8"))["experiments"]
+    runs = [arguments.output_dir / "runs" / name for name in names]
+    runs = [run for run in runs if (run / "results.json").exists()]
+    if not runs:
+        raise UserError("nothing was evaluated here", where=str(arguments.output_dir),
+                        do=f"snakemake --cores 2 evaluate_all --configfile {PRESET.relative_to(ROOT)}")  # fmt: skip
+    rows, first = compare(runs), json.loads((runs[0] / "results.json").read_text(encoding="utf-8"))
+    for name, columns in TABLES.items():
+        block = chosen([row for row in rows if set(columns[:1]) & row.mean.keys()], columns)
+        fill(arguments.output, name, block + beside(name, first, rows))
+    show = [name for name in arguments.show if arguments.output_dir / "runs" / name in runs]
+    write_study(arguments.output_dir, show, PICTURES, category="chair")
+    return 0
+
+
+def beside(name: str, results: dict[str, Any], rows: Sequence[Row]) -> str:
+    """Baselines on the same shapes or photographs, as a sentence; they are the same for every row."""
+    places = {
+        "reconstruction": ["baselines.{}.iou"],
+        "photographs": ["photographs.ikea.scores.{}.ap.classes.chair",
+                        "photographs.ikea.scores.{}.ap_aligned.classes.chair"],
+    }.get(name, [])  # fmt: skip
+    words = []
+    for key, title in BASELINES.items():
+        found = [figure_at(results, place.format(key)) for place in places]
+        if places and None not in found:
+            words.append(f"{title} {' / '.join(_number(one) for one in found)}")
+    return f"\nBeside it: {'; '.join(words)}." if words else ""
+
+
+def _number(figure: Any) -> str:
+    if not isinstance(figure, dict):
+        return f"{figure:.3f}"
+    return f"{figure['mean']:.3f} ({figure['low']:.3f} to {figure['high']:.3f})"
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(main))
