@@ -33,7 +33,7 @@ import numpy.typing as npt
 from PIL import Image
 
 PROGRAM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-PATIENCE_S = 120.0  # machines that run many tests at once are slow; nothing is measured by it
+PATIENCE_S = 600.0  # machines that run many tests at once are slow; nothing is measured by it
 FLAGS = (
     "--headless=new",
     "--no-sandbox",

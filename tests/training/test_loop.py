@@ -155,8 +155,10 @@ def test_another_experiment_is_set_aside_not_mixed_in(boxes: Path, tmp_path: Pat
     assert json.loads((tmp_path / "config.json").read_text())["settings"]["kl_weight"] == 1.0
 
 
-def test_the_same_signal_twice_is_one_request_and_a_second_interrupt_acts() -> None:
+def test_the_same_signal_twice_is_one_request_and_a_second_interrupt_acts(request: pytest.FixtureRequest) -> None:
     """A cluster signals every process of a job, and the launcher of several passes it on."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs inherit none
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
     with interruptible() as asked:
         for number in (signal.SIGTERM, signal.SIGTERM, signal.SIGUSR1):
             signal.raise_signal(number)
