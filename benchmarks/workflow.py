@@ -127,9 +127,10 @@ def _large(costs: Sequence[Cost], name: str, shapes: int, cores: int, shards: in
     each = math.ceil(shapes / shards)
     jobs = [cost.seconds / cost.shapes * each for cost in costs]
     # As many shards as cores at a time; the last ones leave cores idle.
-    hours = sum(jobs) * math.ceil(shards / cores) / 3600
+    minutes = sum(jobs) * math.ceil(shards / cores) / 60
+    clock = f"{minutes:.0f} min" if minutes < 90 else f"{minutes / 60:.1f} h"
     disk = " | ".join(f"{cost.bytes / cost.shapes * shapes / 1e9:,.1f} GB" for cost in costs)
-    return f"| {name} | {each} in {shards} shards | {min(jobs):.0f} to {max(jobs):.0f} | {hours:.1f} h | {disk} |"
+    return f"| {name} | {each} in {shards} shards | {min(jobs):.0f} to {max(jobs):.0f} | {clock} | {disk} |"
 
 
 def snakemake(folder: Path, *arguments: str) -> Spent:
