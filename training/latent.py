@@ -29,7 +29,7 @@ from training import metrics
 from training.data import ShapeData
 from training.measure import BATCH, chosen, levels_of, shown, truth
 from training.model import Model
-from training.step import POSTERIOR, encode, pool
+from training.step import POSTERIOR, mean_code
 
 Arrays = dict[str, npt.NDArray[Any]]
 Integers = npt.NDArray[np.int64]
@@ -116,7 +116,7 @@ def codes_of(model: Model, data: ShapeData, objects: Integers, views: Integers) 
     for start in range(0, len(objects), BATCH):
         part = slice(start, start + BATCH)
         images = shown(model.settings, data, objects[part], views[part], device)
-        out.append(pool(encode(model.networks, images)[0], model.settings.pooling).cpu().numpy())
+        out.append(mean_code(model.networks, model.settings, images).cpu().numpy())
     return np.concatenate(out)
 
 

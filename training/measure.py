@@ -20,7 +20,7 @@ from training.data import ShapeData
 from training.data_device import unpack_bits
 from training.metrics import Bits, Levels
 from training.networks import Networks
-from training.step import POSTERIOR, encode, pool, prior_codes, projections, sampling_source
+from training.step import POSTERIOR, mean_code, prior_codes, projections, sampling_source
 
 BATCH = 64  # pictures or codes in one evaluation pass
 
@@ -46,7 +46,7 @@ def predict(
     for start in range(0, len(objects), share):
         part = slice(start, start + share)
         images = shown(settings, data, objects[part], views[part], device)
-        codes = pool(encode(networks, images)[0], settings.pooling)
+        codes = mean_code(networks, settings, images)
         out[part] = levels_of(networks, codes, POSTERIOR)
     return out
 

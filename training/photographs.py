@@ -39,7 +39,7 @@ from training.distances import iou_matrix
 from training.measure import BATCH, chosen, truth
 from training.metrics import Floats
 from training.model import Model
-from training.step import POSTERIOR, encode, pool
+from training.step import POSTERIOR, mean_code
 
 ALIGNED_UP_TO = 20  # voxels a side: the IKEA set; alignment is not part of Pix3D's protocol
 NEAREST = 4096  # training shapes among which the nearest to the truth is searched
@@ -104,9 +104,7 @@ def network_fields(model: Model, images: npt.NDArray[np.uint8]) -> npt.NDArray[n
     out = []
     for start in range(0, len(images), BATCH):
         pictures = torch.from_numpy(images[start : start + BATCH]).to(device)[:, None]
-        codes = pool(
-            encode(model.networks, pictures.permute(0, 1, 4, 2, 3).float() / 127.5 - 1)[0], model.settings.pooling
-        )
+        codes = mean_code(model.networks, model.settings, pictures.permute(0, 1, 4, 2, 3).float() / 127.5 - 1)
         out.append(model.networks.G(codes, POSTERIOR).sigmoid()[:, 0].float().cpu().numpy())
     return np.concatenate(out)
 

@@ -22,7 +22,7 @@ from training.boards import grid_picture
 from training.measure import levels_of, sample
 from training.metrics import Levels
 from training.model import Model
-from training.step import POSTERIOR, encode, pool, prior_codes, sampling_source
+from training.step import POSTERIOR, mean_code, prior_codes, sampling_source
 
 SUFFIXES = (".glb", ".obj", ".stl", ".binvox", ".npy")
 GREY = (127, 127, 127)  # behind a masked object: 0 in the network's range
@@ -115,7 +115,7 @@ def code_of(model: Model, photos: Sequence[npt.NDArray[np.uint8]]) -> torch.Tens
         )
     device = next(model.networks.parameters()).device
     images = torch.from_numpy(np.stack(photos)).to(device).permute(0, 3, 1, 2).float() / 127.5 - 1
-    return pool(encode(model.networks, images[None])[0], model.settings.pooling)
+    return mean_code(model.networks, model.settings, images[None])
 
 
 def reconstruct(model: Model, photos: Sequence[npt.NDArray[np.uint8]]) -> Levels:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ import torch
 from tests.training.tiny_world import fixed, settings
 from training.data_device import Inputs
 from training.networks import Networks
-from training.step import POSTERIOR, Step, encode, frozen, pool, prior_codes, projections
+from training.step import POSTERIOR, Step, encode, frozen, mean_code, pool, prior_codes, projections
 
 
 def batch(count: int = 4, views: int = 1, size_px: int = 32, resolution: int = 16) -> Inputs:
@@ -138,3 +139,22 @@ def test_frozen_gives_its_gradients_back() -> None:
         assert not layer.weight.requires_grad
         raise KeyError
     assert layer.weight.requires_grad
+
+
+def test_the_code_of_an_evaluation_is_the_mean_of_those_in_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The largest of samples lies above the largest mean; for two equal posteriors by deviation / sqrt(pi)."""
+    networks, _ = made(views_per_shape=2, pooling="max")
+    experiment = settings(views_per_shape=2, pooling="max")
+    means = torch.randn(4, 2, 8, generator=fixed())
+    means[:, 1] = means[:, 0]
+    for deviation in (0.5, 1e-3):
+        spread = torch.full((4, 2, 8), math.log(deviation**2))
+        monkeypatch.setattr("training.step.encode", lambda *_, spread=spread: (means, spread))
+        images = batch(views=2)["images"]
+        excess = mean_code(networks, experiment, images) - means[:, 0]
+        assert excess.mean() == pytest.approx(deviation / math.sqrt(math.pi), rel=0.1)
+        # One picture of a network that learned from two is shown twice.
+        monkeypatch.setattr("training.step.encode", lambda *_, spread=spread: (means[:, :1], spread[:, :1]))
+        torch.testing.assert_close(mean_code(networks, experiment, images[:, :1]) - means[:, 0], excess)
+        for one in (settings(views_per_shape=2, pooling="mean"), settings()):
+            torch.testing.assert_close(mean_code(networks, one, images[:, :1]), means[:, 0])
