@@ -197,13 +197,12 @@ class Folder:
 
     def prune(self) -> None:
         """Keep the newest `keep` that were written on schedule, and the newest of all."""
-        *older, newest = self.files()
-        passing = [path for path in older if self._is_passing(path)]
-        lasting = [path for path in (*older, newest) if path not in passing]
-        if self._is_passing(newest):
-            lasting.remove(newest)
-        for path in passing + lasting[: -self.keep]:
-            path.unlink()
+        files = self.files()
+        scheduled = [path for path in files if not self._is_passing(path)]
+        kept = {*scheduled[-self.keep :], *files[-1:]}
+        for path in files:
+            if path not in kept:
+                path.unlink()
 
     @staticmethod
     def _is_passing(path: Path) -> bool:
