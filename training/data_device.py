@@ -7,19 +7,14 @@ of one seed see the same pictures.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal, TypedDict, cast
+from typing import TypedDict, cast
 
 import torch
 from torch import Tensor
 
-DRAWS = 17  # uniform numbers a view; `_DRAW` says what each is for
-_DRAW = {"mirror": 0, "brightness": 1, "contrast": 2, "saturation": 3, "gain": 4, "erase": 7, "area": 8, "aspect": 9,
-         "erase_row": 10, "erase_column": 11, "background": 12, "background_row": 13, "background_column": 14,
-         "background_mirror": 15, "turn": 16}  # fmt: skip
+from training.data_pictures import Augment, coloured, drawn, erased, over_background, recoloured, windows, zoomed
+
 _CAMERAS = ("K", "camera_to_world", "azimuth_deg", "elevation_deg", "distance", "roll_deg")
-# Luma of sRGB bytes: ITU-R BT.601.
-_LUMA = (0.299, 0.587, 0.114)
 
 
 class Batch(TypedDict, total=False):
@@ -57,22 +52,6 @@ class Inputs(TypedDict, total=False):
     roll_deg: Tensor
 
 
-@dataclass(frozen=True)
-class Augment:
-    """What is varied; the defaults vary nothing."""
-
-    mirror: bool = False  # half of the shapes left to right: pictures, voxels and cameras together
-    # Quarter turns of voxels and cameras about the up axis; the pictures stay.  "random": for networks that see no
-    # picture, or are told the camera; "camera": until the first view stands within 45 degrees of the front.
-    turn: Literal["none", "random", "camera"] = "none"
-    brightness: float = 0.0  # factor within 1 +- this
-    contrast: float = 0.0  # factor within 1 +- this, about the picture's mean
-    saturation: float = 0.0  # factor within 1 +- this, about the grey picture
-    channel_gain: float = 0.0  # factor of each channel within 1 +- this
-    erase: float = 0.0  # probability of a grey rectangle in a picture
-    erase_share: float = 0.2  # its largest share of the picture
-
-
 @torch.no_grad()
 def to_device(
     batch: Batch,  # from a `Loader`
@@ -85,23 +64,33 @@ def to_device(
     """Unpack, composite, vary and normalise one batch."""
     moved = batch if device is None else move(batch, torch.device(device))
     draws = moved["draws"]
-    flipped = draws[:, 0, _DRAW["mirror"]] < (0.5 if augment.mirror else 0.0)
-    images = moved["images"].permute(0, 1, 4, 2, 3).flatten(0, 1).float() / 255
     view_draws = draws.flatten(0, 1)
+    cameras = cast(dict[str, Tensor], {name: moved[name] for name in _CAMERAS if name in moved})  # type: ignore[literal-required]
+
+    # Each picture by itself: object, background, frame, colours.
+    images = moved["images"].permute(0, 1, 4, 2, 3).flatten(0, 1).float() / 255
     masks = images[:, 3:] if images.shape[1] == 4 else None
     if "alpha" in moved:
         masks = moved["alpha"].flatten(0, 1)[:, None].float() / 255
     if images.shape[1] == 4:
-        images = _over_background(images, view_draws, backgrounds, compositing)
-    images = _coloured(images, view_draws, augment)
-    images = _erased(images * 2 - 1, view_draws, augment)
+        if augment.recolour:
+            images = recoloured(images, view_draws, backgrounds, augment.recolour)
+        images = over_background(images, view_draws, backgrounds, compositing)
+    if augment.zoom:
+        shown = windows(view_draws, augment.zoom)
+        images, masks = zoomed(images, shown), masks if masks is None else zoomed(masks, shown)
+        cameras = _zoomed(cameras, shown, images.shape[-1])
+    images = coloured(images, view_draws, augment)
+    images = erased(images * 2 - 1, view_draws, augment)
+
+    # Then what changes picture, voxels and camera of a shape together.
     images = images.reshape(*draws.shape[:2], *images.shape[1:])
     voxels = unpack_bits(moved["voxel_bits"])
     out: Inputs = {"labels": moved["labels"], "objects": moved["objects"], "views": moved["views"]}
     if masks is not None:
         out["masks"] = masks.reshape(*draws.shape[:2], *masks.shape[1:])
-    cameras = cast(dict[str, Tensor], {name: moved[name] for name in _CAMERAS if name in moved})  # type: ignore[literal-required]
     if augment.mirror:
+        flipped = drawn(draws[:, 0], "mirror")[:, 0] < 0.5
         images = torch.where(flipped[:, None, None, None, None], images.flip(-1), images)
         if masks is not None:
             out["masks"] = torch.where(flipped[:, None, None, None, None], out["masks"].flip(-1), out["masks"])
@@ -130,73 +119,16 @@ def unpack_bits(bits: Tensor) -> Tensor:
     return cells.reshape(-1, 1, resolution, resolution, resolution).float()
 
 
-def _over_background(rgba: Tensor, draws: Tensor, bank: Tensor | None, compositing: str) -> Tensor:
-    """(n, 4, S, S) over crops of the bank, or over plain colours without one."""
-    size = rgba.shape[-1]
-    if bank is None:
-        behind = draws[:, _DRAW["background"] : _DRAW["background"] + 3, None, None]
-    else:
-        room = bank.shape[1] - size + 1
-        if room < 1:
-            raise ValueError(f"backgrounds of {bank.shape[1]} px behind pictures of {size} px")
-        number = (draws[:, _DRAW["background"]] * len(bank)).long()
-        reach = torch.arange(size, device=rgba.device)
-        rows = (draws[:, _DRAW["background_row"]] * room).long()[:, None] + reach
-        columns = (draws[:, _DRAW["background_column"]] * room).long()[:, None] + reach
-        mirrored = draws[:, _DRAW["background_mirror"], None] < 0.5
-        columns = torch.where(mirrored, columns.flip(1), columns)
-        behind = bank[number[:, None, None], rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2).float() / 255
-    alpha = rgba[:, 3:]
-    if compositing == "linear":
-        return _encoded(_decoded(rgba[:, :3]) * alpha + _decoded(behind) * (1 - alpha))
-    return rgba[:, :3] * alpha + behind * (1 - alpha)
-
-
-def _decoded(srgb: Tensor) -> Tensor:
-    """Linear light of sRGB in [0, 1]: IEC 61966-2-1."""
-    return torch.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
-
-
-def _encoded(light: Tensor) -> Tensor:
-    """Inverse of `_decoded`."""
-    return torch.where(light <= 0.0031308, light * 12.92, 1.055 * light.clamp(min=0.0031308) ** (1 / 2.4) - 0.055)
-
-
-def _coloured(images: Tensor, draws: Tensor, augment: Augment) -> Tensor:
-    """Colour jitter of (n, 3, S, S) in [0, 1]."""
-
-    def factor(name: str, amount: float, count: int = 1) -> Tensor:
-        first = _DRAW[name]
-        return (1 + amount * (2 * draws[:, first : first + count] - 1))[:, :, None, None]
-
-    if augment.brightness:
-        images = images * factor("brightness", augment.brightness)
-    if augment.contrast:
-        mean = images.mean(dim=(1, 2, 3), keepdim=True)
-        images = mean + (images - mean) * factor("contrast", augment.contrast)
-    if augment.saturation:
-        red, green, blue = images[:, 0:1], images[:, 1:2], images[:, 2:3]
-        grey = _LUMA[0] * red + _LUMA[1] * green + _LUMA[2] * blue
-        images = grey + (images - grey) * factor("saturation", augment.saturation)
-    if augment.channel_gain:
-        images = images * factor("gain", augment.channel_gain, 3)
-    return images.clamp(0, 1)
-
-
-def _erased(images: Tensor, draws: Tensor, augment: Augment) -> Tensor:
-    """Random erasing of (n, 3, S, S) with mid-grey, 0 here: Zhong et al. 2017, arXiv 1708.04896."""
-    if not augment.erase:
-        return images
-    size = images.shape[-1]
-    area = (0.02 + (augment.erase_share - 0.02) * draws[:, _DRAW["area"]]) * size**2
-    aspect = 2 ** (2 * draws[:, _DRAW["aspect"]] - 1)
-    height, width = (area * aspect).sqrt().clamp(max=size), (area / aspect).sqrt().clamp(max=size)
-    top, left = draws[:, _DRAW["erase_row"]] * (size - height), draws[:, _DRAW["erase_column"]] * (size - width)
-    place = torch.arange(size, device=images.device) + 0.5
-    rows = (place >= top[:, None]) & (place < (top + height)[:, None])
-    columns = (place >= left[:, None]) & (place < (left + width)[:, None])
-    inside = rows[:, :, None] & columns[:, None, :] & (draws[:, _DRAW["erase"]] < augment.erase)[:, None, None]
-    return images.masked_fill(inside[:, None], 0.0)
+def _zoomed(cameras: dict[str, Tensor], shown: Tensor, size_px: int) -> dict[str, Tensor]:
+    """Cameras of enlarged parts of pictures: only the intrinsics change."""
+    if not cameras:
+        return {}
+    K = cameras["K"].clone()
+    shown = shown.reshape(*K.shape[:2], 3)
+    centre, side = shown[..., :2], shown[..., 2:]
+    K[..., :2, :2] /= side[..., None]
+    K[..., :2, 2] = (K[..., :2, 2] - size_px * centre) / side + size_px / 2
+    return {**cameras, "K": K}
 
 
 def _mirrored(cameras: dict[str, Tensor], flipped: Tensor, size_px: int) -> dict[str, Tensor]:
@@ -219,7 +151,7 @@ def _mirrored(cameras: dict[str, Tensor], flipped: Tensor, size_px: int) -> dict
 def _quarters(turn: str, draws: Tensor, cameras: dict[str, Tensor]) -> Tensor:
     """(B,) how many quarter turns each shape gets."""
     if turn == "random":
-        return (draws[:, 0, _DRAW["turn"]] * 4).long()
+        return (drawn(draws[:, 0], "turn")[:, 0] * 4).long()
     if "azimuth_deg" not in cameras:
         raise ValueError("turning shapes to their cameras needs cameras: make the loader with cameras=True")
     return (-cameras["azimuth_deg"][:, 0] / 90).round().long() % 4

@@ -26,8 +26,9 @@ import torch
 from torch import Tensor
 
 from training.data import CAMERAS, ShapeData
-from training.data_device import DRAWS, Batch, move
+from training.data_device import Batch, move
 from training.data_memory import fits_on_device
+from training.data_pictures import DRAWS
 from training.sampler import Sampler
 
 _BLOCK = 64  # steps whose choices are computed together, to spread the cost of small array calls

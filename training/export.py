@@ -15,21 +15,27 @@ from pipeline.atomic import atomic_path, write_json, write_text
 from pipeline.errors import UserError
 from training import held_out
 from training.model import CONFIG, WEIGHTS, Model, export_config
-from training.step import POSTERIOR, sampling_source
+from training.step import POSTERIOR, code_draws, draws_codes, mean_code, sampling_source
 
 SAMPLER, RECONSTRUCTOR = "sampler.onnx", "reconstructor.onnx"
 
 
 class Reconstructor(nn.Module):
-    """(B, 3, S, S) pictures in [-1, 1] -> (B, R, R, R) occupancy probabilities, by the mean code."""
+    """Pictures in [-1, 1] -> (B, R, R, R) occupancy probabilities, by the code that evaluation takes.
+
+    (B, 3, S, S); of a network that joins V views (B, V, 3, S, S), where fewer are given again until there are V.
+    """
 
     def __init__(self, model: Model):
         super().__init__()
-        self.networks, self.latent = model.networks, model.settings.latent
+        self.networks, self.settings = model.networks, model.settings
+        self.draws: Tensor | None = None
+        if draws_codes(model.settings):  # part of the graph, which would draw others
+            self.draws = code_draws(model.settings, model.settings.views_per_shape, torch.device("cpu"))
 
     def forward(self, images: Tensor) -> Tensor:
-        assert self.networks.E is not None
-        code = self.networks.E(images)[0][:, : self.latent]
+        views = images[:, None] if self.settings.views_per_shape == 1 else images
+        code = mean_code(self.networks, self.settings, views, self.draws)
         logits: Tensor = self.networks.G(code, POSTERIOR)
         return logits[:, 0].sigmoid()
 
@@ -69,7 +75,8 @@ def _write_graphs(model: Model, folder: Path) -> list[Path]:
     if model.networks.E is not None:
         side = header.resolution if settings.encoder_input == "projections" else header.size_px
         written.append(folder / RECONSTRUCTOR)
-        _write_onnx(written[-1], Reconstructor(model), torch.zeros(2, 3, side, side), "images")
+        several = () if settings.views_per_shape == 1 else (settings.views_per_shape,)
+        _write_onnx(written[-1], Reconstructor(model), torch.zeros(2, *several, 3, side, side), "images")
     return written
 
 
@@ -108,9 +115,10 @@ def model_card(model: Model, results: dict[str, Any] | None, beside: set[str]) -
     header, settings = model.header, model.settings
     measured = "Not measured." if results is None else results["verdict"]["sentence"] + "."
     threshold = (header.loop.get("best_threshold") or 128) / 255
+    views = "" if settings.views_per_shape == 1 else f"{settings.views_per_shape} views of one object, "
     about = {
         WEIGHTS: "with `config.json` the weights and every setting",
-        RECONSTRUCTOR: f"`images` (batch, 3, {header.size_px}, {header.size_px}) float32 in [-1, 1], RGB, "
+        RECONSTRUCTOR: f"`images` (batch, {views}3, {header.size_px}, {header.size_px}) float32 in [-1, 1], RGB, "
         "row 0 on top, to `occupancy`",
         SAMPLER: f"`codes` (batch, {settings.latent}) from the prior `{settings.prior}` to `occupancy`",
         held_out.HELD_OUT: "a picture of each held-out shape and what was made of it; "

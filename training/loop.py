@@ -29,8 +29,9 @@ from training import run_files
 from training.average import Average, rate_factor
 from training.boards import open_boards
 from training.data import ShapeData
-from training.data_device import Augment, to_device
+from training.data_device import to_device
 from training.data_loader import Loader
+from training.data_pictures import Augment
 from training.display import Display
 from training.keep import Keeper
 from training.measure import Looker, chosen, truth
@@ -115,6 +116,8 @@ def _training_loop(
         saturation=jitter,
         channel_gain=jitter,
         erase=settings.erase,
+        recolour=settings.recolour,
+        zoom=settings.zoom,
         turn="random" if settings.turn else "none",
     )
     backgrounds = train.backgrounds(device)

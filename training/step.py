@@ -29,6 +29,7 @@ from training.parallel import Ranks
 REAL, GENERATED = 0, 1  # sources of D's batch norm
 POSTERIOR, PRIOR = 0, 1  # sources of G's batch norm
 DRAWS = 256  # sampled codes that an expected maximum is the mean of: it is known to 0.05 standard deviations
+CHUNK = 16  # of them at a time
 
 
 def noise(seed: int, step: int, purpose: str, shape: tuple[int, ...], device: torch.device) -> Tensor:
@@ -86,22 +87,34 @@ def pool(codes: Tensor, how: str) -> Tensor:
     return codes.amax(1) if how == "max" else codes.mean(1)
 
 
-def mean_code(networks: Networks, settings: Experiment, images: Tensor) -> Tensor:
+def mean_code(networks: Networks, settings: Experiment, images: Tensor, draws: Tensor | None = None) -> Tensor:
     """(B, V, 3, S, S) -> (B, Z): the code that training decodes, averaged over its noise.
 
     One view, or the mean of several: the posterior means.  Training takes the largest of *sampled* codes, whose
     expectation lies above the largest mean; it is the average of `DRAWS` such codes, with the same noise for every
-    object.  Fewer pictures than in training are shown again until there are as many.
+    object.  Fewer pictures than in training are shown again until there are as many.  `draws`: what `code_draws` gives.
     """
     mean, log_variance = encode(networks, images)
-    if settings.pooling != "max" or settings.views_per_shape == 1:
+    if not draws_codes(settings):
         return pool(mean, settings.pooling)
     shown = torch.arange(max(mean.shape[1], settings.views_per_shape), device=mean.device) % mean.shape[1]
-    mean, deviation = mean[:, shown], (0.5 * log_variance[:, shown]).exp()
-    total = torch.zeros_like(mean[:, 0])
-    for draw in range(DRAWS):
-        total += pool(mean + deviation * noise(settings.seed, draw, "mean code", mean.shape[1:], mean.device), "max")
-    return total / DRAWS
+    mean, deviation = mean[:, None, shown], (0.5 * log_variance[:, None, shown]).exp()
+    if draws is None:
+        draws = code_draws(settings, len(shown), mean.device)
+    total = torch.zeros_like(mean[:, 0, 0])
+    for first in range(0, len(draws), CHUNK):
+        total = total + (mean + deviation * draws[first : first + CHUNK]).amax(2).sum(1)
+    return total / len(draws)
+
+
+def draws_codes(settings: Experiment) -> bool:
+    """Whether an evaluation has to draw codes as training does."""
+    return settings.pooling == "max" and settings.views_per_shape > 1
+
+
+def code_draws(settings: Experiment, views: int, device: torch.device) -> Tensor:
+    """(DRAWS, V, Z) the noise of `mean_code`."""
+    return noise(settings.seed, 0, "mean code", (DRAWS, views, settings.latent), device)
 
 
 class Step:

@@ -10,7 +10,7 @@ from pipeline.settings.base import Strict
 from pipeline.settings.training_presets import PRESETS
 
 Preset = Literal[
-    "demo", "paper-3dvaegan", "paper-3dgan", "mv-3dvaegan-max", "mv-3dvaegan-mean", "sn-hinge",
+    "demo", "paper-3dvaegan", "paper-3dgan", "balanced-3dgan", "mv-3dvaegan-max", "mv-3dvaegan-mean", "sn-hinge",
     "three-projections", "small", "resnet-encoder", "lsgan", "wgan-gp",
 ]  # fmt: skip
 
@@ -59,6 +59,10 @@ class Experiment(Strict):
     """Probability of a grey rectangle in a picture (random erasing)."""
     random_background: bool = False
     """Draw a new background for every picture shown; needs `shards.storage: layers`."""
+    recolour: float = pydantic.Field(default=0.0, ge=0, le=1)
+    """Probability of a new colour, or a photograph's skin, for an object; with `random_background` only."""
+    zoom: float = pydantic.Field(default=0.0, ge=0, le=3)
+    """Show a part near the middle of a picture, enlarged by a random factor of up to 1 + this."""
     turn: bool = False
     """Show shapes at random quarter turns about the up axis; for networks that see no picture."""
 
@@ -176,6 +180,8 @@ class Experiment(Strict):
             raise ValueError("mask_weight needs an encoder of pictures; set it to 0")
         if self.batch % self.processes:
             raise ValueError(f"{self.processes} processes cannot share a batch of {self.batch} evenly")
+        if self.recolour > 0 and not self.random_background:
+            raise ValueError("recolour needs objects apart from their backgrounds; set random_background to true")
         if bool(self.milestones) != (self.schedule == "milestones"):
             raise ValueError("schedule 'milestones' and the key `milestones` go together; set both or neither")
         if self.adversarial == "wgan-gp" and self.discriminator_norm:

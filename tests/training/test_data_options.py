@@ -18,8 +18,9 @@ from pipeline.shards_index import write_index
 from tests.pipeline.shards_helpers import arrays, write_shard, write_test_bank
 from tests.training.test_data import number_of, write_set
 from training.data import CAMERAS, ShapeData
-from training.data_device import DRAWS, Augment, Batch, to_device, unpack_bits
+from training.data_device import Batch, to_device, unpack_bits
 from training.data_loader import Loader
+from training.data_pictures import DRAWS, SKINNED, Augment, recoloured
 from training.loop import training_loop
 from training.run_files import read_metrics
 from training.sampler import Sampler
@@ -177,6 +178,62 @@ def test_backgrounds_are_mixed_as_the_stored_pictures_are(space: str) -> None:
     assert errors.min(0).max() < 0.6
 
 
+def test_painted_objects_keep_their_outline_and_their_light_and_shade() -> None:
+    batch = plain_batch(size=24, channels=4)
+    batch["images"][..., :3] = batch["images"][..., :1] // 2 + 40  # a grey object, as 3DShapeNets' are
+    bank = torch.from_numpy(np.random.default_rng(1).integers(0, 256, (5, 30, 30, 3), np.uint8))
+    rgba = batch["images"].flatten(0, 1).permute(0, 3, 1, 2).float() / 255
+    draws = batch["draws"].flatten(0, 1)
+    painted = recoloured(rgba, draws, bank, 0.7)
+    assert torch.equal(painted[:, 3], rgba[:, 3]) and painted.min() >= 0 and painted.max() <= 1
+    changed = (painted != rgba).flatten(1).any(1)
+    assert 70 < changed.sum() < 110
+    assert not (recoloured(rgba, draws, bank, 0.0) != rgba).any()
+
+    # One colour: every channel is the grey picture times one number, where nothing is cut at 1.
+    ratios = painted[:, :3] / rgba[:, :3]
+    whole = (painted[:, :3] < 1).float()
+    mean = (ratios * whole).sum((2, 3)) / whole.sum((2, 3)).clamp(min=1)
+    constant = ((ratios - mean[:, :, None, None]).abs() * whole).amax((1, 2, 3)) < 1e-4
+    plain, skinned = int((constant & changed).sum()), int((~constant & changed).sum())
+    assert 0.1 < skinned / (plain + skinned) < 0.4 and SKINNED == 0.25
+    colours = mean[constant & changed]
+    assert (colours.std(0) > 0.2).all(), "objects get different colours"
+    hues = colours / colours.sum(1, keepdim=True)
+    assert (hues.std(0) > 0.05).all(), "and not only lighter or darker ones"
+
+
+def test_enlarged_pictures_masks_and_cameras_stay_together() -> None:
+    """A soft mark lands where the camera that comes along says."""
+    size = 64
+    batch = plain_batch(size=size)
+    row, column = 37.0, 30.0
+    place = torch.arange(size) + 0.5
+    mark = 255 * torch.exp(-((place[:, None] - row) ** 2 + (place - column) ** 2) / 2 / 3**2)
+    batch["images"] = mark.to(torch.uint8)[:, :, None].expand(64, 2, -1, -1, 3)
+    batch["alpha"] = batch["images"][..., 0].clone()
+    plain, varied = to_device(batch), to_device(batch, augment=Augment(zoom=0.5))
+    assert torch.equal(plain["voxels"], varied["voxels"])
+    assert torch.equal(plain["camera_to_world"], varied["camera_to_world"])
+    scale = varied["K"][..., 0, 0] / plain["K"][..., 0, 0]
+    assert 1.0 <= scale.min() < 1.1 and 1.4 < scale.max() <= 1.5
+    torch.testing.assert_close(scale, varied["K"][..., 1, 1] / plain["K"][..., 1, 1])
+    # The mark's middle in the stored picture -> a ray -> its place through the new intrinsics.
+    ray = torch.linalg.inv(plain["K"]) @ torch.tensor([column, row, 1.0])
+    wanted = (varied["K"] @ ray[..., None])[..., :2, 0]
+    light = (varied["images"][:, :, 0] + 1) / 2
+    total = light.sum((2, 3))
+    found = torch.stack([(light.sum(2) * place).sum(-1) / total, (light.sum(3) * place).sum(-1) / total], -1)
+    torch.testing.assert_close(found, wanted, atol=0.02, rtol=0)
+    torch.testing.assert_close(varied["masks"][:, :, 0], light, atol=1e-6, rtol=0)
+    assert (wanted - size / 2).abs().max() < size / 2, "what stands in the middle stays in the picture"
+
+
+def test_painting_needs_objects_apart_from_their_backgrounds() -> None:
+    with pytest.raises(ValueError, match="recolour needs objects apart from their backgrounds"):
+        Experiment(datasets=("demo",), recolour=0.5)
+
+
 @pytest.mark.parametrize("kind", ["ram", "map", "layers", "foregrounds"])
 def test_masks_come_with_the_pictures_and_are_mirrored_with_them(tmp_path: Path, kind: str) -> None:
     bank = write_test_bank(tmp_path / "bank.npz")
@@ -202,7 +259,15 @@ def test_masks_come_with_the_pictures_and_are_mirrored_with_them(tmp_path: Path,
 @pytest.mark.parametrize(
     "keys",
     [
-        {"random_background": True, "mask_weight": 1.0, "erase": 0.5, "colour_jitter": 0.2, "views_per_shape": 2},
+        {
+            "random_background": True,
+            "mask_weight": 1.0,
+            "erase": 0.5,
+            "colour_jitter": 0.2,
+            "recolour": 0.5,
+            "zoom": 0.3,
+            "views_per_shape": 2,
+        },
         {"turn": True, "encoder_input": "projections"},
     ],
     ids=["pictures", "turned"],

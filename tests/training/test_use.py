@@ -7,6 +7,7 @@ import warnings
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
 from PIL import Image
@@ -183,22 +184,48 @@ def test_the_commands_write_their_files(
 
 
 def test_onnx_graphs_give_what_torch_gives(run: Path, model: Model, tmp_path: Path) -> None:
+    source = torch.Generator().manual_seed(1)
+    assert_graphs_agree(
+        run,
+        tmp_path,
+        reconstructor=(Reconstructor(model), torch.rand(3, 3, 32, 32, generator=source) * 2 - 1),
+        sampler=(Sampler(model), torch.randn(3, 8, generator=source)),
+    )
+    card = (tmp_path / "README.md").read_text()
+    assert "reconstructor.onnx" in card and "(batch, 3, 32, 32)" in card and "box, crate" in card
+    assert json.loads((tmp_path / "config.json").read_text())["resolution"] == 16
+
+
+@pytest.mark.parametrize("pooling", ["max", "mean"])
+def test_the_onnx_graph_of_several_views_gives_what_a_reconstruction_gives(
+    pooling: str, boxes: Path, tmp_path: Path
+) -> None:
+    """Its noise is part of the graph: the same numbers as in `reconstruct`, each time."""
+    training_loop(settings(samples=32, views_per_shape=3, pooling=pooling), tmp_path / "run", [boxes])
+    model = load_model(tmp_path / "run", torch.device("cpu"))
+    photos = np.stack([row(3)["images"][view % 2] for view in range(3)])
+    images = torch.from_numpy(photos).permute(0, 3, 1, 2)[None].float() / 127.5 - 1
+    found = assert_graphs_agree(tmp_path / "run", tmp_path / "out", reconstructor=(Reconstructor(model), images))
+    levels = use.reconstruct(model, list(photos)).reshape(16, 16, 16)
+    np.testing.assert_allclose(found["reconstructor"][0] * 255, levels, atol=0.51)
+    assert "3 views of one object" in (tmp_path / "out" / "README.md").read_text()
+
+
+def assert_graphs_agree(
+    run: Path, folder: Path, **graphs: tuple[torch.nn.Module, torch.Tensor]
+) -> dict[str, npt.NDArray[np.float32]]:
+    """Exports `run` and compares each graph with its module; gives what the graphs gave."""
     runtime = pytest.importorskip("onnxruntime", reason="onnxruntime is a development package")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        assert main(["export", "--run", str(run), "-o", str(tmp_path)]) == 0
-    source = torch.Generator().manual_seed(1)
-    for name, module, example in (
-        ("reconstructor", Reconstructor(model), torch.rand(3, 3, 32, 32, generator=source) * 2 - 1),
-        ("sampler", Sampler(model), torch.randn(3, 8, generator=source)),
-    ):
-        session = runtime.InferenceSession(str(tmp_path / f"{name}.onnx"))
-        (found,) = session.run(None, {session.get_inputs()[0].name: example.numpy()})
+        assert main(["export", "--run", str(run), "-o", str(folder)]) == 0
+    found = {}
+    for name, (module, example) in graphs.items():
+        session = runtime.InferenceSession(str(folder / f"{name}.onnx"))
+        (found[name],) = session.run(None, {session.get_inputs()[0].name: example.numpy()})
         with torch.no_grad():
-            np.testing.assert_allclose(found, module(example).numpy(), atol=1e-5)
-    card = (tmp_path / "README.md").read_text()
-    assert "reconstructor.onnx" in card and "box, crate" in card
-    assert json.loads((tmp_path / "config.json").read_text())["resolution"] == 16
+            np.testing.assert_allclose(found[name], module(example).numpy(), atol=1e-5)
+    return found
 
 
 def test_an_exported_folder_is_used_like_the_run_it_came_from(run: Path, photo: Path, tmp_path: Path) -> None:
