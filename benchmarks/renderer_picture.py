@@ -11,7 +11,7 @@ from PIL import Image as Pillow
 from pipeline.bank import Bank, background, composite
 from pipeline.conventions import Image
 from pipeline.prepare import normalise
-from pipeline.settings.stages import Specular
+from pipeline.settings.render import Specular
 from pipeline.sources.procedural import CATEGORIES, make_shape
 from pipeline.sources.procedural.rooms import room_picture
 from render.cameras import PRESETS, make_cameras

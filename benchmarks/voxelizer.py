@@ -28,7 +28,7 @@ from pipeline.glb import write_glb
 from pipeline.mesh import Mesh as TexturedMesh
 from pipeline.off import read_off
 from pipeline.progress import say
-from pipeline.settings.stages import Voxels
+from pipeline.settings.voxels import Voxels
 from pipeline.sources.procedural import CATEGORIES
 from voxelize import builtin
 from voxelize.engine_binvox import plain_off

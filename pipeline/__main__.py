@@ -112,7 +112,7 @@ def _stage(commands: argparse._SubParsersAction, name: str, text: str, run: obje
 
 
 def _generate(arguments: argparse.Namespace) -> int:
-    from pipeline.config import parse
+    from pipeline.parse import parse
     from pipeline.progress import Log
     from pipeline.settings.datasets import Procedural
     from pipeline.sources.procedural import generate
@@ -135,10 +135,11 @@ def _rooms(arguments: argparse.Namespace) -> int:
 
 
 def _fetch(arguments: argparse.Namespace) -> int:
-    from pipeline.config import parse
     from pipeline.fetch import fetch_backgrounds, fetch_dataset
+    from pipeline.parse import parse
     from pipeline.progress import Log
-    from pipeline.settings.datasets import Backgrounds, Dataset
+    from pipeline.settings.backgrounds import Backgrounds
+    from pipeline.settings.datasets import Dataset
 
     with Log(arguments.log) as log:
         if arguments.backgrounds:
@@ -150,8 +151,8 @@ def _fetch(arguments: argparse.Namespace) -> int:
 
 
 def _index(arguments: argparse.Namespace) -> int:
-    from pipeline.config import parse
     from pipeline.index import index_dataset
+    from pipeline.parse import parse
     from pipeline.progress import Log
     from pipeline.settings.datasets import Dataset
 
@@ -162,7 +163,7 @@ def _index(arguments: argparse.Namespace) -> int:
 
 
 def _prepare(arguments: argparse.Namespace) -> int:
-    from pipeline.config import parse
+    from pipeline.parse import parse
     from pipeline.prepare import prepare_shard
     from pipeline.progress import Log
     from pipeline.settings.datasets import PrepareSettings
@@ -174,8 +175,8 @@ def _prepare(arguments: argparse.Namespace) -> int:
 
 
 def _import(arguments: argparse.Namespace) -> int:
-    from pipeline.config import parse
     from pipeline.imported import import_pictures, import_shard
+    from pipeline.parse import parse
     from pipeline.progress import Log
     from pipeline.settings.datasets import ImportSettings
 
@@ -189,10 +190,10 @@ def _import(arguments: argparse.Namespace) -> int:
 
 
 def _photographs(arguments: argparse.Namespace) -> int:
-    from pipeline.config import parse
+    from pipeline.parse import parse
     from pipeline.photographs import build
     from pipeline.progress import Log
-    from pipeline.settings.datasets import PhotographSettings
+    from pipeline.settings.photographs import PhotographSettings
 
     settings = parse(PhotographSettings, arguments.settings, "--settings")
     with Log(arguments.log) as log:
@@ -201,8 +202,8 @@ def _photographs(arguments: argparse.Namespace) -> int:
 
 
 def _ledger(arguments: argparse.Namespace) -> int:
-    from pipeline.config import parse
     from pipeline.ledger import write_ledger
+    from pipeline.parse import parse
     from pipeline.progress import Log
     from pipeline.settings.datasets import Dataset
 

@@ -23,7 +23,8 @@ from pipeline.atomic import atomic_folder, write_json_if_changed
 from pipeline.errors import UserError
 from pipeline.intact import sha256_of
 from pipeline.progress import Log, say
-from pipeline.settings.datasets import Backgrounds, Dataset
+from pipeline.settings.backgrounds import Backgrounds
+from pipeline.settings.datasets import Dataset
 from pipeline.sources import source_of
 from pipeline.sources.backgrounds import PHOTOGRAPHS
 from pipeline.sources.base import RemoteFile

@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.atomic import write_json_if_changed, write_text_if_changed
-from pipeline.config import did_you_mean
 from pipeline.conventions import SPLITS
 from pipeline.errors import UserError
 from pipeline.manifest import Rejection, Shape, carve_validation, shapes_to_tsv, shard_of, split_of
+from pipeline.parse import did_you_mean
 from pipeline.progress import Log, say
 from pipeline.seeds import uniform
 from pipeline.settings.datasets import Dataset

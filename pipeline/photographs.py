@@ -29,7 +29,7 @@ from pipeline.conventions import Grid
 from pipeline.errors import Reject, UserError
 from pipeline.manifest import Rejection
 from pipeline.progress import Log, progress, say
-from pipeline.settings.datasets import PhotographSettings
+from pipeline.settings.photographs import PhotographSettings
 from pipeline.sources.ikea import ikea_photographs
 from pipeline.sources.photograph import Photograph
 from pipeline.sources.pix3d import pix3d_photographs

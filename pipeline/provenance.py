@@ -22,15 +22,20 @@ def code_digest(*modules: str) -> str:
 
     modules : dotted names such as ``"render.shard"``.
     """
-    closure: set[str] = set()
+    text = "".join(f"{module}:{_tree_digest(_path(module))}\n" for module in sorted(reachable(*modules)))
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def reachable(*modules: str) -> set[str]:
+    """Dotted names of `modules` and of every project module that they import, directly or not."""
+    found: set[str] = set()
     waiting = list(modules)
     while waiting:
         module = waiting.pop()
-        if module not in closure:
-            closure.add(module)
+        if module not in found:
+            found.add(module)
             waiting += _imports(module)
-    text = "".join(f"{module}:{_tree_digest(_path(module))}\n" for module in sorted(closure))
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
+    return found
 
 
 def files_digest(folder: Path, patterns: Sequence[str]) -> str:

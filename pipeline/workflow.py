@@ -19,8 +19,10 @@ from pipeline.config import Config
 from pipeline.progress import Log
 from pipeline.provenance import ROOT, code_digest, files_digest
 from pipeline.settings.base import Strict
-from pipeline.settings.datasets import Dataset, ImportSettings, PhotographSettings, PrepareSettings, Procedural
-from pipeline.settings.stages import PackSettings, Render
+from pipeline.settings.datasets import Dataset, ImportSettings, PrepareSettings, Procedural
+from pipeline.settings.photographs import PhotographSettings
+from pipeline.settings.render import Render
+from pipeline.settings.shards import PackSettings
 
 # The module whose import closure is the code of a stage; a code edit re-runs what it can reach.
 # Fetching is left out on purpose: an edited downloader must not download 39 GB again.

@@ -7,11 +7,12 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from pipeline.config import parse
 from pipeline.errors import run_command
+from pipeline.parse import parse
 from pipeline.progress import Log
-from pipeline.settings.datasets import Backgrounds
-from pipeline.settings.stages import PackSettings, Render
+from pipeline.settings.backgrounds import Backgrounds
+from pipeline.settings.render import Render
+from pipeline.settings.shards import PackSettings
 
 COMMANDS = ("shard", "backgrounds", "pack", "sheet", "audit")
 Command = Callable[[argparse.Namespace, Log], None]

@@ -28,7 +28,7 @@ import numpy.typing as npt
 
 from pipeline.bank import SRGB_TO_LINEAR, linear_to_srgb
 from pipeline.errors import UserError
-from pipeline.settings.stages import Specular
+from pipeline.settings.render import Specular
 from render.cameras import Camera
 from render.raster import HIGHLIGHTS, Layers, Lights
 from render.scene import Scene, sample_masks

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from pipeline.errors import UserError
-from pipeline.settings.stages import Render
+from pipeline.settings.render import Render
 from render import backend_pyrender
 from render.cameras import Camera
 from render.raster import Layers, Lights, RasterBackend

@@ -38,7 +38,7 @@ from pipeline.conventions import Image
 from pipeline.errors import UserError
 from pipeline.progress import Log, progress, say
 from pipeline.seeds import generator, stable_hash
-from pipeline.settings.datasets import Backgrounds
+from pipeline.settings.backgrounds import Backgrounds
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 MOST_PIXELS = 100_000_000

@@ -18,8 +18,8 @@ from pipeline.errors import Reject, UserError
 from pipeline.load import load_mesh
 from pipeline.prepare import normalise
 from pipeline.progress import Log, progress, say
-from pipeline.settings.datasets import Backgrounds
-from pipeline.settings.stages import Render
+from pipeline.settings.backgrounds import Backgrounds
+from pipeline.settings.render import Render
 from render.backends import Backend, make_backend, settle
 from render.backgrounds import build_bank
 from render.cameras import PRESETS, make_cameras

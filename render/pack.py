@@ -21,7 +21,7 @@ from pipeline.manifest import Record, Rejection
 from pipeline.pack import PackReader
 from pipeline.progress import Log, progress, say
 from pipeline.seeds import generator
-from pipeline.settings.stages import PackSettings
+from pipeline.settings.shards import PackSettings
 from pipeline.shards import Shard, create, open_shard
 from pipeline.shards_bulk import bank_mark
 

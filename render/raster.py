@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from pipeline.bank import SRGB_TO_LINEAR
 from pipeline.conventions import Image
-from pipeline.settings.stages import Specular
+from pipeline.settings.render import Specular
 from render.cameras import Camera
 from render.scene import ENCODE, Scene, sample_masks
 from render.shading import shade

@@ -21,7 +21,7 @@ from pipeline.glb import read_glb
 from pipeline.manifest import Record, Rejection
 from pipeline.pack import PackReader
 from pipeline.progress import Log, progress, say
-from pipeline.settings.stages import Render
+from pipeline.settings.render import Render
 from pipeline.shards import create
 from pipeline.worker import IsolatedWorker
 from render.backends import Backend, make_backend, settle

@@ -6,10 +6,10 @@ import argparse
 import sys
 from pathlib import Path
 
-from pipeline.config import parse
 from pipeline.errors import run_command
+from pipeline.parse import parse
 from pipeline.progress import Log, say
-from pipeline.settings.stages import Report
+from pipeline.settings.report import Report
 
 
 def main() -> int:

@@ -18,7 +18,7 @@ import markupsafe
 from pipeline.atomic import write_text
 from pipeline.progress import Log, progress
 from pipeline.results import figure_at
-from pipeline.settings.stages import Report
+from pipeline.settings.report import Report
 from report import dataset, experiment, gather
 from report.gather import ExperimentFacts
 from report.inline import policy, template

@@ -11,6 +11,7 @@ import pytest
 
 from pipeline import provenance
 from pipeline.provenance import code_digest, imports_of
+from pipeline.workflow import STAGE_MODULES
 
 ROOT = Path(__file__).resolve().parent.parent
 STAGES = ("voxelize", "render", "training", "report")
@@ -70,6 +71,24 @@ def test_pipeline_starts_without_heavy_libraries() -> None:
     code = "import pipeline.workflow, sys; print(*sorted(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert {"torch", "h5py", "trimesh", "numba", "scipy", "PIL"} & set(done.stdout.split()) == set()
+
+
+# Sections of config.yaml whose code a stage may depend on: a key that is added to another one re-runs nothing here.
+SECTIONS = {
+    "generate": {"datasets"}, "rooms": {"datasets"}, "index": {"datasets"}, "prepare": {"datasets"},
+    "import": {"datasets"}, "voxelize": {"voxels"}, "backgrounds": {"backgrounds"}, "render": {"render"},
+    "pack": {"shards", "backgrounds"}, "audit": set(), "photographs": {"photographs", "datasets"},
+    "train": {"training", "training_presets"}, "report": {"report", "datasets"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("stage", sorted(SECTIONS))
+def test_a_stage_depends_on_the_settings_of_its_own_section(stage: str) -> None:
+    """Else a new key of a training would render 51,000 models again."""
+    prefix = "pipeline.settings."
+    known = {module.removeprefix(prefix) for module in provenance.reachable(*STAGE_MODULES[stage])
+             if module.startswith(prefix)}  # fmt: skip
+    assert known - {"base"} <= SECTIONS[stage]
 
 
 def test_code_digest_sees_code_and_not_comments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -81,13 +81,7 @@ def test_the_profiles_name_rules_there_are_and_snakemake_understands_them(tmp_pa
 
 def needed(module: str) -> set[str]:
     """Distributions that a module and what it imports of the project import."""
-    closure, waiting = set(), [module]
-    while waiting:
-        name = waiting.pop()
-        if name not in closure and provenance._exists(name):
-            closure.add(name)
-            waiting += provenance._imports(name)
-    found = {library for name in closure for library in libraries(provenance._path(name))}
+    found = {library for name in provenance.reachable(module) for library in libraries(provenance._path(name))}
     own = {*provenance.PACKAGES, *sys.stdlib_module_names}
     names = {DISTRIBUTIONS.get(name, name.lower().replace("_", "-")) for name in found - own - OPTIONAL}
     # What run.in has just got and run.lock does not know yet comes with the next `make lock`.

@@ -23,8 +23,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from pipeline.atomic import atomic_path
-from pipeline.config import parse
 from pipeline.errors import UserError
+from pipeline.parse import parse
 from pipeline.settings.training import Experiment
 from training.average import Average
 from training.networks import Networks

@@ -8,8 +8,8 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from pipeline.config import parse
 from pipeline.errors import run_command
+from pipeline.parse import parse
 from pipeline.progress import Log, say
 from pipeline.seeds import stable_hash
 from pipeline.settings.training import Experiment

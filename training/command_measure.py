@@ -49,7 +49,7 @@ def add(commands: Any) -> None:
 
 
 def _evaluate(options: argparse.Namespace) -> int:
-    from pipeline.config import parse
+    from pipeline.parse import parse
     from pipeline.settings.evaluation import Evaluation
     from training.evaluate import evaluate
     from training.tables import table

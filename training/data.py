@@ -23,9 +23,9 @@ from torch import Tensor
 from zlib_ng import zlib_ng
 
 from pipeline.bank import Bank
-from pipeline.config import did_you_mean
 from pipeline.errors import UserError
 from pipeline.manifest import Record
+from pipeline.parse import did_you_mean
 from pipeline.shards import Shard
 from pipeline.shards_bulk import load_composites, load_rows, open_bank_of
 from pipeline.shards_index import open_indexed, read_index

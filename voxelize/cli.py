@@ -20,11 +20,11 @@ import numpy as np
 
 from pipeline.atomic import write_json
 from pipeline.binvox import read_binvox
-from pipeline.config import did_you_mean, parse
 from pipeline.errors import Reject, UserError
 from pipeline.load import SUFFIXES
+from pipeline.parse import did_you_mean, parse
 from pipeline.progress import say
-from pipeline.settings.stages import Voxels
+from pipeline.settings.voxels import Voxels
 from voxelize import batch, shard
 from voxelize.options import MODES, PRESETS, Options
 

@@ -22,7 +22,7 @@ from pipeline.given import take
 from pipeline.manifest import Record, Rejection
 from pipeline.pack import PackReader, PackWriter, write_pack
 from pipeline.progress import Log, progress, say
-from pipeline.settings.stages import Voxels
+from pipeline.settings.voxels import Voxels
 from pipeline.worker import IsolatedWorker
 from voxelize.options import UNIT_BOX_BOUNDS, Options
 

@@ -1,4 +1,4 @@
-"""``datasets:``, where shapes come from, and ``backgrounds:``, what they stand in front of."""
+"""``datasets:``, where shapes come from, and the parts of it that single jobs read."""
 
 from __future__ import annotations
 
@@ -11,10 +11,6 @@ from pipeline.settings.base import Strict
 SourceName = Literal[
     "procedural", "modelnet10", "modelnet40", "shapenet_v1", "shapenet_v2", "volumetric", "r2n2", "mvcnn", "folder"
 ]
-
-
-# What may stand behind a view instead of a picture.
-PLAIN_COLOUR = r"^(random|white|transparent|#[0-9a-fA-F]{6})$"
 
 
 class Procedural(Strict):
@@ -118,45 +114,3 @@ class ImportSettings(Strict):
     """Side the pictures are scaled to."""
     resolution: int = 32
     """Voxels a side that the run asks for; a source that brings voxels has one size only."""
-
-
-class PhotographSettings(Strict):
-    """An evaluation set of photographs with voxels."""
-
-    source: Literal["ikea", "pix3d"]
-    """The reader that knows the layout."""
-    path: str
-    """The unpacked data set."""
-    size_px: int = pydantic.Field(default=64, ge=32, le=1024, multiple_of=8)
-    """Side of the square crops, as the network wants them."""
-
-
-class Backgrounds(Strict):
-    """The picture bank that views are composited on."""
-
-    source: Literal["procedural", "folder", "sun397", "sun2012", "none"] = "procedural"
-    """Where the pictures come from; `procedural` draws room-like scenes and needs nothing; `none`: see `colour`."""
-    colour: str = pydantic.Field(default="random", pattern=PLAIN_COLOUR)
-    """Behind the views with source `none`: `random` (one a view, as 3D-R2N2), `white`, "#rrggbb" or `transparent`."""
-    mirrors: tuple[str, ...] = ()
-    """Addresses of the archive, tried in order; empty takes the official ones."""
-    path: str | None = None
-    """For `folder`: a folder of pictures, searched recursively."""
-    count: int = pydantic.Field(default=256, ge=1, le=200_000)
-    """Pictures in the bank (chosen by hash when there are more)."""
-    bank_px: int | None = pydantic.Field(default=None, ge=16, le=2048)
-    """Side of the stored square crops in pixels; null takes 1.25 x the render size."""
-    blur_px: float = pydantic.Field(default=0.0, ge=0, le=32)
-    """Each crop is blurred by a Gaussian of up to this many bank pixels, as if out of focus; 0 leaves it."""
-    noise: float = pydantic.Field(default=0.0, ge=0, le=64)
-    """Each crop gets sensor noise of up to this standard deviation in sRGB levels; 0 adds none."""
-    colour_jitter: float = pydantic.Field(default=0.0, ge=0, le=1)
-    """Each colour channel of a crop is multiplied by a number within 1 +- this; 0 leaves the colours."""
-
-    @pydantic.model_validator(mode="after")
-    def _consistent(self) -> Backgrounds:
-        if self.source == "folder" and not self.path:
-            raise ValueError("source 'folder' needs `path`, a folder of pictures")
-        if self.source != "none" and self.colour != "random":
-            raise ValueError(f"`colour` is for source 'none', not for {self.source!r}; remove one of them")
-        return self

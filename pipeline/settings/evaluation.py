@@ -1,21 +1,10 @@
-"""``evaluation:``, what is measured of a trained run; and ``photographs:``, what it is shown besides its own data."""
+"""``evaluation:``, what is measured of a trained run."""
 
 from __future__ import annotations
-
-from typing import Literal
 
 import pydantic
 
 from pipeline.settings.base import Strict
-
-
-class PhotographSet(Strict):
-    """One set of photographs with voxels; every experiment that reads pictures is judged on it."""
-
-    source: Literal["ikea", "pix3d"]
-    """The reader that knows the layout."""
-    path: str
-    """The unpacked data set: for `ikea` the folder with Images, Lists and Voxels, for `pix3d` that of pix3d.json."""
 
 
 class Evaluation(Strict):

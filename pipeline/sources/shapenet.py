@@ -18,11 +18,11 @@ import json
 from collections.abc import Iterator
 
 from pipeline.archives import Entry
-from pipeline.config import did_you_mean
 from pipeline.conventions import SHAPENET_V1_TO_WORLD, SPLITS, UP_AXIS_TO_WORLD, Matrix
 from pipeline.errors import UserError
 from pipeline.load import Files
 from pipeline.manifest import Shape
+from pipeline.parse import did_you_mean
 from pipeline.settings.datasets import Dataset
 from pipeline.sources.base import Archives, Found, RemoteFile, Source, checksum_of, is_clutter, split_member
 

@@ -10,6 +10,7 @@ import pytest
 
 from pipeline import config
 from pipeline.errors import UserError
+from pipeline.parse import parse
 from pipeline.settings.evaluation import Evaluation
 from pipeline.workflow import Plan
 
@@ -45,6 +46,6 @@ def test_photographs_have_the_size_of_the_views(tmp_path: Path) -> None:
 def test_how_much_is_measured_trains_nothing_again() -> None:
     plain, other = Plan(BASE), Plan(BASE | {"evaluation": {"samples": 9, "views": [1, 5], "classify_on": ["d"]}})
     assert plain.experiment("e") == other.experiment("e")
-    assert config.parse(Evaluation, other.section("evaluation"), "x") == other.config.evaluation
+    assert parse(Evaluation, other.section("evaluation"), "x") == other.config.evaluation
     assert plain.section("evaluation") == "{}" and plain.classified() == plain.photograph_files() == []
     assert other.classified() == ["results/shards/d/index.json"]

@@ -15,7 +15,7 @@ from pipeline.__main__ import main
 from pipeline.errors import UserError
 from pipeline.photographs import build, load_photographs
 from pipeline.progress import Log
-from pipeline.settings.datasets import PhotographSettings
+from pipeline.settings.photographs import PhotographSettings
 
 NO_LOG = Log(None)
 

@@ -17,7 +17,8 @@ from pipeline import config, runlock
 from pipeline.console import Console, clock
 from pipeline.contents import ContentSums
 from pipeline.errors import UserError
-from pipeline.settings.stages import Render
+from pipeline.parse import parse
+from pipeline.settings.render import Render
 from pipeline.settings.training import Experiment
 from pipeline.workflow import Plan, only_looks
 
@@ -44,7 +45,7 @@ def test_an_experiment_travels_without_loss(change: dict[str, object]) -> None:
     """Also where a value equals the class default but not its preset's."""
     values = {"datasets": ["d"], **change}
     plan = Plan({"datasets": {"d": {"source": "modelnet10"}}, "experiments": {"e": values}})
-    assert config.parse(Experiment, plan.experiment("e"), "x") == plan.config.experiments["e"]
+    assert parse(Experiment, plan.experiment("e"), "x") == plan.config.experiments["e"]
 
 
 def test_stages_see_only_their_own_settings() -> None:
@@ -77,7 +78,7 @@ def test_highlights_draw_again_and_prepare_nothing() -> None:
 
     glossy = plan(specular={"strength": 0.3})
     assert glossy.section("render") == '{"specular": {"strength": 0.3}}'
-    assert config.parse(Render, glossy.section("render"), "x").specular.shininess == 32
+    assert parse(Render, glossy.section("render"), "x").specular.shininess == 32
     assert (glossy.prepare("d"), glossy.pack()) == (plan().prepare("d"), plan().pack())
     assert plan(above_max_faces="decimate").prepare("d") != plan().prepare("d")
 

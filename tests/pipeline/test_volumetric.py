@@ -27,7 +27,7 @@ from pipeline.prepare import prepare_shard, prepare_voxels
 from pipeline.progress import Log
 from pipeline.seeds import generator
 from pipeline.settings.datasets import Dataset, PrepareSettings
-from pipeline.settings.stages import Voxels
+from pipeline.settings.voxels import Voxels
 from pipeline.sources.volumetric import VOLUMETRIC, read_instance
 from pipeline.surface import surface_of
 from voxelize.shard import run as voxelize

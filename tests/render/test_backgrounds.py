@@ -18,7 +18,7 @@ from pipeline.errors import UserError
 from pipeline.fetch import fetch_backgrounds
 from pipeline.progress import Log
 from pipeline.seeds import generator
-from pipeline.settings.datasets import Backgrounds
+from pipeline.settings.backgrounds import Backgrounds
 from render.backgrounds import altered, build_bank, draw_look
 
 

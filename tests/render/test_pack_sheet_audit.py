@@ -19,8 +19,9 @@ from pipeline.manifest import Record, Rejection
 from pipeline.mesh import Mesh
 from pipeline.pack import PackReader, write_pack
 from pipeline.progress import Log
-from pipeline.settings.datasets import Backgrounds
-from pipeline.settings.stages import PackSettings, Render
+from pipeline.settings.backgrounds import Backgrounds
+from pipeline.settings.render import Render
+from pipeline.settings.shards import PackSettings
 from pipeline.shards import create, open_shard
 from pipeline.shards_index import write_index
 from render.__main__ import main

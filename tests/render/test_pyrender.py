@@ -15,7 +15,7 @@ from pipeline.bank import composite
 from pipeline.errors import UserError
 from pipeline.mesh import Material, Mesh
 from pipeline.progress import Log
-from pipeline.settings.stages import Render, Specular
+from pipeline.settings.render import Render, Specular
 from pipeline.shards import open_shard
 from pipeline.worker import IsolatedWorker
 from render import backend_pyrender, backends

@@ -10,7 +10,7 @@ from pipeline.bank import composite
 from pipeline.camera import back_project
 from pipeline.errors import Reject
 from pipeline.mesh import Material, Mesh
-from pipeline.settings.stages import Specular
+from pipeline.settings.render import Specular
 from render.cameras import make_cameras
 from render.lights import make_lights, plain, unlit
 from render.raster import RasterBackend

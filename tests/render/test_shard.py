@@ -29,7 +29,8 @@ from pipeline.prepare import prepare_shape
 from pipeline.progress import Log
 from pipeline.seeds import generator
 from pipeline.settings.datasets import PrepareSettings
-from pipeline.settings.stages import PackSettings, Render
+from pipeline.settings.render import Render
+from pipeline.settings.shards import PackSettings
 from pipeline.shards import open_shard
 from pipeline.sources.procedural import make_shape
 from render.__main__ import main

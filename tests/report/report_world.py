@@ -16,7 +16,7 @@ from pipeline.ledger import Row
 from pipeline.manifest import Record
 from pipeline.pack import write_pack
 from pipeline.seeds import generator
-from pipeline.settings.stages import Report
+from pipeline.settings.report import Report
 from report.page import write_page
 from tests.report.gallery_world import HOSTILE, Made, chairs, furniture, make_run
 

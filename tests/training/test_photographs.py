@@ -15,7 +15,7 @@ from PIL import Image
 from pipeline.photographs import build
 from pipeline.progress import Log
 from pipeline.seeds import generator
-from pipeline.settings.datasets import PhotographSettings
+from pipeline.settings.photographs import PhotographSettings
 from tests.figures import bare_numbers
 from tests.training.tiny_world import settings
 from training import alignment, photographs, pix3d_scores
