@@ -199,6 +199,8 @@ def test_painted_objects_keep_their_outline_and_their_light_and_shade() -> None:
     assert 0.1 < skinned / (plain + skinned) < 0.4 and SKINNED == 0.25
     colours = mean[constant & changed]
     assert (colours.std(0) > 0.2).all(), "objects get different colours"
+    bare = recoloured(rgba, draws, None, 0.7)
+    assert torch.equal((bare != rgba).flatten(1).any(1), changed), "without photographs every one gets a colour"
     hues = colours / colours.sum(1, keepdim=True)
     assert (hues.std(0) > 0.05).all(), "and not only lighter or darker ones"
 
