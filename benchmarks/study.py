@@ -39,7 +39,9 @@ BASELINES = {
     "nearest_training": "nearest training shape (privileged)", "random_shape": "random training shape",
     "chance": "chance",
 }  # fmt: skip
-SHOWN = ["balanced", "fresh", "mask", "mean-3", "max-3", "small", "projections", "long"]
+SHOWN = ["balanced", "resnet", "mean-12", "max-12", "projections", "long", "long-paint", "longest-paint"]
+SAMPLED = ["balanced", "no-game", "mean-12", "long", "gan", "hinge-gan", "balanced-gan", "long-gan"]
+JUDGED = "longest-paint"
 
 
 def main() -> int:
@@ -59,8 +61,10 @@ def main() -> int:
     for name, columns in TABLES.items():
         block = chosen([row for row in rows if set(columns[:1]) & row.mean.keys()], columns)
         fill(arguments.output, name, block + beside(name, first, rows))
-    show = [name for name in arguments.show if arguments.output_dir / "runs" / name in runs]
-    write_study(arguments.output_dir, show, PICTURES, category="chair")
+    there = {run.name for run in runs}
+    show, sampled = ([name for name in names if name in there] for names in (arguments.show, SAMPLED))
+    judged = JUDGED if JUDGED in there else None
+    write_study(arguments.output_dir, show, PICTURES, sampled=sampled, judged=judged, category="chair")
     return 0
 
 

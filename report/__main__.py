@@ -24,9 +24,13 @@ def main() -> int:
     picture.add_argument("--output-dir", type=Path, required=True, help="the run's folder, e.g. results")
     picture.add_argument("--experiment", required=True, help="name of an evaluated experiment")
     picture.add_argument("-o", "--output", type=Path, required=True, help="the PNG to write")
-    study = commands.add_parser("study", help="draw several experiments side by side: curves, shapes, photographs")
+    study = commands.add_parser(
+        "study", help="draw several experiments side by side: curves, shapes, samples, photographs"
+    )
     study.add_argument("--output-dir", type=Path, required=True, help="the run's folder, e.g. results")
     study.add_argument("--experiments", nargs="+", required=True, help="names; the first ranks the shapes")
+    study.add_argument("--samples-of", nargs="+", help="experiments whose samples are drawn; left out: the same")
+    study.add_argument("--photographs-of", help="experiment whose photographs are drawn; left out: the first")
     study.add_argument("--category", help="photographs of this category only")
     study.add_argument("-o", "--output", type=Path, required=True, help="prefix of the files to write")
     gallery = commands.add_parser("gallery", help="write the page on which every shape of a data set can be seen")
@@ -78,7 +82,10 @@ def _picture(arguments: argparse.Namespace) -> int:
 def _study(arguments: argparse.Namespace) -> int:
     from report.study import write_study
 
-    files = write_study(arguments.output_dir, arguments.experiments, arguments.output, category=arguments.category)
+    files = write_study(
+        arguments.output_dir, arguments.experiments, arguments.output,
+        sampled=arguments.samples_of, judged=arguments.photographs_of, category=arguments.category,
+    )  # fmt: skip
     say(f"study: {', '.join(str(path) for path in files)}")
     return 0
 

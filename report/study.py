@@ -1,10 +1,10 @@
-"""Pictures of several experiments side by side, for a document: curves, held-out shapes, photographs.
+"""Pictures of several experiments side by side, for a document: curves, held-out shapes, samples, photographs.
 
     python -m report study --output-dir results/real-chairs --experiments balanced mean-3 -o docs/img/real-chairs
 
-writes ``<prefix>-curves.svg``, ``<prefix>-shapes.png`` and, where photographs were evaluated,
-``<prefix>-photographs.png``.  Shapes and photographs are picked by rank under the first
-experiment, from the best to the worst, so nothing is chosen by eye.
+writes ``<prefix>-curves.svg``, ``<prefix>-shapes.png``, ``<prefix>-samples.png`` and, where photographs
+were evaluated, ``<prefix>-photographs.png``.  Shapes are picked by rank under the first experiment and
+photographs under the one judged, from the best to the worst; samples are the first. Nothing is chosen by eye.
 """
 
 from __future__ import annotations
@@ -24,24 +24,39 @@ from report import charts, gather
 from report.voxel_view import BLUE, GREY, draw_voxels
 
 TILE, GAP, LABEL, HEAD = 112, 4, 18, 20
-SHAPES, PHOTOGRAPHS = 6, 4  # rows of shapes; photographs at either end
+SHAPES, SAMPLES, PHOTOGRAPHS = 6, 5, 4  # rows of shapes and samples; photographs at either end
 COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#56b4e9", "#777", "#000")
 CURVES = len(COLOURS)
 Tile = tuple[Image.Image, str]  # and what is written under it
 
 
-def write_study(output: Path, experiments: Sequence[str], prefix: Path, *, category: str | None = None) -> list[Path]:
-    """Publish the pictures; `category` limits the photographs.  Returns the files."""
-    runs = [output / "runs" / name for name in experiments]
-    out = [prefix.with_name(f"{prefix.name}-{what}") for what in ("curves.svg", "shapes.png", "photographs.png")]
+def write_study(
+    output: Path,
+    experiments: Sequence[str],
+    prefix: Path,
+    *,
+    sampled: Sequence[str] | None = None,  # experiments whose samples are drawn; None: the same
+    judged: str | None = None,  # the experiment whose photographs are drawn; None: the first
+    category: str | None = None,  # limits the photographs
+) -> list[Path]:
+    """Publish the pictures; returns the files."""
+
+    def folders(names: Sequence[str]) -> list[Path]:
+        return [output / "runs" / name for name in names]
+
+    runs = folders(experiments)
+    (photographed,) = folders([judged or experiments[0]])
+    parts = ("curves.svg", "shapes.png", "samples.png", "photographs.png")
+    files = [prefix.with_name(f"{prefix.name}-{part}") for part in parts]
     prefix.parent.mkdir(parents=True, exist_ok=True)
-    drawn = curves(runs), shapes(runs)
-    write_text(out[0], drawn[0])
-    _save(drawn[1], out[1])
-    if not (runs[0] / "photographs.npz").exists():
-        return out[:2]
-    _save(photographs(runs[0], category), out[2])
-    return out
+    drawn = curves(runs), shapes(runs), samples(folders(sampled or experiments))
+    write_text(files[0], drawn[0])
+    for picture, path in zip(drawn[1:], files[1:], strict=False):
+        _save(picture, path)
+    if not (photographed / "photographs.npz").exists():
+        return files[:-1]
+    _save(photographs(photographed, category), files[-1])
+    return files
 
 
 def curves(runs: Sequence[Path]) -> str:
@@ -78,6 +93,18 @@ def shapes(runs: Sequence[Path]) -> Image.Image:
             tiles.append((draw_voxels(answer, TILE, BLUE), f"IoU {table['iou'][row]:.2f}"))
         rows.append(tiles)
     return _sheet(["picture", "true voxels", *(run.name for run in runs)], rows)
+
+
+def samples(runs: Sequence[Path]) -> Image.Image:
+    """The first samples of every run, a column each, with the IoU of the nearest training shape."""
+    columns: list[list[Tile]] = []
+    for run in runs:
+        table = gather.arrays(run / "samples.npz")
+        columns.append([
+            (draw_voxels(_packed(bits), TILE, BLUE), f"nearest {nearest:.2f}")
+            for bits, nearest in zip(table["bits"][:SAMPLES], table["nearest_iou"][:SAMPLES], strict=True)
+        ])  # fmt: skip
+    return _sheet([run.name for run in runs], list(zip(*columns, strict=True)))
 
 
 def photographs(run: Path, category: str | None) -> Image.Image:

@@ -25,7 +25,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_every_experiment_has_its_curve_and_its_column(root: Path, tmp_path: Path) -> None:
     files = study.write_study(root, ["one", "two"], tmp_path / "docs" / "x")
-    assert [path.name for path in files] == ["x-curves.svg", "x-shapes.png", "x-photographs.png"]
+    assert [path.name for path in files] == ["x-curves.svg", "x-shapes.png", "x-samples.png", "x-photographs.png"]
     svg = ET.fromstring(files[0].read_text(encoding="utf-8"))
     words = [element.text for element in svg.iter("{http://www.w3.org/2000/svg}text")]
     assert {"one", "two", "samples seen"} <= set(words)
@@ -38,6 +38,24 @@ def test_every_experiment_has_its_curve_and_its_column(root: Path, tmp_path: Pat
             :, : study.TILE
         ]
         assert (tile != 255).any(), "an answer is drawn"
+
+
+def test_samples_are_the_first_of_each_and_photographs_those_of_the_one_judged(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sheets: list[tuple[list[str], list[list[study.Tile]]]] = []
+    monkeypatch.setattr(study, "_sheet", lambda heads, rows: sheets.append((heads, rows)) or Image.new("RGB", (1, 1)))
+    study.write_study(root, ["one"], tmp_path / "x", sampled=["two", "gan"], judged="two")
+    assert [heads[0] for heads, _ in sheets] == ["picture", "two", "best"]
+    heads, rows = sheets[1]
+    assert heads == ["two", "gan"] and len(rows) == study.SAMPLES
+    for column, name in enumerate(heads):
+        with np.load(root / "runs" / name / "samples.npz") as table:
+            wanted = [f"nearest {value:.2f}" for value in table["nearest_iou"][: study.SAMPLES]]
+        assert [row[column][1] for row in rows] == wanted
+    with np.load(root / "runs" / "two" / "photographs.npz") as table:
+        best = table[f"{table['sets'][0]}/ap_aligned"].max()
+    assert f"aligned {best:.2f}" in sheets[2][1][0][2][1]
 
 
 def test_shapes_go_from_the_best_to_the_worst_of_the_first_experiment(
