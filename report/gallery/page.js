@@ -184,6 +184,7 @@ byId("grid").addEventListener("click", (event) => {
 });
 byId("grid").addEventListener("focusin", (event) => setCurrent(event.target.closest(".card").dataset.key));
 byId("shape").addEventListener("close", () => {
+  if (byId("shape").open) return;  // the event comes late: another shape has been opened since
   opened.shape = null;
   const last = shapes.get(state.shape) ?? shapes.get(current);  // the browser goes back to the card that opened first
   if (state.shape) go({ shape: "" });

@@ -220,6 +220,16 @@ def test_chunks_load_when_they_are_looked_at(tmp_path: Path, browser: Browser, m
     assert page.problems == []
 
 
+def test_a_shape_opened_at_once_after_another_was_closed_stays_open(page: Page) -> None:
+    """The browser says that a dialog was closed a moment later, when the next one may be open already."""
+    first, second = page.run("meta.shapes.slice(0, 2).map((shape) => shape.key)")
+    open_shape(page, first)
+    page.run(f"document.getElementById('close').click(); go({{ shape: {json.dumps(second)} }}, true)")
+    page.wait(f"document.getElementById('shape').dataset.ready === {json.dumps(second)}")
+    page.run("new Promise((done) => setTimeout(done, 100))")
+    assert page.run("document.getElementById('shape').open") and second in fragment(page)
+
+
 def test_a_page_without_its_chunks_says_what_is_missing(
     tmp_path: Path, browser: Browser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
