@@ -41,7 +41,7 @@ BASELINES = {
 }  # fmt: skip
 SHOWN = ["balanced", "resnet", "mean-12", "max-12", "projections", "long", "long-paint", "longest-paint"]
 SAMPLED = ["balanced", "no-game", "mean-12", "long", "gan", "hinge-gan", "balanced-gan", "long-gan"]
-JUDGED = "longest-paint"
+JUDGED = "long-paint"
 
 
 def main() -> int:

@@ -22,6 +22,7 @@ from typing import Any
 from pipeline.atomic import json_text, write_text
 from pipeline.errors import UserError
 from pipeline.results import centre, figure_at
+from pipeline.settings.training import Experiment
 from training import run_files, tables
 
 FORMATS = (".md", ".csv", ".json")
@@ -71,9 +72,11 @@ class Row:
 def compare(runs: Sequence[Path]) -> list[Row]:
     """One row for each experiment, in the order in which they were named."""
     groups: dict[str, list[tuple[Path, dict[str, Any]]]] = {}
+    # A run that is older than a key did what the key's default does.
+    defaults = Experiment(datasets=("any",)).model_dump(mode="json")
     for run in runs:
         results = read_results(run) | {"speed": _speed(run / "timing.jsonl")}
-        settings = {**run_files.read_config(run)["settings"], "seed": None}
+        settings = {**defaults, **run_files.read_config(run)["settings"], "seed": None}
         data = [(one["dataset"], one["digest"]) for one in results.get("data", [])]
         groups.setdefault(json.dumps([settings, data], sort_keys=True), []).append((run, results))
     return [_row(members) for members in groups.values()]
