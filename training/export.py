@@ -69,15 +69,20 @@ def export(model: Model, folder: Path, results: Path | None = None, *, onnx: boo
 
 
 def _write_graphs(model: Model, folder: Path) -> list[Path]:
-    header, settings = model.header, model.settings
     written = [folder / SAMPLER]
-    _write_onnx(written[0], Sampler(model), torch.zeros(2, settings.latent), "codes")
+    _write_onnx(written[0], Sampler(model), torch.zeros(2, model.settings.latent), "codes")
     if model.networks.E is not None:
-        side = header.resolution if settings.encoder_input == "projections" else header.size_px
         written.append(folder / RECONSTRUCTOR)
-        several = () if settings.views_per_shape == 1 else (settings.views_per_shape,)
-        _write_onnx(written[-1], Reconstructor(model), torch.zeros(2, *several, 3, side, side), "images")
+        _write_onnx(written[-1], Reconstructor(model), torch.zeros(2, *_taken(model)), "images")
     return written
+
+
+def _taken(model: Model) -> tuple[int, ...]:
+    """Shape of what the reconstructor takes, without the batch."""
+    header, settings = model.header, model.settings
+    side = header.resolution if settings.encoder_input == "projections" else header.size_px
+    views = () if settings.views_per_shape == 1 else (settings.views_per_shape,)
+    return (*views, 3, side, side)
 
 
 def _write_onnx(path: Path, module: nn.Module, example: Tensor, name: str) -> None:
@@ -115,11 +120,12 @@ def model_card(model: Model, results: dict[str, Any] | None, beside: set[str]) -
     header, settings = model.header, model.settings
     measured = "Not measured." if results is None else results["verdict"]["sentence"] + "."
     threshold = (header.loop.get("best_threshold") or 128) / 255
-    views = "" if settings.views_per_shape == 1 else f"{settings.views_per_shape} views of one object, "
+    shown = "the three axis projections" if settings.encoder_input == "projections" else "RGB, row 0 on top"
+    several = "" if settings.views_per_shape == 1 else f", {settings.views_per_shape} views of one object"
     about = {
         WEIGHTS: "with `config.json` the weights and every setting",
-        RECONSTRUCTOR: f"`images` (batch, {views}3, {header.size_px}, {header.size_px}) float32 in [-1, 1], RGB, "
-        "row 0 on top, to `occupancy`",
+        RECONSTRUCTOR: f"`images` (batch, {', '.join(map(str, _taken(model)))}) float32 in [-1, 1], {shown}{several}, "
+        "to `occupancy`",
         SAMPLER: f"`codes` (batch, {settings.latent}) from the prior `{settings.prior}` to `occupancy`",
         held_out.HELD_OUT: "a picture of each held-out shape and what was made of it; "
         "`python -m training check --run FOLDER` makes it again and compares",

@@ -211,6 +211,13 @@ def test_the_onnx_graph_of_several_views_gives_what_a_reconstruction_gives(
     assert "3 views of one object" in (tmp_path / "out" / "README.md").read_text()
 
 
+def test_the_card_of_a_network_that_sees_projections_says_so(boxes: Path, tmp_path: Path) -> None:
+    training_loop(settings(samples=16, encoder_input="projections"), tmp_path / "run", [boxes])
+    model = load_model(tmp_path / "run", torch.device("cpu"))
+    assert_graphs_agree(tmp_path / "run", tmp_path, reconstructor=(Reconstructor(model), torch.zeros(3, 3, 16, 16)))
+    assert "(batch, 3, 16, 16) float32 in [-1, 1], the three axis projections" in (tmp_path / "README.md").read_text()
+
+
 def assert_graphs_agree(
     run: Path, folder: Path, **graphs: tuple[torch.nn.Module, torch.Tensor]
 ) -> dict[str, npt.NDArray[np.float32]]:
