@@ -1,4 +1,4 @@
-"""``python -m benchmarks.loader``: this project's loader beside its peers, in one run; writes docs/loader.md.
+"""``python -m benchmarks.loader.__main__``: this project's loader beside its peers, in one run; writes docs/loader.md.
 
 Peers take turns in every round, so that a busy moment of the machine hits all of them alike;
 the table shows medians over the rounds and the best number of workers of each peer.
@@ -19,8 +19,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks import loader_bytes, loader_mds
-from benchmarks.loader_peers import BOUND, MDS, MDS_PEER, PEERS, QUALITY, Case, World, write_peers
+from benchmarks.loader import bytes as loader_bytes
+from benchmarks.loader import mds as loader_mds
+from benchmarks.loader.peers import BOUND, MDS, MDS_PEER, PEERS, QUALITY, Case, World, write_peers
 from pipeline.bank import composite, resize, write_bank
 from pipeline.camera import look_at_origin
 from pipeline.manifest import Record
@@ -39,7 +40,7 @@ OUT = Path(__file__).resolve().parent.parent / "docs" / "loader.md"
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure and write the table."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.loader", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.loader.__main__", description=__doc__)
     parser.add_argument("--shards", type=Path, help="index.json of composite shards; default: made-up pictures")
     parser.add_argument("--bank", type=Path, help="the bank of --shards, for the figures on layers")
     packs = sorted(Path("results/prepared").glob("*/000.zip"))
@@ -233,7 +234,7 @@ def _page(
     lines = [
         "# How fast shards are read",
         "",
-        "Made by `python -m benchmarks.loader` (`make bench`), all in one run, warm cache, "
+        "Made by `python -m benchmarks.loader.__main__` (`make bench`), all in one run, warm cache, "
         f"{world.shapes} shapes x {world.views} views of {world.size_px} px, "
         f"{os.cpu_count()} cores ({platform.machine()}), PyTorch {torch.__version__}. "
         f"Peers with worker processes or threads ran with 0 and 2 of them and show the better. "

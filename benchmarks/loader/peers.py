@@ -1,4 +1,4 @@
-"""The loaders that `benchmarks.loader` measures: ours, and what people commonly use instead.
+"""The loaders that `benchmarks.loader.__main__` measures: ours, and what people commonly use instead.
 
 Every peer gets the same shapes, the same batch and the same number of views, in the form in
 which it is at its best: JPEG peers decode with simplejpeg (libjpeg-turbo), read from a warm

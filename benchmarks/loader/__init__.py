@@ -1,0 +1,1 @@
+"""The loader beside the loaders of the field."""
