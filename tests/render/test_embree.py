@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from benchmarks.renderer_exact import NEAR_AN_EDGE, SAMPLES, margins, meets, meets_exactly, rays
+from benchmarks.renderer.exact import NEAR_AN_EDGE, SAMPLES, margins, meets, meets_exactly, rays
 from pipeline.conventions import SHAPENET_V1_TO_WORLD, UP_AXIS_TO_WORLD
 from pipeline.load import Files, load_member
 from pipeline.mesh import Material, Mesh

@@ -1,4 +1,4 @@
-"""``python -m benchmarks.renderer_picture``: the pictures of docs/renderer.md, from generated furniture only."""
+"""``python -m benchmarks.renderer.picture``: the pictures of docs/renderer.md, from generated furniture only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``python -m benchmarks.renderer``: the renderer beside its peers, in one run; fills the tables of docs/renderer.md.
+"""``python -m benchmarks.renderer.__main__``: the renderer beside its peers, in one run; fills the tables of docs/renderer.md.
 
 Peers take turns in every round, each in a process of its own on one core, so that a busy moment
 of the machine hits all alike.  Times are CPU times, medians over the views and then the rounds.
@@ -22,8 +22,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.renderer_exact import margins, meets, rays
-from benchmarks.renderer_peers import FACES, PEERS, bumpy
+from benchmarks.renderer.exact import margins, meets, rays
+from benchmarks.renderer.peers import FACES, PEERS, bumpy
 from pipeline.atomic import write_text
 from pipeline.bank import write_bank
 from pipeline.binvox import write_binvox
@@ -50,7 +50,7 @@ Table = dict[str, dict[str, dict[str, float]]]  # peer -> size -> mesh -> millis
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure everything and write the tables."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.renderer", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.renderer.__main__", description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--core", type=int, default=0, help="the core that every peer runs on")
     parser.add_argument("-o", "--output", type=Path, default=DOCUMENT)
@@ -82,7 +82,7 @@ def _speed(rounds: int, core: int) -> tuple[Table, dict[str, str], dict[str, str
         if (textured and peer != OURS) or peer in why_not:
             continue
         name = f"{peer}, textured" if textured else peer
-        command = [sys.executable, "-W", "ignore", "-m", "benchmarks.renderer_peers", peer, "--core", str(core)]
+        command = [sys.executable, "-W", "ignore", "-m", "benchmarks.renderer.peers", peer, "--core", str(core)]
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "LP_NUM_THREADS": "0"}
         done = subprocess.run(command + ["--textured"] * textured, capture_output=True, text=True, check=False,
                               env=environment)  # fmt: skip

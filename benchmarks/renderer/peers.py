@@ -1,4 +1,4 @@
-"""One renderer on all the meshes, in a process of its own: ``python -m benchmarks.renderer_peers NAME``.
+"""One renderer on all the meshes, in a process of its own: ``python -m benchmarks.renderer.peers NAME``.
 
 Prints one JSON line {"version": ..., "ms": {size: {mesh: CPU milliseconds a view}}}.  Every peer
 gets the same triangles, cameras and one light, gives an RGB picture and the coverage with four

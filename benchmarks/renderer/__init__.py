@@ -1,0 +1,1 @@
+"""The renderer beside other renderers."""
