@@ -60,7 +60,7 @@ bench: $(VENV)/.dev  ## each stage beside its peers; writes the tables in docs/
 	@PATH="$(CURDIR)/$(BIN):$$PATH" sh -c 'for b in voxelizer renderer sources loader trainer workflow metrics; do python -m benchmarks.$$b || exit 1; done'
 
 bench-gpu: $(VENV)/.dev  ## the trainer on a GPU beside the roofline; says so where there is none
-	@PATH="$(CURDIR)/$(BIN):$$PATH" python -m benchmarks.trainer_gpu
+	@PATH="$(CURDIR)/$(BIN):$$PATH" python -m benchmarks.trainer.gpu
 
 dag: $(VENV)/.run  ## draw the rule graph: docs/img/rulegraph.svg
 	@PATH="$(CURDIR)/$(BIN):$$PATH" sh -c 'snakemake --rulegraph 2>/dev/null | python -m pipeline.rulegraph > docs/img/rulegraph.svg.new'

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks import trainer, trainer_gpu
+from benchmarks.trainer import __main__ as trainer
+from benchmarks.trainer import gpu as trainer_gpu
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU is here: `make bench-gpu` measures it")

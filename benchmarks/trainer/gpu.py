@@ -1,7 +1,7 @@
 """``make bench-gpu``: the whole loop's speed beside what the device could do, on made-up shapes.
 
-    python -m benchmarks.trainer_gpu                                       # on a GPU, full size
-    python -m benchmarks.trainer_gpu --width 0.0625 --share 0.04 --steps 2  # anywhere, to see that it works
+    python -m benchmarks.trainer.gpu                                       # on a GPU, full size
+    python -m benchmarks.trainer.gpu --width 0.0625 --share 0.04 --steps 2  # anywhere, to see that it works
 
 For each case: samples/s of loader, copy and update together; the time of one step beside the
 roofline (Williams et al. 2009), the larger of FLOPs / peak arithmetic and bytes / peak bandwidth,
@@ -92,7 +92,7 @@ class Traffic(TorchDispatchMode):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure every case and print the table."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.trainer_gpu", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.trainer.gpu", description=__doc__)
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     parser.add_argument("--steps", type=int, default=100, help="steps measured in each case, after a tenth to warm up")
     parser.add_argument("--width", type=float, default=1.0, help="of the paper's channels")
