@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.voxelizer import DOC, measure, nasty, speed_table, write_tables
-from benchmarks.voxelizer_meshes import VARIANTS, meshes, sphere
-from benchmarks.voxelizer_peers import PEERS
+from benchmarks.voxelizer.__main__ import DOC, measure, nasty, speed_table, write_tables
+from benchmarks.voxelizer.meshes import VARIANTS, meshes, sphere
+from benchmarks.voxelizer.peers import PEERS
 from tests.voxelize.solids import iou
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from benchmarks.voxelizer_meshes import furniture, placed, real_meshes
+from benchmarks.voxelizer.meshes import furniture, placed, real_meshes
 from pipeline.errors import Reject
 from pipeline.sources.procedural import CATEGORIES
 from tests.voxelize.solids import Mesh, box, joined, sphere, table

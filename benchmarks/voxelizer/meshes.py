@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.voxelizer_peers import Faces, Vertices
+from benchmarks.voxelizer.peers import Faces, Vertices
 from pipeline.load import load_mesh
 from pipeline.obj import read_obj
 from pipeline.off import read_off

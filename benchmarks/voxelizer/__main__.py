@@ -1,4 +1,4 @@
-"""``python -m benchmarks.voxelizer``: the voxelizer beside its peers, in one run; writes docs/voxelizer.md's tables.
+"""``python -m benchmarks.voxelizer.__main__``: the voxelizer beside its peers, in one run; writes docs/voxelizer.md's tables.
 
 The contenders take turns in every round, so that a busy moment of the machine hits all of them
 alike, and the fastest round counts.  Processor time on one core, arrays in, grid out, no files;
@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.voxelizer_meshes import Mesh, furniture, meshes, placed, real_meshes, sphere
-from benchmarks.voxelizer_peers import PEERS, Grid, Peer
+from benchmarks.voxelizer.meshes import Mesh, furniture, meshes, placed, real_meshes, sphere
+from benchmarks.voxelizer.peers import PEERS, Grid, Peer
 from pipeline.binvox import read_binvox, write_binvox
 from pipeline.errors import Reject
 from pipeline.glb import write_glb
@@ -45,7 +45,7 @@ Times = dict[tuple[str, str, int], float]
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure, check, and write the tables between their markers."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.voxelizer", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.voxelizer.__main__", description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--limit", type=float, default=4.0, help="seconds; peers slower than this are left out")
     parser.add_argument(

@@ -1,0 +1,1 @@
+"""The voxelizer beside other voxelizers."""
