@@ -17,7 +17,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one sub-command."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     if arguments[:1] == ["shards"]:
-        from pipeline.shards_cli import main as shards
+        from pipeline.shards.command import main as shards
 
         return shards(arguments[1:])
     passed_on: list[str] = []

@@ -14,7 +14,13 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.agreement import (
+from pipeline.atomic import write_json
+from pipeline.conventions import unpack_grid
+from pipeline.errors import UserError
+from pipeline.progress import Log, progress, say
+from pipeline.seeds import stable_hash
+from pipeline.shards import Shard
+from pipeline.shards.agreement import (
     ALL_WAYS,
     IDENTITY,
     LEAST_IOU,
@@ -26,13 +32,7 @@ from pipeline.agreement import (
     turned,
     view_faults,
 )
-from pipeline.atomic import write_json
-from pipeline.conventions import unpack_grid
-from pipeline.errors import UserError
-from pipeline.progress import Log, progress, say
-from pipeline.seeds import stable_hash
-from pipeline.shards import Shard
-from pipeline.shards_index import open_indexed, read_index
+from pipeline.shards.index import open_indexed, read_index
 
 SAMPLE = 48  # shapes that are tried in all 48 ways
 MOST_FLAGGED = 0.5  # share of flagged shapes above which the data set is refused

@@ -23,7 +23,7 @@ from pipeline.progress import Log, progress, say
 from pipeline.seeds import generator
 from pipeline.settings.shards import PackSettings
 from pipeline.shards import Shard, create, open_shard
-from pipeline.shards_bulk import bank_mark
+from pipeline.shards.bulk import bank_mark
 
 GAIN = (0.85, 1.15)  # range of the brightness of a background
 

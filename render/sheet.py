@@ -24,7 +24,7 @@ from pipeline.mesh import Material, Mesh
 from pipeline.progress import Log, progress, say
 from pipeline.seeds import stable_hash
 from pipeline.shards import Shard
-from pipeline.shards_index import open_indexed, read_index
+from pipeline.shards.index import open_indexed, read_index
 from render.cameras import Camera
 from render.lights import plain
 from render.raster import RasterBackend

@@ -27,9 +27,9 @@ from pipeline.errors import UserError
 from pipeline.manifest import Record
 from pipeline.parse import did_you_mean
 from pipeline.shards import Shard
-from pipeline.shards_bulk import load_composites, load_rows, open_bank_of
-from pipeline.shards_index import open_indexed, read_index
-from pipeline.shards_schema import damaged
+from pipeline.shards.bulk import load_composites, load_rows, open_bank_of
+from pipeline.shards.index import open_indexed, read_index
+from pipeline.shards.schema import damaged
 from training.data_memory import allow_open_files, fits_in_ram
 
 Bytes = npt.NDArray[np.uint8]

@@ -28,7 +28,7 @@ from pipeline.errors import UserError
 from pipeline.progress import say
 from pipeline.provenance import code_digest
 from pipeline.settings.training import Experiment
-from pipeline.shards_index import read_index
+from pipeline.shards.index import read_index
 from training.boards import Board, grid_picture
 from training.state import LoopState
 from training.timeline import Frame

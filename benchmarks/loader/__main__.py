@@ -28,7 +28,7 @@ from pipeline.manifest import Record
 from pipeline.progress import say
 from pipeline.seeds import generator
 from pipeline.shards import create, open_shard
-from pipeline.shards_index import read_index, write_index
+from pipeline.shards.index import read_index, write_index
 from training.data import ShapeData
 from training.data_device import to_device
 from training.data_loader import Loader

@@ -35,7 +35,7 @@ from pipeline.manifest import Record
 from pipeline.seeds import generator
 from pipeline.settings.training import Experiment
 from pipeline.shards import create
-from pipeline.shards_index import write_index
+from pipeline.shards.index import write_index
 from training.data import ShapeData
 from training.data_device import Batch, Inputs, to_device
 from training.data_loader import Loader

@@ -21,7 +21,7 @@ from pipeline.atomic import write_text
 from pipeline.bank import Bank, open_bank
 from pipeline.progress import Log, progress, say
 from pipeline.seeds import stable_hash
-from pipeline.shards_index import open_indexed, read_index
+from pipeline.shards.index import open_indexed, read_index
 from report.gallery import facts, shapes
 from report.gallery.pictures import TILE_PX, columns
 from report.gallery.shapes import Budget, Checked

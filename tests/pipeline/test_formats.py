@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.shards import create
-from pipeline.shards_index import write_index
-from pipeline.shards_schema import KINDS, TEXT_FIELDS
+from pipeline.shards.index import write_index
+from pipeline.shards.schema import KINDS, TEXT_FIELDS
 from tests.conftest import ROOT
 from tests.pipeline.shards_helpers import aligned_arrays, l_shape, record, write_shard
 

@@ -19,9 +19,9 @@ import pytest
 from pipeline.bank import open_bank
 from pipeline.errors import UserError
 from pipeline.shards import KINDS, create, open_shard, verify
-from pipeline.shards_bulk import load_composites, load_rows
-from pipeline.shards_cli import main
-from pipeline.shards_index import make_index, open_indexed, read_index, write_index
+from pipeline.shards.bulk import load_composites, load_rows
+from pipeline.shards.command import main
+from pipeline.shards.index import make_index, open_indexed, read_index, write_index
 from tests.conftest import ROOT
 from tests.pipeline.shards_helpers import arrays, record, write_shard, write_test_bank
 

@@ -16,9 +16,9 @@ from pipeline.binvox import read_binvox
 from pipeline.conventions import pack_grid, unpack_grid
 from pipeline.errors import UserError, run_command
 from pipeline.shards import create, open_shard
-from pipeline.shards_cli import main
-from pipeline.shards_index import write_index
-from pipeline.shards_look import projections
+from pipeline.shards.command import main
+from pipeline.shards.index import write_index
+from pipeline.shards.sheet import projections
 from tests.pipeline.shards_helpers import aligned_arrays, arrays, l_shape, record, write_shard, write_test_bank
 
 

@@ -17,7 +17,7 @@ import pytest
 from pipeline.errors import UserError
 from pipeline.seeds import generator
 from pipeline.shards import open_shard, verify
-from pipeline.shards_schema import KINDS
+from pipeline.shards.schema import KINDS
 from tests.conftest import ROOT
 from tests.pipeline.shards_helpers import record, write_shard
 

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.agreement import ALL_WAYS, IDENTITY, Permutation, advice, name, turned
 from pipeline.bank import NOTHING, PLAIN, background, composite, open_bank, write_bank
 from pipeline.binvox import write_binvox
 from pipeline.conventions import Grid, voxel_centres
@@ -23,7 +22,8 @@ from pipeline.settings.backgrounds import Backgrounds
 from pipeline.settings.render import Render
 from pipeline.settings.shards import PackSettings
 from pipeline.shards import create, open_shard
-from pipeline.shards_index import write_index
+from pipeline.shards.agreement import ALL_WAYS, IDENTITY, Permutation, advice, name, turned
+from pipeline.shards.index import write_index
 from render.__main__ import main
 from render.audit import audit_index
 from render.backgrounds import build_bank, draw_look

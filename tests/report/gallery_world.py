@@ -11,7 +11,6 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from pipeline.agreement import IDENTITY, Permutation, turned
 from pipeline.bank import write_bank
 from pipeline.camera import look_at_origin, project
 from pipeline.conventions import Grid, pack_grid, voxel_centres
@@ -23,7 +22,8 @@ from pipeline.pack import write_pack
 from pipeline.progress import Log
 from pipeline.seeds import generator
 from pipeline.shards import create
-from pipeline.shards_index import write_index
+from pipeline.shards.agreement import IDENTITY, Permutation, turned
+from pipeline.shards.index import write_index
 from pipeline.surface import surface_of
 from report.gallery.build import write_gallery
 

@@ -16,14 +16,14 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from pipeline.agreement import Permutation, name
 from pipeline.conventions import pack_grid
 from pipeline.errors import UserError
 from pipeline.ledger import Row
 from pipeline.mesh import Material, Mesh
 from pipeline.progress import Log
 from pipeline.provenance import files_digest
-from pipeline.shards_index import write_index
+from pipeline.shards.agreement import Permutation, name
+from pipeline.shards.index import write_index
 from pipeline.surface import surface_of
 from render.audit import audit_index
 from report.__main__ import main

@@ -11,11 +11,11 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from pipeline.agreement import Permutation, turned
 from pipeline.camera import look_at_origin, project
 from pipeline.conventions import pack_grid
 from pipeline.seeds import generator
 from pipeline.shards import open_shard
+from pipeline.shards.agreement import Permutation, turned
 from pipeline.surface import surface_of
 from report.gallery import build, geometry
 from tests.report.browser import Browser, Page

@@ -14,8 +14,8 @@ import torch
 from pipeline.bank import open_bank
 from pipeline.errors import UserError
 from pipeline.shards import create, open_shard
-from pipeline.shards_bulk import bank_mark
-from pipeline.shards_index import write_index
+from pipeline.shards.bulk import bank_mark
+from pipeline.shards.index import write_index
 from tests.pipeline.shards_helpers import arrays, record, write_shard, write_test_bank
 from training.data import CAMERAS, ShapeData
 from training.data_device import Batch

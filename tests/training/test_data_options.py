@@ -14,7 +14,7 @@ from pipeline.bank import composite
 from pipeline.camera import look_at_origin, project
 from pipeline.conventions import unpack_grid, voxel_centres
 from pipeline.settings.training import Experiment
-from pipeline.shards_index import write_index
+from pipeline.shards.index import write_index
 from tests.pipeline.shards_helpers import arrays, write_shard, write_test_bank
 from tests.training.test_data import number_of, write_set
 from training.data import CAMERAS, ShapeData

@@ -14,7 +14,7 @@ from pipeline.manifest import Record
 from pipeline.seeds import generator
 from pipeline.settings.training import Experiment
 from pipeline.shards import KINDS, create
-from pipeline.shards_index import write_index
+from pipeline.shards.index import write_index
 
 SIZE_PX, RESOLUTION, VIEWS = 32, 16, 3
 SPLITS = ("train", "train", "val", "test")

@@ -22,7 +22,7 @@ from zlib_ng import zlib_ng
 from pipeline.bank import Bank, background, composite
 from pipeline.errors import UserError
 from pipeline.manifest import Record, Rejection
-from pipeline.shards_schema import (
+from pipeline.shards.schema import (
     CRC_GROUP,
     FORMAT,
     KINDS,
@@ -37,7 +37,7 @@ from pipeline.shards_schema import (
     damaged,
     stored_fields,
 )
-from pipeline.shards_verify import Level, verify_shard
+from pipeline.shards.verify import Level, verify_shard
 
 # What h5py raises for files that are not whole; anything else is a defect of ours.
 H5_ERRORS = (OSError, RuntimeError, KeyError, ValueError, TypeError, OverflowError, MemoryError, EOFError)

@@ -21,7 +21,7 @@ from typing import Any
 from pipeline.atomic import write_json
 from pipeline.errors import UserError
 from pipeline.manifest import by_split
-from pipeline.shards_read import Shard
+from pipeline.shards.read import Shard
 
 INDEX_FORMAT = "mesh-views-voxels index 1"
 _SHARED = ("kind", "views", "size_px", "resolution")

@@ -13,10 +13,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pipeline.shards_read import Rows, Shard
-from pipeline.shards_schema import KINDS, Field, Sizes
-from pipeline.shards_verify import LEVELS, Level
-from pipeline.shards_write import ShardWriter, create
+from pipeline.shards.read import Rows, Shard
+from pipeline.shards.schema import KINDS, Field, Sizes
+from pipeline.shards.verify import LEVELS, Level
+from pipeline.shards.write import ShardWriter, create
 
 __all__ = [
     "KINDS",

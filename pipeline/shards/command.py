@@ -22,11 +22,11 @@ import numpy as np
 from pipeline.bank import Bank, open_bank
 from pipeline.errors import UserError
 from pipeline.progress import Log, progress, say
-from pipeline.shards_export import EXPORTS
-from pipeline.shards_index import file_sha256, open_indexed, read_index, write_index
-from pipeline.shards_look import describe, draw_sheet, write_sheet
-from pipeline.shards_read import Shard
-from pipeline.shards_verify import LEVELS
+from pipeline.shards.export import EXPORTS
+from pipeline.shards.index import file_sha256, open_indexed, read_index, write_index
+from pipeline.shards.read import Shard
+from pipeline.shards.sheet import describe, draw_sheet, write_sheet
+from pipeline.shards.verify import LEVELS
 
 _THREADS = min(4, os.cpu_count() or 1)
 

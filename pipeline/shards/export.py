@@ -25,8 +25,8 @@ from pipeline.binvox import write_binvox
 from pipeline.conventions import unpack_grid
 from pipeline.errors import UserError
 from pipeline.manifest import Record
-from pipeline.shards_read import Shard
-from pipeline.shards_schema import Array
+from pipeline.shards.read import Shard
+from pipeline.shards.schema import Array
 
 _PER_VIEW = ("K", "camera_to_world", "azimuth_deg", "elevation_deg", "distance", "roll_deg", "background_id")
 

@@ -17,10 +17,10 @@ import numpy as np
 from pipeline.camera import project
 from pipeline.conventions import unpack_grid, voxel_centres
 from pipeline.errors import UserError
-from pipeline.shards_schema import Array
+from pipeline.shards.schema import Array
 
 if TYPE_CHECKING:
-    from pipeline.shards_read import Shard
+    from pipeline.shards.read import Shard
 
 Level = Literal["quick", "full", "deep"]
 LEVELS: tuple[Level, ...] = ("quick", "full", "deep")

@@ -13,8 +13,8 @@ import numpy as np
 
 from pipeline.bank import Bank, background, composite, open_bank
 from pipeline.errors import UserError
-from pipeline.shards_read import Rows, Shard
-from pipeline.shards_schema import Array, damaged
+from pipeline.shards.read import Rows, Shard
+from pipeline.shards.schema import Array, damaged
 
 
 def load_rows(rows: Rows, wanted: Array, out: Array, places: Array, *, threads: int = 2) -> None:

@@ -28,8 +28,8 @@ import numpy as np
 from pipeline.atomic import atomic_path
 from pipeline.errors import UserError
 from pipeline.manifest import Record, Rejection
-from pipeline.shards_read import H5_ERRORS, Shard, header_crc
-from pipeline.shards_schema import (
+from pipeline.shards.read import H5_ERRORS, Shard, header_crc
+from pipeline.shards.schema import (
     CONVENTIONS,
     CRC_GROUP,
     FORMAT,

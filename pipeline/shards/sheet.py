@@ -11,8 +11,8 @@ from pipeline.atomic import atomic_path
 from pipeline.bank import Bank
 from pipeline.conventions import Image, unpack_grid
 from pipeline.manifest import by_split
-from pipeline.shards_read import Shard
-from pipeline.shards_schema import Array
+from pipeline.shards.read import Shard
+from pipeline.shards.schema import Array
 
 _GAP_PX = 4
 _WHITE = 255
