@@ -18,8 +18,8 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+from pipeline.archives.download import token_for
 from pipeline.config import Config, load
-from pipeline.download import token_for
 from pipeline.fetch import local_folder
 from pipeline.settings.datasets import Dataset
 from pipeline.sources import source_of

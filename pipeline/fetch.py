@@ -18,10 +18,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from pipeline.archives import extract_tar
+from pipeline.archives.archive import extract_tar
+from pipeline.archives.checks import sha256_of
 from pipeline.atomic import atomic_folder, write_json_if_changed
 from pipeline.errors import UserError
-from pipeline.intact import sha256_of
 from pipeline.progress import Log, say
 from pipeline.settings.backgrounds import Backgrounds
 from pipeline.settings.datasets import Dataset
@@ -151,7 +151,7 @@ def _get(file: RemoteFile, mirrors: list[str], folders: list[Path], output: Path
             where=", ".join(map(str, folders)),
             do="put the file there, or add the address of another mirror",
         )
-    from pipeline.download import download  # the HTTP client takes a moment to load
+    from pipeline.archives.download import download  # the HTTP client takes a moment to load
 
     target = output.parent / output.stem / file.name
     found = download(file, addresses, target, log=log)

@@ -23,8 +23,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from pipeline.archives.checks import sha256_of
 from pipeline.errors import UserError
-from pipeline.intact import sha256_of
 from pipeline.pack import BROKEN_ZIP, RECORDS, REJECTS, PackReader, write_again
 from pipeline.progress import Log, progress, say
 from pipeline.repair import repair

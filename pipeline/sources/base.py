@@ -14,8 +14,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from pipeline.archives import Archive, Entry, open_archive
-from pipeline.contents import ContentSums
+from pipeline.archives.archive import Archive, Entry, open_archive
+from pipeline.archives.contents import ContentSums
 from pipeline.conventions import UP_AXIS_TO_WORLD, Grid, Matrix
 from pipeline.errors import Reject, UserError
 from pipeline.load import Files

@@ -14,7 +14,7 @@ import io
 import posixpath
 from collections.abc import Iterator
 
-from pipeline.archives import Entry
+from pipeline.archives.archive import Entry
 from pipeline.conventions import SPLITS
 from pipeline.errors import UserError
 from pipeline.load import SUFFIXES, Files

@@ -24,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from pipeline.archives import Entry
+from pipeline.archives.archive import Entry
 from pipeline.camera import look_at_origin, project
 from pipeline.errors import Reject
 from pipeline.load import Files

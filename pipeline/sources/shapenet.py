@@ -17,7 +17,7 @@ import io
 import json
 from collections.abc import Iterator
 
-from pipeline.archives import Entry
+from pipeline.archives.archive import Entry
 from pipeline.conventions import SHAPENET_V1_TO_WORLD, SPLITS, UP_AXIS_TO_WORLD, Matrix
 from pipeline.errors import UserError
 from pipeline.load import Files

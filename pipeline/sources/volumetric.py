@@ -17,7 +17,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from pipeline.archives import Entry
+from pipeline.archives.archive import Entry
 from pipeline.conventions import Grid
 from pipeline.errors import Reject
 from pipeline.load import Files

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.archives import extract_tar, open_archive
+from pipeline.archives.archive import extract_tar, open_archive
+from pipeline.archives.checks import problem_of
 from pipeline.errors import UserError
-from pipeline.intact import problem_of
 
 
 def make_zip(path: Path, members: list[tuple[str, bytes]]) -> Path:

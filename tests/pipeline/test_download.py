@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.download import Patience, download, token_for
+from pipeline.archives.download import Patience, download, token_for
 from pipeline.errors import UserError
 from pipeline.fetch import fetch_dataset
 from pipeline.progress import Log
@@ -189,7 +189,7 @@ def test_a_fetched_file_that_was_changed_is_named(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_is_named_before_the_first_byte(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.download.shutil.disk_usage", lambda _: type("Usage", (), {"free": 1000})())
+    monkeypatch.setattr("pipeline.archives.download.shutil.disk_usage", lambda _: type("Usage", (), {"free": 1000})())
     with pytest.raises(UserError, match="not enough space"):
         fetch(tmp_path, Plan(CONTENT, ["ok"]))
 
@@ -211,7 +211,7 @@ def test_the_token_goes_to_its_own_host_over_https_only(tmp_path: Path, monkeypa
 def test_the_token_is_in_no_log_and_no_message(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("pipeline.download.token_for", lambda _: "hf_secret")
+    monkeypatch.setattr("pipeline.archives.download.token_for", lambda _: "hf_secret")
     plan = Plan(CONTENT, ["status:403"])
     with Log(tmp_path / "log.jsonl") as log, pytest.raises(UserError) as caught:
         fetch(tmp_path, plan, log=log)

@@ -14,8 +14,8 @@ import pytest
 import yaml
 
 from pipeline import config, runlock
+from pipeline.archives.contents import ContentSums
 from pipeline.console import Console, clock
-from pipeline.contents import ContentSums
 from pipeline.errors import UserError
 from pipeline.parse import parse
 from pipeline.settings.render import Render

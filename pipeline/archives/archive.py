@@ -16,8 +16,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
+from pipeline.archives.contents import ContentSums
 from pipeline.atomic import disk_error
-from pipeline.contents import ContentSums
 from pipeline.errors import UserError
 from pipeline.load import Files
 

@@ -34,9 +34,9 @@ from typing import IO, Any
 
 from tqdm import tqdm
 
+from pipeline.archives.checks import problem_of, sha256_of
 from pipeline.atomic import disk_error, write_text
 from pipeline.errors import UserError
-from pipeline.intact import problem_of, sha256_of
 from pipeline.progress import Log, say
 from pipeline.sources.base import RemoteFile
 

@@ -1,0 +1,1 @@
+"""Fetching archives and reading their members safely."""
