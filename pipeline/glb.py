@@ -24,9 +24,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from pipeline.colour import linear_to_srgb, srgb_to_linear
 from pipeline.errors import Reject
 from pipeline.mesh import Material, Mesh
+from pipeline.pictures.colour import linear_to_srgb, srgb_to_linear
 
 _JSON, _BIN = 0x4E4F534A, 0x004E4942
 _DTYPES = {5121: "<u1", 5123: "<u2", 5125: "<u4", 5126: "<f4"}  # specification, table in 3.6.2.2

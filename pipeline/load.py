@@ -23,10 +23,10 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from pipeline.colour import linear_to_srgb
 from pipeline.errors import Reject
 from pipeline.mesh import Material, Mesh
 from pipeline.obj import read_obj
+from pipeline.pictures.colour import linear_to_srgb
 
 SUFFIXES = (".off", ".obj", ".ply", ".stl", ".glb", ".gltf")
 MAX_FILE_BYTES = 2**30

@@ -26,8 +26,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.bank import SRGB_TO_LINEAR, linear_to_srgb
 from pipeline.errors import UserError
+from pipeline.pictures.bank import SRGB_TO_LINEAR, linear_to_srgb
 from pipeline.settings.render import Specular
 from render.cameras import Camera
 from render.raster import HIGHLIGHTS, Layers, Lights

@@ -33,9 +33,9 @@ from PIL import Image as Pillow
 from PIL import ImageFilter
 
 from pipeline.atomic import disk_error
-from pipeline.bank import resize, write_bank
 from pipeline.conventions import Image
 from pipeline.errors import UserError
+from pipeline.pictures.bank import resize, write_bank
 from pipeline.progress import Log, progress, say
 from pipeline.seeds import generator, stable_hash
 from pipeline.settings.backgrounds import Backgrounds

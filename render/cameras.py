@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.camera import look_at_origin, project
 from pipeline.conventions import Matrix
+from pipeline.pictures.camera import look_at_origin, project
 from pipeline.seeds import generator
 
 # 35 mm lens on a 32 mm wide sensor, the camera of 3D-R2N2's renderings.

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.bank import SRGB_TO_LINEAR
 from pipeline.conventions import Image
+from pipeline.pictures.bank import SRGB_TO_LINEAR
 from pipeline.settings.render import Specular
 from render.cameras import Camera
 from render.scene import ENCODE, Scene, sample_masks

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.bank import SRGB_TO_LINEAR, linear_to_srgb
 from pipeline.errors import Reject
 from pipeline.mesh import Material, Mesh
+from pipeline.pictures.bank import SRGB_TO_LINEAR, linear_to_srgb
 from render.shading import ENCODE_STEPS
 from render.surface_kernels import corner_normals, halve, weld
 from render.visibility import CUTOUT_ALPHA

@@ -17,10 +17,10 @@ from PIL import Image as Pillow
 from PIL import ImageDraw, ImageFont
 
 from pipeline.atomic import atomic_path
-from pipeline.bank import Bank, composite, open_bank
 from pipeline.conventions import SPLITS, Grid, Image, unpack_grid
 from pipeline.manifest import Record
 from pipeline.mesh import Material, Mesh
+from pipeline.pictures.bank import Bank, composite, open_bank
 from pipeline.progress import Log, progress, say
 from pipeline.seeds import stable_hash
 from pipeline.shards import Shard

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.conventions import Grid
+from pipeline.pictures.voxel_view import BLUE, GREEN, GREY
 from report import charts, figures, gather, latent, tables, timeline
 from report.charts import Alarm, Curve
 from report.gather import Arrays, ExperimentFacts
-from report.voxel_view import BLUE, GREEN, GREY
 
 SHOWN = 6  # reconstructions in each group
 SAMPLES = 18  # shapes from the prior

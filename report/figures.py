@@ -16,7 +16,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from pipeline.conventions import Grid, unpack_grid
-from report.voxel_view import BLUE, Colour, draw_voxels
+from pipeline.pictures.voxel_view import BLUE, Colour, draw_voxels
 
 SHAPE_PX = 112  # side of a picture of one shape
 _QUALITY = 78

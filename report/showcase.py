@@ -18,8 +18,8 @@ from PIL import Image, ImageDraw, ImageFont
 from pipeline.atomic import atomic_path
 from pipeline.conventions import unpack_grid
 from pipeline.errors import UserError
+from pipeline.pictures.voxel_view import BLUE, GREY, draw_voxels
 from pipeline.shards import open_shard
-from report.voxel_view import BLUE, GREY, draw_voxels
 
 TILE, GAP, LABEL, HEAD = 112, 4, 18, 22
 VIEWS = 3  # further views beside the one the network gets

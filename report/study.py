@@ -20,8 +20,8 @@ from PIL import Image, ImageDraw, ImageFont
 from pipeline.atomic import atomic_path, write_text
 from pipeline.conventions import Grid, unpack_grid
 from pipeline.errors import UserError
+from pipeline.pictures.voxel_view import BLUE, GREY, draw_voxels
 from report import charts, gather
-from report.voxel_view import BLUE, GREY, draw_voxels
 
 TILE, GAP, LABEL, HEAD = 112, 4, 18, 20
 SHAPES, SAMPLES, PHOTOGRAPHS = 6, 5, 4  # rows of shapes and samples; photographs at either end

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from pipeline.conventions import Grid
+from pipeline.pictures.voxel_view import BLUE, GREEN, GREY
 from report import figures, gather
 from report.gather import Arrays
-from report.voxel_view import BLUE, GREEN, GREY
 
 MOST = 24  # moments shown; of more, these many spread evenly, the first and the last among them
 

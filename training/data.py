@@ -22,10 +22,10 @@ import torch
 from torch import Tensor
 from zlib_ng import zlib_ng
 
-from pipeline.bank import Bank
 from pipeline.errors import UserError
 from pipeline.manifest import Record
 from pipeline.parse import did_you_mean
+from pipeline.pictures.bank import Bank
 from pipeline.shards import Shard
 from pipeline.shards.bulk import load_composites, load_rows, open_bank_of
 from pipeline.shards.index import open_indexed, read_index

@@ -22,9 +22,9 @@ import torch
 from benchmarks.loader import bytes as loader_bytes
 from benchmarks.loader import mds as loader_mds
 from benchmarks.loader.peers import BOUND, MDS, MDS_PEER, PEERS, QUALITY, Case, World, write_peers
-from pipeline.bank import composite, resize, write_bank
-from pipeline.camera import look_at_origin
 from pipeline.manifest import Record
+from pipeline.pictures.bank import composite, resize, write_bank
+from pipeline.pictures.camera import look_at_origin
 from pipeline.progress import say
 from pipeline.seeds import generator
 from pipeline.shards import create, open_shard

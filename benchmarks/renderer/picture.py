@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image as Pillow
 
-from pipeline.bank import Bank, background, composite
 from pipeline.conventions import Image
+from pipeline.pictures.bank import Bank, background, composite
 from pipeline.prepare import normalise
 from pipeline.settings.render import Specular
 from pipeline.sources.procedural import CATEGORIES, make_shape

@@ -30,8 +30,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
-from pipeline.camera import look_at_origin
 from pipeline.manifest import Record
+from pipeline.pictures.camera import look_at_origin
 from pipeline.seeds import generator
 from pipeline.settings.training import Experiment
 from pipeline.shards import create

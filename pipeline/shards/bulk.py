@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.bank import Bank, background, composite, open_bank
 from pipeline.errors import UserError
+from pipeline.pictures.bank import Bank, background, composite, open_bank
 from pipeline.shards.read import Rows, Shard
 from pipeline.shards.schema import Array, damaged
 

@@ -19,8 +19,8 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.bank import Bank, open_bank
 from pipeline.errors import UserError
+from pipeline.pictures.bank import Bank, open_bank
 from pipeline.progress import Log, progress, say
 from pipeline.shards.export import EXPORTS
 from pipeline.shards.index import file_sha256, open_indexed, read_index, write_index

@@ -20,11 +20,11 @@ from typing import Any
 from PIL import Image as Picture
 
 from pipeline.atomic import atomic_path
-from pipeline.bank import Bank
 from pipeline.binvox import write_binvox
 from pipeline.conventions import unpack_grid
 from pipeline.errors import UserError
 from pipeline.manifest import Record
+from pipeline.pictures.bank import Bank
 from pipeline.shards.read import Shard
 from pipeline.shards.schema import Array
 

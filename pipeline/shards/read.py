@@ -19,9 +19,9 @@ import h5py
 import numpy as np
 from zlib_ng import zlib_ng
 
-from pipeline.bank import Bank, background, composite
 from pipeline.errors import UserError
 from pipeline.manifest import Record, Rejection
+from pipeline.pictures.bank import Bank, background, composite
 from pipeline.shards.schema import (
     CRC_GROUP,
     FORMAT,

@@ -8,9 +8,9 @@ import numpy as np
 from PIL import Image as Picture
 
 from pipeline.atomic import atomic_path
-from pipeline.bank import Bank
 from pipeline.conventions import Image, unpack_grid
 from pipeline.manifest import by_split
+from pipeline.pictures.bank import Bank
 from pipeline.shards.read import Shard
 from pipeline.shards.schema import Array
 

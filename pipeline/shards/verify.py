@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from pipeline.camera import project
 from pipeline.conventions import unpack_grid, voxel_centres
 from pipeline.errors import UserError
+from pipeline.pictures.camera import project
 from pipeline.shards.schema import Array
 
 if TYPE_CHECKING:

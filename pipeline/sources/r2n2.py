@@ -22,11 +22,11 @@ import numpy.typing as npt
 from PIL import Image
 
 from pipeline.binvox import read_binvox
-from pipeline.camera import look_at_origin
 from pipeline.conventions import SHAPENET_V1_TO_WORLD, Grid
 from pipeline.errors import Reject
 from pipeline.load import Files
 from pipeline.manifest import Shape
+from pipeline.pictures.camera import look_at_origin
 from pipeline.settings.datasets import Dataset
 from pipeline.sources.base import Archives, Found, RemoteFile, Source, is_clutter, split_member
 from pipeline.sources.shapenet import NAMES, synset_of

@@ -18,7 +18,7 @@ from typing import Any
 import markupsafe
 
 from pipeline.atomic import write_text
-from pipeline.bank import Bank, open_bank
+from pipeline.pictures.bank import Bank, open_bank
 from pipeline.progress import Log, progress, say
 from pipeline.seeds import stable_hash
 from pipeline.shards.index import open_indexed, read_index

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.bank import Bank
 from pipeline.conventions import Grid, unpack_grid
 from pipeline.glb import read_glb
 from pipeline.manifest import Record
 from pipeline.pack import PackReader
+from pipeline.pictures.bank import Bank
 from pipeline.shards import Shard
 from pipeline.shards.agreement import ALL_WAYS, IDENTITY, LEAST_IOU, Seen, look, name, turned, view_faults
 from report.gallery import geometry, pictures

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.bank import write_bank
-from pipeline.camera import look_at_origin, project
 from pipeline.conventions import Grid, pack_grid, voxel_centres
 from pipeline.manifest import Record, Rejection
+from pipeline.pictures.bank import write_bank
+from pipeline.pictures.camera import look_at_origin, project
 from pipeline.seeds import generator
 from pipeline.shards import KINDS, create
 

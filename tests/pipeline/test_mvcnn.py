@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from pipeline.camera import project
 from pipeline.errors import UserError
 from pipeline.fetch import fetch_dataset
 from pipeline.glb import read_glb
@@ -21,6 +20,7 @@ from pipeline.imported import import_pictures
 from pipeline.index import index_dataset, read_rejects
 from pipeline.ledger import collect_files, enforce_limit
 from pipeline.pack import PackReader
+from pipeline.pictures.camera import project
 from pipeline.prepare import prepare_shard
 from pipeline.progress import Log
 from pipeline.settings.datasets import Dataset, ImportSettings, PrepareSettings

@@ -16,8 +16,8 @@ import h5py
 import numpy as np
 import pytest
 
-from pipeline.bank import open_bank
 from pipeline.errors import UserError
+from pipeline.pictures.bank import open_bank
 from pipeline.shards import KINDS, create, open_shard, verify
 from pipeline.shards.bulk import load_composites, load_rows
 from pipeline.shards.command import main

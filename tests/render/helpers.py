@@ -9,12 +9,12 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image as Pillow
 
-from pipeline.camera import project
 from pipeline.conventions import Image
 from pipeline.glb import write_glb
 from pipeline.manifest import Record
 from pipeline.mesh import Material, Mesh
 from pipeline.pack import write_pack
+from pipeline.pictures.camera import project
 from render.cameras import Camera, Pose, place_camera
 from render.raster import Layers, Lights, RasterBackend
 from render.scene import Scene, prepare_scene

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.bank import Bank, open_bank
 from pipeline.errors import UserError
 from pipeline.fetch import fetch_backgrounds
+from pipeline.pictures.bank import Bank, open_bank
 from pipeline.progress import Log
 from pipeline.seeds import generator
 from pipeline.settings.backgrounds import Backgrounds

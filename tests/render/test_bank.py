@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.bank import (
+from pipeline.errors import UserError
+from pipeline.pictures.bank import (
     PLAIN,
     SRGB_TO_LINEAR,
     background,
@@ -17,7 +18,6 @@ from pipeline.bank import (
     resize,
     write_bank,
 )
-from pipeline.errors import UserError
 
 
 def made(path: Path, count: int = 3, size: int = 20) -> np.ndarray:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.camera import project
+from pipeline.pictures.camera import project
 from render.cameras import PRESETS, Camera, Pose, face_samples, make_cameras, place_camera, truncation
 from render.lights import unlit
 from tests.render.helpers import ball, calibration, camera, draw

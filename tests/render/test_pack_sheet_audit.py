@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.bank import NOTHING, PLAIN, background, composite, open_bank, write_bank
 from pipeline.binvox import write_binvox
 from pipeline.conventions import Grid, voxel_centres
 from pipeline.errors import UserError
 from pipeline.manifest import Record, Rejection
 from pipeline.mesh import Mesh
 from pipeline.pack import PackReader, write_pack
+from pipeline.pictures.bank import NOTHING, PLAIN, background, composite, open_bank, write_bank
 from pipeline.progress import Log
 from pipeline.settings.backgrounds import Backgrounds
 from pipeline.settings.render import Render

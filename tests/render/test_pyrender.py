@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.bank import composite
 from pipeline.errors import UserError
 from pipeline.mesh import Material, Mesh
+from pipeline.pictures.bank import composite
 from pipeline.progress import Log
 from pipeline.settings.render import Render, Specular
 from pipeline.shards import open_shard

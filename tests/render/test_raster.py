@@ -6,10 +6,10 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from pipeline.bank import composite
-from pipeline.camera import back_project
 from pipeline.errors import Reject
 from pipeline.mesh import Material, Mesh
+from pipeline.pictures.bank import composite
+from pipeline.pictures.camera import back_project
 from pipeline.settings.render import Specular
 from render.cameras import make_cameras
 from render.lights import make_lights, plain, unlit

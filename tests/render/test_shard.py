@@ -16,15 +16,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.bank import write_bank
 from pipeline.binvox import write_binvox
-from pipeline.camera import project
 from pipeline.errors import UserError
 from pipeline.ledger import collect_files
 from pipeline.load import Files
 from pipeline.manifest import Shape
 from pipeline.mesh import Material, Mesh
 from pipeline.pack import PackReader, write_pack
+from pipeline.pictures.bank import write_bank
+from pipeline.pictures.camera import project
 from pipeline.prepare import prepare_shape
 from pipeline.progress import Log
 from pipeline.seeds import generator

@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from pipeline.camera import look_at_origin, project
 from pipeline.conventions import pack_grid
+from pipeline.pictures.camera import look_at_origin, project
 from pipeline.seeds import generator
 from pipeline.shards import open_shard
 from pipeline.shards.agreement import Permutation, turned

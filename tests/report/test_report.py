@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.camera import look_at_origin
 from pipeline.errors import UserError
+from pipeline.pictures.camera import look_at_origin
+from pipeline.pictures.voxel_view import draw_voxels
 from report import charts, dataset, experiment, figures, gather, latent, timeline
 from report.charts import Alarm, Curve
-from report.voxel_view import draw_voxels
 
 
 def painted(grid: np.ndarray, **options: float) -> np.ndarray:

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.bank import open_bank
 from pipeline.errors import UserError
+from pipeline.pictures.bank import open_bank
 from pipeline.shards import create, open_shard
 from pipeline.shards.bulk import bank_mark
 from pipeline.shards.index import write_index

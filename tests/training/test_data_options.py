@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.bank import composite
-from pipeline.camera import look_at_origin, project
 from pipeline.conventions import unpack_grid, voxel_centres
+from pipeline.pictures.bank import composite
+from pipeline.pictures.camera import look_at_origin, project
 from pipeline.settings.training import Experiment
 from pipeline.shards.index import write_index
 from tests.pipeline.shards_helpers import arrays, write_shard, write_test_bank

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from pipeline.camera import look_at_origin
 from pipeline.conventions import pack_grid
 from pipeline.manifest import Record
+from pipeline.pictures.camera import look_at_origin
 from pipeline.seeds import generator
 from pipeline.settings.training import Experiment
 from pipeline.shards import KINDS, create

@@ -6,8 +6,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw
 
-from pipeline.camera import look_at_origin
 from pipeline.conventions import Grid
+from pipeline.pictures.camera import look_at_origin
 
 Colour = tuple[int, int, int]
 BLUE: Colour = (86, 134, 190)

@@ -1,0 +1,1 @@
+"""Decoding pictures, colour, cameras, and drawing voxels."""
