@@ -20,7 +20,7 @@ import yaml
 
 from benchmarks.workflow import fill
 from pipeline.errors import UserError, run_command
-from pipeline.results import figure_at
+from pipeline.formats.results import figure_at
 from report.study import write_study
 from training.compare import Row, chosen, compare
 

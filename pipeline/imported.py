@@ -18,11 +18,11 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.binvox import write_binvox
 from pipeline.errors import Reject, UserError
+from pipeline.formats.binvox import write_binvox
+from pipeline.formats.pack import PackReader, write_pack
 from pipeline.glb import read_glb
 from pipeline.manifest import Record, Rejection, shapes_from_tsv
-from pipeline.pack import PackReader, write_pack
 from pipeline.progress import Log, progress, say
 from pipeline.settings.datasets import ImportSettings
 from pipeline.shards import create

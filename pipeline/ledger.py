@@ -18,9 +18,9 @@ from pathlib import Path
 
 from pipeline.atomic import write_text
 from pipeline.errors import UserError
+from pipeline.formats.pack import PackReader
 from pipeline.index import read_rejects
 from pipeline.manifest import Record, Rejection, shapes_from_tsv
-from pipeline.pack import PackReader
 from pipeline.progress import Log, say
 from pipeline.settings.datasets import Dataset
 

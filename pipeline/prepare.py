@@ -23,15 +23,15 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from pipeline import given
 from pipeline.conventions import MARGIN, UP_AXIS_TO_WORLD, Grid, Matrix
 from pipeline.errors import Reject
+from pipeline.formats import published_voxels as given
+from pipeline.formats.pack import write_pack
 from pipeline.glb import write_glb
 from pipeline.load import Files, load_member
 from pipeline.manifest import Record, Rejection, Shape, shapes_from_tsv
 from pipeline.mesh import Mesh
 from pipeline.orient import wrong_faces
-from pipeline.pack import write_pack
 from pipeline.progress import Log, progress, say
 from pipeline.settings.datasets import PrepareSettings
 from pipeline.sources import source_of

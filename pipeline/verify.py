@@ -25,7 +25,7 @@ from typing import Any
 
 from pipeline.archives.checks import sha256_of
 from pipeline.errors import UserError
-from pipeline.pack import BROKEN_ZIP, RECORDS, REJECTS, PackReader, write_again
+from pipeline.formats.pack import BROKEN_ZIP, RECORDS, REJECTS, PackReader, write_again
 from pipeline.progress import Log, progress, say
 from pipeline.repair import repair
 

@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.binvox import read_binvox
 from pipeline.conventions import pack_grid
 from pipeline.errors import UserError
+from pipeline.formats.binvox import read_binvox
+from pipeline.formats.pack import PackReader
 from pipeline.manifest import Record, Rejection
-from pipeline.pack import PackReader
 from pipeline.pictures.bank import NOTHING, PLAIN, UNALTERED, Bank, background, composite, open_bank
 from pipeline.progress import Log, progress, say
 from pipeline.seeds import generator

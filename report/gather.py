@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.errors import UserError
-from pipeline.pack import BROKEN_ZIP, PackReader
+from pipeline.formats.pack import BROKEN_ZIP, PackReader
 
 Arrays = dict[str, npt.NDArray[Any]]  # members of an .npz by name
 

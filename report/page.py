@@ -16,8 +16,8 @@ from typing import Any
 import markupsafe
 
 from pipeline.atomic import write_text
+from pipeline.formats.results import figure_at
 from pipeline.progress import Log, progress
-from pipeline.results import figure_at
 from pipeline.settings.report import Report
 from report import dataset, experiment, gather
 from report.gather import ExperimentFacts

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from pipeline.results import centre
+from pipeline.formats.results import centre
 
 Table = dict[str, Any]
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import yaml
 
-from pipeline.pack import PackReader
+from pipeline.formats.pack import PackReader
 from pipeline.shards import open_shard
 from tests.world import World
 

@@ -21,7 +21,7 @@ from typing import Any
 
 from pipeline.atomic import json_text, write_text
 from pipeline.errors import UserError
-from pipeline.results import centre, figure_at
+from pipeline.formats.results import centre, figure_at
 from pipeline.settings.training import Experiment
 from training import run_files, tables
 

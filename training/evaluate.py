@@ -30,6 +30,7 @@ import torch
 
 from pipeline.atomic import write_json, write_text
 from pipeline.errors import UserError
+from pipeline.formats.npz import write_npz
 from pipeline.progress import Log
 from pipeline.settings.evaluation import Evaluation
 from pipeline.settings.training import Experiment
@@ -40,7 +41,6 @@ from training.distances import iou_matrix
 from training.loop import choose_device
 from training.measure import chosen, sample, truth
 from training.model import Model, load_model
-from training.npz import write_npz
 from training.photographs import evaluate_photographs, reads_photographs
 from training.reconstruction import Splits, empty_predictions, reconstruction
 

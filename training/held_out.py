@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.errors import UserError
+from pipeline.formats.npz import write_npz
 from training import metrics, use
 from training.model import Model
-from training.npz import write_npz
 
 HELD_OUT = "held-out.npz"
 TOLERANCE = 0.005  # other processors round otherwise, which moves a few voxels of some shapes

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.formats.npz import write_npz
 from pipeline.seeds import generator, stable_hash
 from pipeline.settings.evaluation import Evaluation
 from training import baselines, intervals, metrics
@@ -18,7 +19,6 @@ from training.latent import picked_views, pictures_of
 from training.measure import chosen, predict, truth
 from training.metrics import Floats, Levels
 from training.model import Model
-from training.npz import write_npz
 from training.surface_metrics import TAU, surface_scores
 
 TRAIN_SHAPES, TRAIN_VIEWS = 256, 2  # for the overfit gap

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from pipeline.results import centre
+from pipeline.formats.results import centre
 
 SCORES = {
     "chamfer": ("Chamfer distance", "{:.4f}"),

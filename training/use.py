@@ -13,8 +13,8 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from scipy import ndimage
 
 from pipeline.atomic import atomic_path
-from pipeline.binvox import write_binvox
 from pipeline.errors import UserError
+from pipeline.formats.binvox import write_binvox
 from pipeline.glb import write_glb
 from pipeline.mesh import Material, Mesh
 from pipeline.surface import level_surface

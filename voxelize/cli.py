@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 
 from pipeline.atomic import write_json
-from pipeline.binvox import read_binvox
 from pipeline.errors import Reject, UserError
+from pipeline.formats.binvox import read_binvox
 from pipeline.load import SUFFIXES
 from pipeline.parse import did_you_mean, parse
 from pipeline.progress import say

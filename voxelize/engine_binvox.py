@@ -20,9 +20,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.binvox import read_binvox
 from pipeline.conventions import Grid
 from pipeline.errors import Reject, UserError
+from pipeline.formats.binvox import read_binvox
 from voxelize import bits, builtin, frame
 from voxelize.builtin import Solid
 from voxelize.options import Options

@@ -6,7 +6,7 @@ import io
 
 import numpy as np
 
-from pipeline.binvox import write_binvox
+from pipeline.formats.binvox import write_binvox
 from voxelize.builtin import Solid
 from voxelize.frame import Frame
 

@@ -15,12 +15,12 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.binvox import write_binvox
 from pipeline.conventions import Grid
 from pipeline.errors import Reject
-from pipeline.given import take
+from pipeline.formats.binvox import write_binvox
+from pipeline.formats.pack import PackReader, PackWriter, write_pack
+from pipeline.formats.published_voxels import take
 from pipeline.manifest import Record, Rejection
-from pipeline.pack import PackReader, PackWriter, write_pack
 from pipeline.progress import Log, progress, say
 from pipeline.settings.voxels import Voxels
 from pipeline.worker import IsolatedWorker

@@ -25,11 +25,11 @@ import numpy as np
 from benchmarks.renderer.exact import margins, meets, rays
 from benchmarks.renderer.peers import FACES, PEERS, bumpy
 from pipeline.atomic import write_text
-from pipeline.binvox import write_binvox
+from pipeline.formats.binvox import write_binvox
+from pipeline.formats.pack import write_pack
 from pipeline.glb import write_glb
 from pipeline.manifest import Record
 from pipeline.mesh import Mesh
-from pipeline.pack import write_pack
 from pipeline.pictures.bank import write_bank
 from pipeline.prepare import normalise
 from pipeline.progress import progress, say

@@ -22,8 +22,8 @@ import numpy.typing as npt
 
 from benchmarks.voxelizer.meshes import Mesh, furniture, meshes, placed, real_meshes, sphere
 from benchmarks.voxelizer.peers import PEERS, Grid, Peer
-from pipeline.binvox import read_binvox, write_binvox
 from pipeline.errors import Reject
+from pipeline.formats.binvox import read_binvox, write_binvox
 from pipeline.glb import write_glb
 from pipeline.mesh import Mesh as TexturedMesh
 from pipeline.off import read_off

@@ -20,9 +20,9 @@ from typing import Any
 from PIL import Image as Picture
 
 from pipeline.atomic import atomic_path
-from pipeline.binvox import write_binvox
 from pipeline.conventions import unpack_grid
 from pipeline.errors import UserError
+from pipeline.formats.binvox import write_binvox
 from pipeline.manifest import Record
 from pipeline.pictures.bank import Bank
 from pipeline.shards.read import Shard

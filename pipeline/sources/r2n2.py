@@ -21,9 +21,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from pipeline.binvox import read_binvox
 from pipeline.conventions import SHAPENET_V1_TO_WORLD, Grid
 from pipeline.errors import Reject
+from pipeline.formats.binvox import read_binvox
 from pipeline.load import Files
 from pipeline.manifest import Shape
 from pipeline.pictures.camera import look_at_origin

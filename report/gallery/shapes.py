@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.conventions import Grid, unpack_grid
+from pipeline.formats.pack import PackReader
 from pipeline.glb import read_glb
 from pipeline.manifest import Record
-from pipeline.pack import PackReader
 from pipeline.pictures.bank import Bank
 from pipeline.shards import Shard
 from pipeline.shards.agreement import ALL_WAYS, IDENTITY, LEAST_IOU, Seen, look, name, turned, view_faults

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.binvox import encode_runs, read_binvox, read_header, write_binvox
 from pipeline.errors import Reject
+from pipeline.formats.binvox import encode_runs, read_binvox, read_header, write_binvox
 
 HEAD = b"#binvox 1\ndim 2 2 2\ntranslate -1 0 0.5\nscale 2\ndata\n"
 

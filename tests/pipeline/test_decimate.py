@@ -13,11 +13,11 @@ from pipeline import prepare
 from pipeline.conventions import MARGIN, UP_AXIS_TO_WORLD
 from pipeline.errors import Reject, UserError
 from pipeline.fetch import fetch_dataset
+from pipeline.formats.pack import PackReader
 from pipeline.glb import read_glb, write_glb
 from pipeline.index import index_dataset
 from pipeline.ledger import collect_files
 from pipeline.mesh import Material, Mesh
-from pipeline.pack import PackReader
 from pipeline.prepare import normalise
 from pipeline.progress import Log
 from pipeline.settings.datasets import Dataset, PrepareSettings

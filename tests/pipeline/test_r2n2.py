@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.binvox import read_binvox, write_binvox
 from pipeline.errors import UserError
 from pipeline.fetch import fetch_dataset
+from pipeline.formats.binvox import read_binvox, write_binvox
+from pipeline.formats.pack import PackReader
 from pipeline.imported import import_shard
 from pipeline.index import index_dataset
-from pipeline.pack import PackReader
 from pipeline.pictures.camera import project
 from pipeline.progress import Log
 from pipeline.settings.datasets import Dataset, ImportSettings

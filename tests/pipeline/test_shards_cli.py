@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image as Picture
 
-from pipeline.binvox import read_binvox
 from pipeline.conventions import pack_grid, unpack_grid
 from pipeline.errors import UserError, run_command
+from pipeline.formats.binvox import read_binvox
 from pipeline.pictures.bank import open_bank
 from pipeline.shards import create, open_shard
 from pipeline.shards.command import main

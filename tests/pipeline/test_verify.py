@@ -11,8 +11,8 @@ import pytest
 from pipeline import repair
 from pipeline.__main__ import main
 from pipeline.errors import UserError
+from pipeline.formats.pack import PackReader, write_pack
 from pipeline.manifest import Record
-from pipeline.pack import PackReader, write_pack
 from pipeline.progress import Log
 from pipeline.seeds import generator
 from pipeline.verify import verify_run

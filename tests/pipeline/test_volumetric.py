@@ -15,14 +15,14 @@ from hypothesis import given as examples
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from pipeline import given
-from pipeline.binvox import read_binvox
 from pipeline.errors import Reject
 from pipeline.fetch import fetch_dataset
+from pipeline.formats import published_voxels as given
+from pipeline.formats.binvox import read_binvox
+from pipeline.formats.pack import PackReader
 from pipeline.glb import read_glb
 from pipeline.index import index_dataset, read_rejects
 from pipeline.manifest import Shape, shapes_from_tsv
-from pipeline.pack import PackReader
 from pipeline.prepare import prepare_shard, prepare_voxels
 from pipeline.progress import Log
 from pipeline.seeds import generator

@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.binvox import write_binvox
 from pipeline.conventions import Grid, voxel_centres
 from pipeline.errors import UserError
+from pipeline.formats.binvox import write_binvox
+from pipeline.formats.pack import PackReader, write_pack
 from pipeline.manifest import Record, Rejection
 from pipeline.mesh import Mesh
-from pipeline.pack import PackReader, write_pack
 from pipeline.pictures.bank import NOTHING, PLAIN, background, composite, open_bank, write_bank
 from pipeline.progress import Log
 from pipeline.settings.backgrounds import Backgrounds
@@ -262,7 +262,7 @@ def test_the_voxelizers_grid_lies_behind_the_renders_alpha(tmp_path: Path) -> No
     render_shard(
         prepared, tmp_path / "r.h5", seed=4, settings=Render(size_px=64, views=6, cameras="photo"), log=Log(None)
     )
-    from pipeline.binvox import read_binvox
+    from pipeline.formats.binvox import read_binvox
 
     pack = PackReader(tmp_path / "v.zip")
     scene = voxel_mesh(read_binvox(pack.payload(pack.records[0])).grid)

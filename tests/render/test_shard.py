@@ -16,13 +16,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.binvox import write_binvox
 from pipeline.errors import UserError
+from pipeline.formats.binvox import write_binvox
+from pipeline.formats.pack import PackReader, write_pack
 from pipeline.ledger import collect_files
 from pipeline.load import Files
 from pipeline.manifest import Shape
 from pipeline.mesh import Material, Mesh
-from pipeline.pack import PackReader, write_pack
 from pipeline.pictures.bank import write_bank
 from pipeline.pictures.camera import project
 from pipeline.prepare import prepare_shape

@@ -12,11 +12,11 @@ import numpy.typing as npt
 from PIL import Image
 
 from pipeline.conventions import Grid, pack_grid, voxel_centres
+from pipeline.formats.pack import write_pack
 from pipeline.glb import write_glb
 from pipeline.ledger import Row, to_tsv
 from pipeline.manifest import Record
 from pipeline.mesh import Material, Mesh
-from pipeline.pack import write_pack
 from pipeline.pictures.bank import write_bank
 from pipeline.pictures.camera import look_at_origin, project
 from pipeline.progress import Log

@@ -12,9 +12,9 @@ import numpy.typing as npt
 from PIL import Image
 
 from pipeline.conventions import pack_grid
+from pipeline.formats.pack import write_pack
 from pipeline.ledger import Row
 from pipeline.manifest import Record
-from pipeline.pack import write_pack
 from pipeline.seeds import generator
 from pipeline.settings.report import Report
 from report.page import write_page

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.results import centre
+from pipeline.formats.results import centre
 from report import gather
 from report.page import comparison
 from tests.figures import figures

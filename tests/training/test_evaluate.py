@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from pipeline.errors import UserError
-from pipeline.results import centre
+from pipeline.formats.results import centre
 from pipeline.settings.evaluation import Evaluation
 from tests.figures import bare_numbers, figures
 from tests.training.tiny_world import box, settings, write_world

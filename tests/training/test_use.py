@@ -12,8 +12,8 @@ import pytest
 import torch
 from PIL import Image
 
-from pipeline.binvox import read_binvox
 from pipeline.errors import UserError
+from pipeline.formats.binvox import read_binvox
 from pipeline.surface import level_surface
 from tests.training.tiny_world import row, settings
 from training import use

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.binvox import read_binvox, write_binvox
 from pipeline.errors import UserError
+from pipeline.formats.binvox import read_binvox, write_binvox
 from pipeline.glb import write_glb
 from pipeline.mesh import Mesh
 from tests.voxelize.solids import Mesh as Triangles

@@ -33,7 +33,7 @@ if how == "hangs":
     import time; time.sleep(60)
 print("Read 0 faces" if how == "reads nothing" else "Read {faces} faces")
 if how == "writes nothing": sys.exit(0)
-from pipeline.binvox import write_binvox
+from pipeline.formats.binvox import write_binvox
 from pipeline.off import read_off
 from voxelize.builtin import voxelize
 from voxelize.cli import options_of, parser

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.binvox import read_binvox
 from pipeline.errors import Reject
+from pipeline.formats.binvox import read_binvox
 from pipeline.load import load_mesh
 from pipeline.obj import read_obj
 from pipeline.off import read_off
