@@ -112,9 +112,9 @@ def _stage(commands: argparse._SubParsersAction, name: str, text: str, run: obje
 
 
 def _generate(arguments: argparse.Namespace) -> int:
-    from pipeline.parse import parse
     from pipeline.progress import Log
     from pipeline.settings.datasets import Procedural
+    from pipeline.settings.parse import parse
     from pipeline.sources.procedural import generate
 
     settings = parse(Procedural, arguments.settings, "--settings")
@@ -136,10 +136,10 @@ def _rooms(arguments: argparse.Namespace) -> int:
 
 def _fetch(arguments: argparse.Namespace) -> int:
     from pipeline.fetch import fetch_backgrounds, fetch_dataset
-    from pipeline.parse import parse
     from pipeline.progress import Log
     from pipeline.settings.backgrounds import Backgrounds
     from pipeline.settings.datasets import Dataset
+    from pipeline.settings.parse import parse
 
     with Log(arguments.log) as log:
         if arguments.backgrounds:
@@ -152,9 +152,9 @@ def _fetch(arguments: argparse.Namespace) -> int:
 
 def _index(arguments: argparse.Namespace) -> int:
     from pipeline.index import index_dataset
-    from pipeline.parse import parse
     from pipeline.progress import Log
     from pipeline.settings.datasets import Dataset
+    from pipeline.settings.parse import parse
 
     settings = parse(Dataset, arguments.settings, "--settings")
     with Log(arguments.log) as log:
@@ -163,10 +163,10 @@ def _index(arguments: argparse.Namespace) -> int:
 
 
 def _prepare(arguments: argparse.Namespace) -> int:
-    from pipeline.parse import parse
     from pipeline.prepare import prepare_shard
     from pipeline.progress import Log
     from pipeline.settings.datasets import PrepareSettings
+    from pipeline.settings.parse import parse
 
     settings = parse(PrepareSettings, arguments.settings, "--settings")
     with Log(arguments.log) as log:
@@ -176,9 +176,9 @@ def _prepare(arguments: argparse.Namespace) -> int:
 
 def _import(arguments: argparse.Namespace) -> int:
     from pipeline.imported import import_pictures, import_shard
-    from pipeline.parse import parse
     from pipeline.progress import Log
     from pipeline.settings.datasets import ImportSettings
+    from pipeline.settings.parse import parse
 
     settings = parse(ImportSettings, arguments.settings, "--settings")
     with Log(arguments.log) as log:
@@ -190,9 +190,9 @@ def _import(arguments: argparse.Namespace) -> int:
 
 
 def _photographs(arguments: argparse.Namespace) -> int:
-    from pipeline.parse import parse
     from pipeline.photographs import build
     from pipeline.progress import Log
+    from pipeline.settings.parse import parse
     from pipeline.settings.photographs import PhotographSettings
 
     settings = parse(PhotographSettings, arguments.settings, "--settings")
@@ -203,9 +203,9 @@ def _photographs(arguments: argparse.Namespace) -> int:
 
 def _ledger(arguments: argparse.Namespace) -> int:
     from pipeline.ledger import write_ledger
-    from pipeline.parse import parse
     from pipeline.progress import Log
     from pipeline.settings.datasets import Dataset
+    from pipeline.settings.parse import parse
 
     settings = parse(Dataset, arguments.settings, "--settings")
     with Log(arguments.log) as log:
@@ -214,7 +214,7 @@ def _ledger(arguments: argparse.Namespace) -> int:
 
 
 def _config(arguments: argparse.Namespace) -> int:
-    from pipeline.config import json_schema, load
+    from pipeline.settings.config import json_schema, load
 
     print(json_schema() if arguments.schema else load(arguments.file).model_dump_json(indent=1))
     return 0

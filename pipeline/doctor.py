@@ -19,8 +19,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pipeline.archives.download import token_for
-from pipeline.config import Config, load
 from pipeline.fetch import local_folder
+from pipeline.settings.config import Config, load
 from pipeline.settings.datasets import Dataset
 from pipeline.sources import source_of
 from pipeline.sources.backgrounds import PHOTOGRAPHS

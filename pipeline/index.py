@@ -20,10 +20,10 @@ from pipeline.atomic import write_json_if_changed, write_text_if_changed
 from pipeline.conventions import SPLITS
 from pipeline.errors import UserError
 from pipeline.manifest import Rejection, Shape, carve_validation, shapes_to_tsv, shard_of, split_of
-from pipeline.parse import did_you_mean
 from pipeline.progress import Log, say
 from pipeline.seeds import uniform
 from pipeline.settings.datasets import Dataset
+from pipeline.settings.parse import did_you_mean
 from pipeline.sources import source_of
 from pipeline.sources.base import Archives, Found, Source
 

@@ -14,11 +14,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline import config as configuration
-from pipeline.config import Config
 from pipeline.progress import Log
 from pipeline.provenance import ROOT, code_digest, files_digest
+from pipeline.settings import config as configuration
 from pipeline.settings.base import Strict
+from pipeline.settings.config import Config
 from pipeline.settings.datasets import Dataset, ImportSettings, PrepareSettings, Procedural
 from pipeline.settings.photographs import PhotographSettings
 from pipeline.settings.render import Render

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pipeline.errors import run_command
-from pipeline.parse import parse
 from pipeline.progress import Log
 from pipeline.settings.backgrounds import Backgrounds
+from pipeline.settings.parse import parse
 from pipeline.settings.render import Render
 from pipeline.settings.shards import PackSettings
 

@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 from pipeline.errors import run_command
-from pipeline.parse import parse
 from pipeline.progress import Log, say
+from pipeline.settings.parse import parse
 from pipeline.settings.report import Report
 
 

@@ -24,7 +24,7 @@ from torch import Tensor
 
 from pipeline.atomic import atomic_path
 from pipeline.errors import UserError
-from pipeline.parse import parse
+from pipeline.settings.parse import parse
 from pipeline.settings.training import Experiment
 from training.average import Average
 from training.networks import Networks

@@ -9,9 +9,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from pipeline.errors import run_command
-from pipeline.parse import parse
 from pipeline.progress import Log, say
 from pipeline.seeds import stable_hash
+from pipeline.settings.parse import parse
 from pipeline.settings.training import Experiment
 from training import command_measure, command_use, launch
 

@@ -49,8 +49,8 @@ def add(commands: Any) -> None:
 
 
 def _evaluate(options: argparse.Namespace) -> int:
-    from pipeline.parse import parse
     from pipeline.settings.evaluation import Evaluation
+    from pipeline.settings.parse import parse
     from training.evaluate import evaluate
     from training.tables import table
 

@@ -24,8 +24,8 @@ from zlib_ng import zlib_ng
 
 from pipeline.errors import UserError
 from pipeline.manifest import Record
-from pipeline.parse import did_you_mean
 from pipeline.pictures.bank import Bank
+from pipeline.settings.parse import did_you_mean
 from pipeline.shards import Shard
 from pipeline.shards.bulk import load_composites, load_rows, open_bank_of
 from pipeline.shards.index import open_indexed, read_index

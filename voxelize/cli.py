@@ -22,8 +22,8 @@ from pipeline.atomic import write_json
 from pipeline.errors import Reject, UserError
 from pipeline.formats.binvox import read_binvox
 from pipeline.load import SUFFIXES
-from pipeline.parse import did_you_mean, parse
 from pipeline.progress import say
+from pipeline.settings.parse import did_you_mean, parse
 from pipeline.settings.voxels import Voxels
 from voxelize import batch, shard
 from voxelize.options import MODES, PRESETS, Options

@@ -1,1 +1,1 @@
-"""The sections of config.yaml as types, one file a section; `pipeline.config` puts them together."""
+"""The sections of config.yaml as types, one file a section; `pipeline.settings.config` puts them together."""

@@ -22,8 +22,8 @@ from pipeline.conventions import SHAPENET_V1_TO_WORLD, SPLITS, UP_AXIS_TO_WORLD,
 from pipeline.errors import UserError
 from pipeline.load import Files
 from pipeline.manifest import Shape
-from pipeline.parse import did_you_mean
 from pipeline.settings.datasets import Dataset
+from pipeline.settings.parse import did_you_mean
 from pipeline.sources.base import Archives, Found, RemoteFile, Source, checksum_of, is_clutter, split_member
 
 TAXONOMY, SPLITS_CSV = "taxonomy.json", "all.csv"

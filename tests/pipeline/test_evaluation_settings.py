@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from pipeline import config
 from pipeline.errors import UserError
-from pipeline.parse import parse
+from pipeline.settings import config
 from pipeline.settings.evaluation import Evaluation
+from pipeline.settings.parse import parse
 from pipeline.workflow import Plan
 
 BASE: dict[str, Any] = {"datasets": {"d": {"source": "modelnet10"}}, "experiments": {"e": {"datasets": ["d"]}}}

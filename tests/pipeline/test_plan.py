@@ -13,11 +13,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pipeline import config, runlock
+from pipeline import runlock
 from pipeline.archives.contents import ContentSums
 from pipeline.console import Console, clock
 from pipeline.errors import UserError
-from pipeline.parse import parse
+from pipeline.settings import config
+from pipeline.settings.parse import parse
 from pipeline.settings.render import Render
 from pipeline.settings.training import Experiment
 from pipeline.workflow import Plan, only_looks

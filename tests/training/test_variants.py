@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.config import Config, load
 from pipeline.errors import UserError
-from pipeline.parse import parse
+from pipeline.settings.config import Config, load
+from pipeline.settings.parse import parse
 from pipeline.settings.training import Experiment, Preset
 from pipeline.settings.training_presets import PRESETS
 from tests.training.test_step import batch

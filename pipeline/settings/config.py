@@ -15,11 +15,11 @@ import pydantic
 import yaml
 
 from pipeline.errors import UserError
-from pipeline.parse import did_you_mean, parse
 from pipeline.settings.backgrounds import Backgrounds
 from pipeline.settings.base import Strict
 from pipeline.settings.datasets import Dataset
 from pipeline.settings.evaluation import Evaluation
+from pipeline.settings.parse import did_you_mean, parse
 from pipeline.settings.photographs import PhotographSet
 from pipeline.settings.render import Render
 from pipeline.settings.report import Report
