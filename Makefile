@@ -63,7 +63,7 @@ bench-gpu: $(VENV)/.dev  ## the trainer on a GPU beside the roofline; says so wh
 	@PATH="$(CURDIR)/$(BIN):$$PATH" python -m benchmarks.trainer.gpu
 
 dag: $(VENV)/.run  ## draw the rule graph: docs/img/rulegraph.svg
-	@PATH="$(CURDIR)/$(BIN):$$PATH" sh -c 'snakemake --rulegraph 2>/dev/null | python -m pipeline.rulegraph > docs/img/rulegraph.svg.new'
+	@PATH="$(CURDIR)/$(BIN):$$PATH" sh -c 'snakemake --rulegraph 2>/dev/null | python -m pipeline.workflow.rulegraph > docs/img/rulegraph.svg.new'
 	@mv docs/img/rulegraph.svg.new docs/img/rulegraph.svg && echo "wrote docs/img/rulegraph.svg"
 
 lock:  ## resolve envs/*.in again into the lock files (needs uv)

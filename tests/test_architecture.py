@@ -11,7 +11,7 @@ import pytest
 
 from pipeline import provenance
 from pipeline.provenance import code_digest, imports_of
-from pipeline.workflow import STAGE_MODULES
+from pipeline.workflow.plan import STAGE_MODULES
 
 ROOT = Path(__file__).resolve().parent.parent
 STAGES = ("voxelize", "render", "training", "report")
@@ -68,7 +68,7 @@ def test_files_stay_readable() -> None:
 
 def test_pipeline_starts_without_heavy_libraries() -> None:
     """Snakemake parses the plan in every cluster job, so it must load in a moment."""
-    code = "import pipeline.workflow, sys; print(*sorted(sys.modules))"
+    code = "import pipeline.workflow.plan, sys; print(*sorted(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert {"torch", "h5py", "trimesh", "numba", "scipy", "PIL"} & set(done.stdout.split()) == set()
 

@@ -13,8 +13,8 @@ import yaml
 
 from envs import generate
 from pipeline import provenance
-from pipeline.rulegraph import layers, reduced, rules, svg
-from pipeline.workflow import STAGE_MODULES, Plan
+from pipeline.workflow.plan import STAGE_MODULES, Plan
+from pipeline.workflow.rulegraph import layers, reduced, rules, svg
 from tests.test_architecture import libraries
 from tests.world import ROOT, World
 

@@ -11,8 +11,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(workflow.basedir))  # the stages live beside the Snakefile
 
-from pipeline import console, errors, runlock
-from pipeline.workflow import Plan, only_looks
+from pipeline.workflow import console
+from pipeline import errors, runlock
+from pipeline.workflow.plan import Plan, only_looks
 
 try:
     PLAN = Plan(config)

@@ -12,7 +12,7 @@ from pipeline.errors import UserError
 from pipeline.settings import config
 from pipeline.settings.evaluation import Evaluation
 from pipeline.settings.parse import parse
-from pipeline.workflow import Plan
+from pipeline.workflow.plan import Plan
 
 BASE: dict[str, Any] = {"datasets": {"d": {"source": "modelnet10"}}, "experiments": {"e": {"datasets": ["d"]}}}
 

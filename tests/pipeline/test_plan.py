@@ -15,13 +15,13 @@ import yaml
 
 from pipeline import runlock
 from pipeline.archives.contents import ContentSums
-from pipeline.console import Console, clock
 from pipeline.errors import UserError
 from pipeline.settings import config
 from pipeline.settings.parse import parse
 from pipeline.settings.render import Render
 from pipeline.settings.training import Experiment
-from pipeline.workflow import Plan, only_looks
+from pipeline.workflow.console import Console, clock
+from pipeline.workflow.plan import Plan, only_looks
 
 ROOT = Path(__file__).resolve().parents[2]
 

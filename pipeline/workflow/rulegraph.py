@@ -1,4 +1,4 @@
-"""``snakemake --rulegraph | python -m pipeline.rulegraph > rulegraph.svg``: the rules as a picture, without Graphviz.
+"""``snakemake --rulegraph | python -m pipeline.workflow.rulegraph > rulegraph.svg``: the rules as a picture, without Graphviz.
 
 Layers by the longest way from the sources, top to bottom; the order inside a layer by the
 mean place of the neighbours, swept a few times (Sugiyama, Tagawa and Toda 1981); lines that
@@ -37,7 +37,7 @@ def main() -> int:
     if not edges:
         raise UserError(
             "there is no rule graph on the standard input",
-            do="snakemake --rulegraph | python -m pipeline.rulegraph > rulegraph.svg",
+            do="snakemake --rulegraph | python -m pipeline.workflow.rulegraph > rulegraph.svg",
         )
     print(svg(edges))
     return 0
