@@ -28,8 +28,8 @@ from pathlib import Path
 import yaml
 
 from pipeline.atomic import write_text
-from pipeline.costs import STAGES, Cost, measured, table
 from pipeline.progress import say
+from pipeline.upkeep.costs import STAGES, Cost, measured, table
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENT = ROOT / "docs" / "cluster.md"

@@ -222,21 +222,21 @@ def _config(arguments: argparse.Namespace) -> int:
 
 def _verify(arguments: argparse.Namespace) -> int:
     from pipeline.progress import Log
-    from pipeline.verify import verify_run
+    from pipeline.upkeep.verify import verify_run
 
     with Log(arguments.log) as log:
         return verify_run(arguments.output, log=log, mend=arguments.repair, snakemake=arguments.passed_on)
 
 
 def _costs(arguments: argparse.Namespace) -> int:
-    from pipeline.costs import report
+    from pipeline.upkeep.costs import report
 
     return report(arguments.output, arguments.shapes, arguments.cores)
 
 
 def _doctor(arguments: argparse.Namespace) -> int:
     try:
-        from pipeline.doctor import examine
+        from pipeline.upkeep.doctor import examine
     except ModuleNotFoundError as error:
         raise UserError(
             "this Python does not have the pipeline's packages",

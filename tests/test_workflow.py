@@ -12,7 +12,7 @@ import h5py
 import pytest
 import yaml
 
-from pipeline.repair import ASIDE
+from pipeline.upkeep.repair import ASIDE
 from tests.world import ROOT, TINY, World, lasting_digests, seeded_moments
 
 pytestmark = pytest.mark.workflow

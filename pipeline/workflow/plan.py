@@ -97,7 +97,7 @@ class Plan:
 
     def check_shards(self) -> None:
         """Set aside every shard that was changed since its data set was finished, so that this run makes it again."""
-        from pipeline.repair import check_shards
+        from pipeline.upkeep.repair import check_shards
 
         for name in self.trained_on():
             check_shards(Path(self.out) / "shards" / name / "index.json")

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.doctor import examine
 from pipeline.fetch import fetch_dataset
 from pipeline.progress import Log
 from pipeline.settings.datasets import Dataset
+from pipeline.upkeep.doctor import examine
 from tests.pipeline.faulty_server import Plan, serving
 
 
@@ -26,13 +26,13 @@ def doctor(folder: Path, text: str, capsys: pytest.CaptureFixture[str]) -> tuple
 def test_a_generated_set_needs_nothing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipeline.doctor.shutil.which", lambda name: name)
+    monkeypatch.setattr("pipeline.upkeep.doctor.shutil.which", lambda name: name)
     code, out = doctor(tmp_path, "datasets: {demo: {source: procedural}}", capsys)
     assert code == 0
     assert "nothing to fetch" in out
     assert "384 shapes" in out
     assert "next:\n  snakemake --cores" in out
-    monkeypatch.setattr("pipeline.doctor.shutil.which", lambda name: None)
+    monkeypatch.setattr("pipeline.upkeep.doctor.shutil.which", lambda name: None)
     _, out = doctor(tmp_path, "datasets: {demo: {source: procedural}}", capsys)
     assert f"next:\n  PATH={Path(sys.executable).parent}:$PATH snakemake --cores" in out
 
@@ -100,8 +100,8 @@ def test_before_the_set_up_it_says_how_to_set_up() -> None:
 def test_a_full_disk_and_a_missing_program_are_seen(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipeline.doctor.shutil.disk_usage", lambda _: type("Usage", (), {"free": 1000})())
-    monkeypatch.setattr("pipeline.doctor.shutil.which", lambda _: None)
+    monkeypatch.setattr("pipeline.upkeep.doctor.shutil.disk_usage", lambda _: type("Usage", (), {"free": 1000})())
+    monkeypatch.setattr("pipeline.upkeep.doctor.shutil.which", lambda _: None)
     code, out = doctor(tmp_path, "datasets: {demo: {source: procedural}}\nvoxels: {engine: binvox}", capsys)
     assert code == 1
     assert "free some space" in out

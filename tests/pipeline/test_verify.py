@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import repair
 from pipeline.__main__ import main
 from pipeline.errors import UserError
 from pipeline.formats.pack import PackReader, write_pack
 from pipeline.manifest import Record
 from pipeline.progress import Log
 from pipeline.seeds import generator
-from pipeline.verify import verify_run
+from pipeline.upkeep import repair
+from pipeline.upkeep.verify import verify_run
 
 OFF = b"OFF\n3 1 0\n0 0 0\n1 0 0\n0 1 0\n3 0 1 2\n"
 

@@ -27,7 +27,7 @@ from pipeline.archives.checks import sha256_of
 from pipeline.errors import UserError
 from pipeline.formats.pack import BROKEN_ZIP, RECORDS, REJECTS, PackReader, write_again
 from pipeline.progress import Log, progress, say
-from pipeline.repair import repair
+from pipeline.upkeep.repair import repair
 
 _BLOCK = 1 << 20
 
