@@ -21,8 +21,8 @@ import numpy as np
 from pipeline.errors import Reject, UserError
 from pipeline.formats.binvox import write_binvox
 from pipeline.formats.pack import PackReader, write_pack
-from pipeline.glb import read_glb
 from pipeline.manifest import Record, Rejection, shapes_from_tsv
+from pipeline.meshes.glb import read_glb
 from pipeline.progress import Log, progress, say
 from pipeline.settings.datasets import ImportSettings
 from pipeline.shards import create

@@ -27,16 +27,16 @@ from pipeline.conventions import MARGIN, UP_AXIS_TO_WORLD, Grid, Matrix
 from pipeline.errors import Reject
 from pipeline.formats import published_voxels as given
 from pipeline.formats.pack import write_pack
-from pipeline.glb import write_glb
-from pipeline.load import Files, load_member
 from pipeline.manifest import Record, Rejection, Shape, shapes_from_tsv
-from pipeline.mesh import Mesh
-from pipeline.orient import wrong_faces
+from pipeline.meshes.glb import write_glb
+from pipeline.meshes.load import Files, load_member
+from pipeline.meshes.mesh import Mesh
+from pipeline.meshes.orient import wrong_faces
+from pipeline.meshes.surface import surface_of
 from pipeline.progress import Log, progress, say
 from pipeline.settings.datasets import PrepareSettings
 from pipeline.sources import source_of
 from pipeline.sources.base import Archives, Source
-from pipeline.surface import surface_of
 from pipeline.worker import IsolatedWorker
 
 # A face whose area is below this share of the squared longest side has none.
@@ -168,7 +168,7 @@ def normalise(
     placed, placement, repairs = _placed(mesh, rotation)
     if len(placed.faces) <= max_faces:
         return placed, placement, repairs
-    from pipeline.decimate import decimate  # brings scipy and open3d, which hardly any mesh needs
+    from pipeline.meshes.decimate import decimate  # brings scipy and open3d, which hardly any mesh needs
 
     simpler = decimate(placed, *_equal_positions(placed.vertices), max_faces)
     result, again, more = _placed(simpler, np.eye(3))

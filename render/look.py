@@ -14,7 +14,7 @@ import numpy as np
 
 from pipeline.conventions import UP_AXIS_TO_WORLD, Image
 from pipeline.errors import Reject, UserError
-from pipeline.load import load_mesh
+from pipeline.meshes.load import load_mesh
 from pipeline.pictures.bank import Bank, background, composite, open_bank
 from pipeline.prepare import normalise
 from pipeline.progress import Log, progress, say

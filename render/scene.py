@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.errors import Reject
-from pipeline.mesh import Material, Mesh
+from pipeline.meshes.mesh import Material, Mesh
 from pipeline.pictures.bank import SRGB_TO_LINEAR, linear_to_srgb
 from render.shading import ENCODE_STEPS
 from render.surface_kernels import corner_normals, halve, weld

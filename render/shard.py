@@ -18,8 +18,8 @@ import numpy.typing as npt
 from pipeline.conventions import Image
 from pipeline.errors import Reject
 from pipeline.formats.pack import PackReader
-from pipeline.glb import read_glb
 from pipeline.manifest import Record, Rejection
+from pipeline.meshes.glb import read_glb
 from pipeline.progress import Log, progress, say
 from pipeline.settings.render import Render
 from pipeline.shards import create

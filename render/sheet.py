@@ -19,7 +19,7 @@ from PIL import ImageDraw, ImageFont
 from pipeline.atomic import atomic_path
 from pipeline.conventions import SPLITS, Grid, Image, unpack_grid
 from pipeline.manifest import Record
-from pipeline.mesh import Material, Mesh
+from pipeline.meshes.mesh import Material, Mesh
 from pipeline.pictures.bank import Bank, composite, open_bank
 from pipeline.progress import Log, progress, say
 from pipeline.seeds import stable_hash

@@ -15,9 +15,9 @@ from scipy import ndimage
 from pipeline.atomic import atomic_path
 from pipeline.errors import UserError
 from pipeline.formats.binvox import write_binvox
-from pipeline.glb import write_glb
-from pipeline.mesh import Material, Mesh
-from pipeline.surface import level_surface
+from pipeline.meshes.glb import write_glb
+from pipeline.meshes.mesh import Material, Mesh
+from pipeline.meshes.surface import level_surface
 from training.boards import grid_picture
 from training.measure import levels_of, sample
 from training.metrics import Levels

@@ -21,7 +21,7 @@ import numpy as np
 from pipeline.atomic import write_json
 from pipeline.errors import Reject, UserError
 from pipeline.formats.binvox import read_binvox
-from pipeline.load import SUFFIXES
+from pipeline.meshes.load import SUFFIXES
 from pipeline.progress import say
 from pipeline.settings.parse import did_you_mean, parse
 from pipeline.settings.voxels import Voxels

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from pipeline.errors import Reject
-from pipeline.load import SUFFIXES, Files, load_member
-from pipeline.mesh import Mesh
+from pipeline.meshes.load import SUFFIXES, Files, load_member
+from pipeline.meshes.mesh import Mesh
 
 
 def read_mesh(path: Path) -> Mesh:

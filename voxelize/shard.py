@@ -77,8 +77,8 @@ def _one(
 
 def make_job(settings: dict[str, Any]) -> Job:
     """What the worker does, with kernels compiled and engine found before the first shape's time begins to count."""
-    from pipeline.glb import write_glb
-    from pipeline.mesh import Mesh
+    from pipeline.meshes.glb import write_glb
+    from pipeline.meshes.mesh import Mesh
     from voxelize.robust import compile_bridges
 
     compile_bridges()
@@ -96,7 +96,7 @@ def voxelize_glb(settings: dict[str, Any], glb: bytes, given: Grid | None) -> tu
     Where the source itself has published voxels (`given`), those are taken as they are.
     """
     # Imported here: only the worker process pays for the compiler.
-    from pipeline.glb import read_glb
+    from pipeline.meshes.glb import read_glb
     from voxelize.builtin import Solid
     from voxelize.engines import engine
     from voxelize.frame import UNIT_BOX

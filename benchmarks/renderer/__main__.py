@@ -27,9 +27,9 @@ from benchmarks.renderer.peers import FACES, PEERS, bumpy
 from pipeline.atomic import write_text
 from pipeline.formats.binvox import write_binvox
 from pipeline.formats.pack import write_pack
-from pipeline.glb import write_glb
 from pipeline.manifest import Record
-from pipeline.mesh import Mesh
+from pipeline.meshes.glb import write_glb
+from pipeline.meshes.mesh import Mesh
 from pipeline.pictures.bank import write_bank
 from pipeline.prepare import normalise
 from pipeline.progress import progress, say

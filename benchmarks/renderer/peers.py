@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.mesh import Material, Mesh
+from pipeline.meshes.mesh import Material, Mesh
 from render.cameras import Camera, make_cameras
 from render.lights import plain
 

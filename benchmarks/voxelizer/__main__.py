@@ -24,9 +24,9 @@ from benchmarks.voxelizer.meshes import Mesh, furniture, meshes, placed, real_me
 from benchmarks.voxelizer.peers import PEERS, Grid, Peer
 from pipeline.errors import Reject
 from pipeline.formats.binvox import read_binvox, write_binvox
-from pipeline.glb import write_glb
-from pipeline.mesh import Mesh as TexturedMesh
-from pipeline.off import read_off
+from pipeline.meshes.glb import write_glb
+from pipeline.meshes.mesh import Mesh as TexturedMesh
+from pipeline.meshes.off import read_off
 from pipeline.progress import say
 from pipeline.settings.voxels import Voxels
 from pipeline.sources.procedural import CATEGORIES
@@ -277,7 +277,7 @@ def parity_table(golden: Path) -> str:
 
 
 def _golden_mesh(stem: Path) -> Mesh:
-    from pipeline.load import load_mesh
+    from pipeline.meshes.load import load_mesh
 
     off = stem.parent / f"{stem.name}.off"
     mesh = load_mesh(off if off.is_file() else stem.parent / f"{stem.name}.obj")

@@ -18,8 +18,8 @@ from pipeline.archives.archive import Archive, Entry, open_archive
 from pipeline.archives.contents import ContentSums
 from pipeline.conventions import UP_AXIS_TO_WORLD, Grid, Matrix
 from pipeline.errors import Reject, UserError
-from pipeline.load import Files
 from pipeline.manifest import Shape
+from pipeline.meshes.load import Files
 from pipeline.settings.datasets import Dataset
 
 

@@ -17,8 +17,8 @@ from collections.abc import Iterator
 from pipeline.archives.archive import Entry
 from pipeline.conventions import SPLITS
 from pipeline.errors import UserError
-from pipeline.load import SUFFIXES, Files
 from pipeline.manifest import Shape
+from pipeline.meshes.load import SUFFIXES, Files
 from pipeline.settings.datasets import Dataset
 from pipeline.sources.base import Archives, Found, RemoteFile, Source, checksum_of, split_member
 

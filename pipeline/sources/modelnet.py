@@ -9,8 +9,8 @@ import re
 from collections.abc import Iterator
 
 from pipeline.conventions import UP_AXIS_TO_WORLD
-from pipeline.load import Files
 from pipeline.manifest import Shape
+from pipeline.meshes.load import Files
 from pipeline.settings.datasets import Dataset
 from pipeline.sources.base import Archives, Found, RemoteFile, Source, is_clutter, split_member
 

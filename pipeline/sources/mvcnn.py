@@ -26,8 +26,8 @@ from PIL import Image
 
 from pipeline.archives.archive import Entry
 from pipeline.errors import Reject
-from pipeline.load import Files
 from pipeline.manifest import Shape
+from pipeline.meshes.load import Files
 from pipeline.pictures.camera import look_at_origin, project
 from pipeline.settings.datasets import Dataset
 from pipeline.sources.base import Archives, Found, RemoteFile, Source, checksum_of, is_clutter, split_member

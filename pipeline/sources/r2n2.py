@@ -24,8 +24,8 @@ from PIL import Image
 from pipeline.conventions import SHAPENET_V1_TO_WORLD, Grid
 from pipeline.errors import Reject
 from pipeline.formats.binvox import read_binvox
-from pipeline.load import Files
 from pipeline.manifest import Shape
+from pipeline.meshes.load import Files
 from pipeline.pictures.camera import look_at_origin
 from pipeline.settings.datasets import Dataset
 from pipeline.sources.base import Archives, Found, RemoteFile, Source, is_clutter, split_member

@@ -21,7 +21,7 @@ import numpy.typing as npt
 from scipy.spatial import cKDTree
 
 from pipeline.conventions import PackedGrid
-from pipeline.mesh import Material, Mesh
+from pipeline.meshes.mesh import Material, Mesh
 
 STEPS = 4095  # a coordinate has 12 bits: differences of neighbours are small and pack well
 _COLOURS = 255

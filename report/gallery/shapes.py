@@ -12,8 +12,8 @@ import numpy.typing as npt
 
 from pipeline.conventions import Grid, unpack_grid
 from pipeline.formats.pack import PackReader
-from pipeline.glb import read_glb
 from pipeline.manifest import Record
+from pipeline.meshes.glb import read_glb
 from pipeline.pictures.bank import Bank
 from pipeline.shards import Shard
 from pipeline.shards.agreement import ALL_WAYS, IDENTITY, LEAST_IOU, Seen, look, name, turned, view_faults

@@ -14,10 +14,10 @@ from pipeline.conventions import MARGIN, UP_AXIS_TO_WORLD
 from pipeline.errors import Reject, UserError
 from pipeline.fetch import fetch_dataset
 from pipeline.formats.pack import PackReader
-from pipeline.glb import read_glb, write_glb
 from pipeline.index import index_dataset
 from pipeline.ledger import collect_files
-from pipeline.mesh import Material, Mesh
+from pipeline.meshes.glb import read_glb, write_glb
+from pipeline.meshes.mesh import Material, Mesh
 from pipeline.prepare import normalise
 from pipeline.progress import Log
 from pipeline.settings.datasets import Dataset, PrepareSettings
@@ -125,7 +125,7 @@ def test_the_stage_records_it(tmp_path: Path) -> None:
 
 def test_a_simplification_that_takes_too_long_costs_one_shape(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(prepare, "SECONDS_TO_DECIMATE", 3.0)
-    monkeypatch.setattr("pipeline.decimate.decimate", lambda *_: time.sleep(60))
+    monkeypatch.setattr("pipeline.meshes.decimate.decimate", lambda *_: time.sleep(60))
     pack = prepared(tmp_path, 50, max_faces=1000)
     assert [record.name for record in pack.records] == ["small"]
     assert [(reject.stage, reject.reason) for reject in pack.rejects] == [("prepare", "timeout")]

@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.errors import Reject
-from pipeline.glb import read_glb, write_glb
-from pipeline.mesh import Material, Mesh
+from pipeline.meshes.glb import read_glb, write_glb
+from pipeline.meshes.mesh import Material, Mesh
 from pipeline.seeds import generator
 
 

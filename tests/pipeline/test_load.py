@@ -12,7 +12,7 @@ import trimesh
 from PIL import Image
 
 from pipeline.errors import Reject
-from pipeline.load import Files, decode_picture, load_member, load_mesh
+from pipeline.meshes.load import Files, decode_picture, load_member, load_mesh
 from pipeline.prepare import normalise
 from pipeline.seeds import generator
 

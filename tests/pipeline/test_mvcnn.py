@@ -16,10 +16,10 @@ from PIL import Image, ImageDraw
 from pipeline.errors import UserError
 from pipeline.fetch import fetch_dataset
 from pipeline.formats.pack import PackReader
-from pipeline.glb import read_glb
 from pipeline.imported import import_pictures
 from pipeline.index import index_dataset, read_rejects
 from pipeline.ledger import collect_files, enforce_limit
+from pipeline.meshes.glb import read_glb
 from pipeline.pictures.camera import project
 from pipeline.prepare import prepare_shard
 from pipeline.progress import Log

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.errors import Reject
-from pipeline.mesh import Mesh
-from pipeline.obj import read_mtl, read_obj
+from pipeline.meshes.mesh import Mesh
+from pipeline.meshes.obj import read_mtl, read_obj
 from pipeline.seeds import generator
 
 GREY = (178, 178, 178, 255)

@@ -7,8 +7,8 @@ import pytest
 import trimesh
 
 from pipeline.conventions import MARGIN
-from pipeline.mesh import Mesh
-from pipeline.orient import wrong_faces
+from pipeline.meshes.mesh import Mesh
+from pipeline.meshes.orient import wrong_faces
 from pipeline.prepare import normalise
 
 

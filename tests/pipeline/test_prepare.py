@@ -18,11 +18,11 @@ from pipeline.conventions import MARGIN, SHAPENET_V1_TO_WORLD, UP_AXIS_TO_WORLD
 from pipeline.errors import Reject
 from pipeline.fetch import fetch_dataset
 from pipeline.formats.pack import PackReader
-from pipeline.glb import read_glb
 from pipeline.index import index_dataset
-from pipeline.load import Files
 from pipeline.manifest import Shape
-from pipeline.mesh import Material, Mesh
+from pipeline.meshes.glb import read_glb
+from pipeline.meshes.load import Files
+from pipeline.meshes.mesh import Material, Mesh
 from pipeline.prepare import normalise, prepare_shape, turned
 from pipeline.progress import Log
 from pipeline.seeds import generator

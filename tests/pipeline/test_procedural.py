@@ -12,7 +12,7 @@ import pytest
 import trimesh
 
 from pipeline.errors import UserError
-from pipeline.mesh import Mesh
+from pipeline.meshes.mesh import Mesh
 from pipeline.sources.procedural import CATEGORIES, make_shape, parameters
 from pipeline.sources.procedural.assemble import separate
 from pipeline.sources.procedural.parts import Part, box, cushion, frustum, lathe, tube

@@ -11,9 +11,9 @@ from PIL import Image as Pillow
 
 from pipeline.conventions import Image
 from pipeline.formats.pack import write_pack
-from pipeline.glb import write_glb
 from pipeline.manifest import Record
-from pipeline.mesh import Material, Mesh
+from pipeline.meshes.glb import write_glb
+from pipeline.meshes.mesh import Material, Mesh
 from pipeline.pictures.camera import project
 from render.cameras import Camera, Pose, place_camera
 from render.raster import Layers, Lights, RasterBackend

@@ -15,7 +15,7 @@ from pipeline.errors import UserError
 from pipeline.formats.binvox import write_binvox
 from pipeline.formats.pack import PackReader, write_pack
 from pipeline.manifest import Record, Rejection
-from pipeline.mesh import Mesh
+from pipeline.meshes.mesh import Mesh
 from pipeline.pictures.bank import NOTHING, PLAIN, background, composite, open_bank, write_bank
 from pipeline.progress import Log
 from pipeline.settings.backgrounds import Backgrounds

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from pipeline.errors import UserError
-from pipeline.mesh import Material, Mesh
+from pipeline.meshes.mesh import Material, Mesh
 from pipeline.pictures.bank import composite
 from pipeline.progress import Log
 from pipeline.settings.render import Render, Specular

@@ -7,7 +7,7 @@ import numpy.typing as npt
 import pytest
 
 from pipeline.errors import Reject
-from pipeline.mesh import Material, Mesh
+from pipeline.meshes.mesh import Material, Mesh
 from pipeline.pictures.bank import composite
 from pipeline.pictures.camera import back_project
 from pipeline.settings.render import Specular

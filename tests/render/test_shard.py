@@ -20,9 +20,9 @@ from pipeline.errors import UserError
 from pipeline.formats.binvox import write_binvox
 from pipeline.formats.pack import PackReader, write_pack
 from pipeline.ledger import collect_files
-from pipeline.load import Files
 from pipeline.manifest import Shape
-from pipeline.mesh import Material, Mesh
+from pipeline.meshes.load import Files
+from pipeline.meshes.mesh import Material, Mesh
 from pipeline.pictures.bank import write_bank
 from pipeline.pictures.camera import project
 from pipeline.prepare import prepare_shape

@@ -13,10 +13,11 @@ from PIL import Image
 
 from pipeline.conventions import Grid, pack_grid, voxel_centres
 from pipeline.formats.pack import write_pack
-from pipeline.glb import write_glb
 from pipeline.ledger import Row, to_tsv
 from pipeline.manifest import Record
-from pipeline.mesh import Material, Mesh
+from pipeline.meshes.glb import write_glb
+from pipeline.meshes.mesh import Material, Mesh
+from pipeline.meshes.surface import surface_of
 from pipeline.pictures.bank import write_bank
 from pipeline.pictures.camera import look_at_origin, project
 from pipeline.progress import Log
@@ -24,7 +25,6 @@ from pipeline.seeds import generator
 from pipeline.shards import create
 from pipeline.shards.agreement import IDENTITY, Permutation, turned
 from pipeline.shards.index import write_index
-from pipeline.surface import surface_of
 from report.gallery.build import write_gallery
 
 SPLITS = ("train", "train", "val", "test")

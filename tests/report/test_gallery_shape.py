@@ -12,11 +12,11 @@ import numpy.typing as npt
 import pytest
 
 from pipeline.conventions import pack_grid
+from pipeline.meshes.surface import surface_of
 from pipeline.pictures.camera import look_at_origin, project
 from pipeline.seeds import generator
 from pipeline.shards import open_shard
 from pipeline.shards.agreement import Permutation, turned
-from pipeline.surface import surface_of
 from report.gallery import build, geometry
 from tests.report.browser import Browser, Page
 from tests.report.gallery_page import fragment, gallery_of, needs_bundle, open_shape

@@ -14,7 +14,7 @@ from PIL import Image
 
 from pipeline.errors import UserError
 from pipeline.formats.binvox import read_binvox
-from pipeline.surface import level_surface
+from pipeline.meshes.surface import level_surface
 from tests.training.tiny_world import row, settings
 from training import use
 from training.command import main

@@ -10,8 +10,8 @@ import pytest
 
 from pipeline.errors import UserError
 from pipeline.formats.binvox import read_binvox, write_binvox
-from pipeline.glb import write_glb
-from pipeline.mesh import Mesh
+from pipeline.meshes.glb import write_glb
+from pipeline.meshes.mesh import Mesh
 from tests.voxelize.solids import Mesh as Triangles
 from tests.voxelize.solids import box, sphere, table
 from voxelize.builtin import voxelize

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from pipeline.errors import Reject
-from pipeline.glb import write_glb
-from pipeline.mesh import Mesh
+from pipeline.meshes.glb import write_glb
+from pipeline.meshes.mesh import Mesh
 from tests.pipeline.test_off import MALFORMED as OFF
 from tests.voxelize.solids import box
 from voxelize.builtin import voxelize

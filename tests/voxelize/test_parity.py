@@ -11,9 +11,9 @@ import pytest
 
 from pipeline.errors import Reject
 from pipeline.formats.binvox import read_binvox
-from pipeline.load import load_mesh
-from pipeline.obj import read_obj
-from pipeline.off import read_off
+from pipeline.meshes.load import load_mesh
+from pipeline.meshes.obj import read_obj
+from pipeline.meshes.off import read_off
 from tests.voxelize.solids import Mesh, box, cylinder, iou, joined, sphere, table, torus
 from voxelize.builtin import Solid, voxelize
 from voxelize.formats import encode

@@ -11,9 +11,9 @@ import numpy as np
 from pipeline.formats import published_voxels as given
 from pipeline.formats.binvox import read_binvox
 from pipeline.formats.pack import PackReader, write_pack
-from pipeline.glb import write_glb
 from pipeline.manifest import Record
-from pipeline.mesh import Mesh
+from pipeline.meshes.glb import write_glb
+from pipeline.meshes.mesh import Mesh
 from tests.voxelize.solids import box, sphere, table
 from voxelize.cli import main
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from pipeline.mesh import Mesh
+from pipeline.meshes.mesh import Mesh
 from pipeline.sources.procedural.materials import Look
 from pipeline.sources.procedural.parts import Floats, Part
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.mesh import Material
+from pipeline.meshes.mesh import Material
 from pipeline.sources.procedural.draw import Draw
 from pipeline.sources.procedural.textures import PATTERNS, Colour
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from pipeline import seeds
 from pipeline.errors import UserError
-from pipeline.mesh import Mesh
+from pipeline.meshes.mesh import Mesh
 from pipeline.sources.procedural import bed, bookcase, chair, desk, sofa, table
 from pipeline.sources.procedural.assemble import assemble
 from pipeline.sources.procedural.draw import Draw

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from pipeline.mesh import Material, Mesh
+from pipeline.meshes.mesh import Material, Mesh
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.conventions import Grid
-from pipeline.mesh import Mesh
+from pipeline.meshes.mesh import Mesh
 
 
 def surface_of(grid: Grid) -> Mesh:

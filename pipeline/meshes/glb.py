@@ -25,7 +25,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from pipeline.errors import Reject
-from pipeline.mesh import Material, Mesh
+from pipeline.meshes.mesh import Material, Mesh
 from pipeline.pictures.colour import linear_to_srgb, srgb_to_linear
 
 _JSON, _BIN = 0x4E4F534A, 0x004E4942

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from scipy.spatial import cKDTree
 
 from pipeline.errors import Reject, UserError
-from pipeline.mesh import Mesh
+from pipeline.meshes.mesh import Mesh
 
 Ints = npt.NDArray[np.int64]
 Bytes = npt.NDArray[np.uint8]

@@ -24,8 +24,8 @@ import numpy.typing as npt
 from PIL import Image
 
 from pipeline.errors import Reject
-from pipeline.mesh import Material, Mesh
-from pipeline.obj import read_obj
+from pipeline.meshes.mesh import Material, Mesh
+from pipeline.meshes.obj import read_obj
 from pipeline.pictures.colour import linear_to_srgb
 
 SUFFIXES = (".off", ".obj", ".ply", ".stl", ".glb", ".gltf")
@@ -142,7 +142,7 @@ def load_member(member: str, files: Files, *, texture_px: int | None = None) -> 
     pictures = _Pictures(files.beside(member), texture_px)
     suffix = posixpath.splitext(member)[1].lower()
     if suffix == ".off":
-        from pipeline.off import read_off  # its compiled code takes a moment to load
+        from pipeline.meshes.off import read_off  # its compiled code takes a moment to load
 
         mesh = Mesh(*read_off(data, member))
     elif suffix == ".obj":

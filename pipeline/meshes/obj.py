@@ -27,7 +27,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.errors import Reject
-from pipeline.mesh import Material, Mesh
+from pipeline.meshes.mesh import Material, Mesh
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]

@@ -1,0 +1,1 @@
+"""Reading, cleaning, measuring and writing meshes."""
