@@ -25,11 +25,11 @@ import numpy as np
 import numpy.typing as npt
 import trimesh
 
-from pipeline.fetch import fetch_dataset
-from pipeline.index import index_dataset
-from pipeline.prepare import prepare_shard
 from pipeline.progress import Log, say
 from pipeline.settings.datasets import Dataset, PrepareSettings
+from pipeline.stages.fetch import fetch_dataset
+from pipeline.stages.index import index_dataset
+from pipeline.stages.prepare import prepare_shard
 
 ROOT = Path(__file__).resolve().parent.parent
 OUT = ROOT / "docs" / "sources.md"

@@ -135,11 +135,11 @@ def _rooms(arguments: argparse.Namespace) -> int:
 
 
 def _fetch(arguments: argparse.Namespace) -> int:
-    from pipeline.fetch import fetch_backgrounds, fetch_dataset
     from pipeline.progress import Log
     from pipeline.settings.backgrounds import Backgrounds
     from pipeline.settings.datasets import Dataset
     from pipeline.settings.parse import parse
+    from pipeline.stages.fetch import fetch_backgrounds, fetch_dataset
 
     with Log(arguments.log) as log:
         if arguments.backgrounds:
@@ -151,10 +151,10 @@ def _fetch(arguments: argparse.Namespace) -> int:
 
 
 def _index(arguments: argparse.Namespace) -> int:
-    from pipeline.index import index_dataset
     from pipeline.progress import Log
     from pipeline.settings.datasets import Dataset
     from pipeline.settings.parse import parse
+    from pipeline.stages.index import index_dataset
 
     settings = parse(Dataset, arguments.settings, "--settings")
     with Log(arguments.log) as log:
@@ -163,10 +163,10 @@ def _index(arguments: argparse.Namespace) -> int:
 
 
 def _prepare(arguments: argparse.Namespace) -> int:
-    from pipeline.prepare import prepare_shard
     from pipeline.progress import Log
     from pipeline.settings.datasets import PrepareSettings
     from pipeline.settings.parse import parse
+    from pipeline.stages.prepare import prepare_shard
 
     settings = parse(PrepareSettings, arguments.settings, "--settings")
     with Log(arguments.log) as log:
@@ -175,10 +175,10 @@ def _prepare(arguments: argparse.Namespace) -> int:
 
 
 def _import(arguments: argparse.Namespace) -> int:
-    from pipeline.imported import import_pictures, import_shard
     from pipeline.progress import Log
     from pipeline.settings.datasets import ImportSettings
     from pipeline.settings.parse import parse
+    from pipeline.stages.import_views import import_pictures, import_shard
 
     settings = parse(ImportSettings, arguments.settings, "--settings")
     with Log(arguments.log) as log:
@@ -190,10 +190,10 @@ def _import(arguments: argparse.Namespace) -> int:
 
 
 def _photographs(arguments: argparse.Namespace) -> int:
-    from pipeline.photographs import build
     from pipeline.progress import Log
     from pipeline.settings.parse import parse
     from pipeline.settings.photographs import PhotographSettings
+    from pipeline.stages.photographs import build
 
     settings = parse(PhotographSettings, arguments.settings, "--settings")
     with Log(arguments.log) as log:
@@ -202,10 +202,10 @@ def _photographs(arguments: argparse.Namespace) -> int:
 
 
 def _ledger(arguments: argparse.Namespace) -> int:
-    from pipeline.ledger import write_ledger
     from pipeline.progress import Log
     from pipeline.settings.datasets import Dataset
     from pipeline.settings.parse import parse
+    from pipeline.stages.ledger import write_ledger
 
     settings = parse(Dataset, arguments.settings, "--settings")
     with Log(arguments.log) as log:

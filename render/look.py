@@ -16,10 +16,10 @@ from pipeline.conventions import UP_AXIS_TO_WORLD, Image
 from pipeline.errors import Reject, UserError
 from pipeline.meshes.load import load_mesh
 from pipeline.pictures.bank import Bank, background, composite, open_bank
-from pipeline.prepare import normalise
 from pipeline.progress import Log, progress, say
 from pipeline.settings.backgrounds import Backgrounds
 from pipeline.settings.render import Render
+from pipeline.stages.prepare import normalise
 from render.backends import Backend, make_backend, settle
 from render.backgrounds import build_bank
 from render.cameras import PRESETS, make_cameras

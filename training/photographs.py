@@ -29,9 +29,9 @@ import numpy.typing as npt
 import torch
 
 from pipeline.errors import UserError
-from pipeline.photographs import Photographs, load_photographs
 from pipeline.progress import Log
 from pipeline.seeds import generator
+from pipeline.stages.photographs import Photographs, load_photographs
 from training import alignment, baselines, intervals, metrics, pix3d_scores
 from training.alignment import ORIENTATIONS, Aligned, Field
 from training.data import ShapeData

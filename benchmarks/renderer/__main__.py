@@ -31,9 +31,9 @@ from pipeline.manifest import Record
 from pipeline.meshes.glb import write_glb
 from pipeline.meshes.mesh import Mesh
 from pipeline.pictures.bank import write_bank
-from pipeline.prepare import normalise
 from pipeline.progress import progress, say
 from pipeline.sources.procedural import CATEGORIES, make_shape
+from pipeline.stages.prepare import normalise
 from pipeline.worker import IsolatedWorker
 from render.backend_pyrender import PLATFORMS, PyrenderBackend, probe
 from render.cameras import make_cameras

@@ -29,9 +29,9 @@ from pipeline.settings.shards import PackSettings
 STAGE_MODULES = {
     "generate": ("pipeline.sources.procedural",),
     "rooms": ("pipeline.sources.procedural.rooms",),
-    "index": ("pipeline.index",),
-    "prepare": ("pipeline.prepare",),
-    "import": ("pipeline.imported",),
+    "index": ("pipeline.stages.index",),
+    "prepare": ("pipeline.stages.prepare",),
+    "import": ("pipeline.stages.import_views",),
     "voxelize": ("voxelize.shard",),
     "backgrounds": ("render.backgrounds",),
     "render": ("render.shard",),
@@ -39,7 +39,7 @@ STAGE_MODULES = {
     "sheet": ("render.sheet",),
     "audit": ("render.audit",),
     "train": ("training.loop",),
-    "photographs": ("pipeline.photographs",),
+    "photographs": ("pipeline.stages.photographs",),
     "evaluate": ("training.evaluate",),
     "gallery": ("report.gallery.build",),
     "report": ("report.page",),
@@ -74,8 +74,8 @@ class Plan:
 
         The lists are written only if they changed, so one edited mesh re-makes one shard.
         """
-        from pipeline.fetch import fetch_dataset
-        from pipeline.index import index_dataset
+        from pipeline.stages.fetch import fetch_dataset
+        from pipeline.stages.index import index_dataset
 
         with Log(None) as log:
             for name in self.datasets_from("folder"):

@@ -9,18 +9,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline import prepare
 from pipeline.conventions import MARGIN, UP_AXIS_TO_WORLD
 from pipeline.errors import Reject, UserError
-from pipeline.fetch import fetch_dataset
 from pipeline.formats.pack import PackReader
-from pipeline.index import index_dataset
-from pipeline.ledger import collect_files
 from pipeline.meshes.glb import read_glb, write_glb
 from pipeline.meshes.mesh import Material, Mesh
-from pipeline.prepare import normalise
 from pipeline.progress import Log
 from pipeline.settings.datasets import Dataset, PrepareSettings
+from pipeline.stages import prepare
+from pipeline.stages.fetch import fetch_dataset
+from pipeline.stages.index import index_dataset
+from pipeline.stages.ledger import collect_files
+from pipeline.stages.prepare import normalise
 
 
 @pytest.fixture(autouse=True)

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.fetch import fetch_dataset
 from pipeline.progress import Log
 from pipeline.settings.datasets import Dataset
+from pipeline.stages.fetch import fetch_dataset
 from pipeline.upkeep.doctor import examine
 from tests.pipeline.faulty_server import Plan, serving
 

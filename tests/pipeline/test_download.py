@@ -14,11 +14,11 @@ import pytest
 
 from pipeline.archives.download import Patience, download, token_for
 from pipeline.errors import UserError
-from pipeline.fetch import fetch_dataset
 from pipeline.progress import Log
 from pipeline.seeds import generator
 from pipeline.settings.datasets import Dataset
 from pipeline.sources.base import RemoteFile
+from pipeline.stages.fetch import fetch_dataset
 from tests.pipeline.faulty_server import Plan, serving
 
 QUICK = Patience(attempts=3, pause_s=0.01, timeout_s=1.0)

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import UserError
-from pipeline.fetch import fetch_dataset
-from pipeline.index import index_dataset, read_rejects, shard_paths
 from pipeline.manifest import Shape, shapes_from_tsv
 from pipeline.progress import Log
 from pipeline.settings.datasets import Dataset
+from pipeline.stages.fetch import fetch_dataset
+from pipeline.stages.index import index_dataset, read_rejects, shard_paths
 
 OFF = b"OFF\n3 1 0\n0 0 0\n1 0 0\n0 1 0\n3 0 1 2\n"
 OBJ = b"v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 3\n"

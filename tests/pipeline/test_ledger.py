@@ -9,8 +9,8 @@ import pytest
 from pipeline.__main__ import main
 from pipeline.errors import UserError, run_command
 from pipeline.formats.pack import write_pack
-from pipeline.ledger import collect, collect_files, enforce_limit, from_tsv, funnel, reasons, to_tsv
 from pipeline.manifest import Record, Rejection
+from pipeline.stages.ledger import collect, collect_files, enforce_limit, from_tsv, funnel, reasons, to_tsv
 
 BAD = b"OFF\n3 1 0\n0 0 0\n1 0 0\n"
 GOOD = b"OFF\n3 1 0\n0 0 0\n1 0 0\n0 1 0\n3 0 1 2\n"

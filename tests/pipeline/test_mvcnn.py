@@ -14,18 +14,18 @@ import pytest
 from PIL import Image, ImageDraw
 
 from pipeline.errors import UserError
-from pipeline.fetch import fetch_dataset
 from pipeline.formats.pack import PackReader
-from pipeline.imported import import_pictures
-from pipeline.index import index_dataset, read_rejects
-from pipeline.ledger import collect_files, enforce_limit
 from pipeline.meshes.glb import read_glb
 from pipeline.pictures.camera import project
-from pipeline.prepare import prepare_shard
 from pipeline.progress import Log
 from pipeline.settings.datasets import Dataset, ImportSettings, PrepareSettings
 from pipeline.shards import open_shard
 from pipeline.sources.mvcnn import without_paper
+from pipeline.stages.fetch import fetch_dataset
+from pipeline.stages.import_views import import_pictures
+from pipeline.stages.index import index_dataset, read_rejects
+from pipeline.stages.ledger import collect_files, enforce_limit
+from pipeline.stages.prepare import prepare_shard
 
 NO_LOG = Log(None)
 ROOT = Path(__file__).resolve().parents[2]

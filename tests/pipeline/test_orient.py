@@ -9,7 +9,7 @@ import trimesh
 from pipeline.conventions import MARGIN
 from pipeline.meshes.mesh import Mesh
 from pipeline.meshes.orient import wrong_faces
-from pipeline.prepare import normalise
+from pipeline.stages.prepare import normalise
 
 
 def box(size: float = 1.0, centre: tuple[float, float, float] = (0, 0, 0)) -> tuple[np.ndarray, np.ndarray]:

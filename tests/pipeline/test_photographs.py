@@ -13,9 +13,9 @@ from PIL import Image
 
 from pipeline.__main__ import main
 from pipeline.errors import UserError
-from pipeline.photographs import build, load_photographs
 from pipeline.progress import Log
 from pipeline.settings.photographs import PhotographSettings
+from pipeline.stages.photographs import build, load_photographs
 
 NO_LOG = Log(None)
 

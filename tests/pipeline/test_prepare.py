@@ -13,21 +13,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline import prepare
 from pipeline.conventions import MARGIN, SHAPENET_V1_TO_WORLD, UP_AXIS_TO_WORLD
 from pipeline.errors import Reject
-from pipeline.fetch import fetch_dataset
 from pipeline.formats.pack import PackReader
-from pipeline.index import index_dataset
 from pipeline.manifest import Shape
 from pipeline.meshes.glb import read_glb
 from pipeline.meshes.load import Files
 from pipeline.meshes.mesh import Material, Mesh
-from pipeline.prepare import normalise, prepare_shape, turned
 from pipeline.progress import Log
 from pipeline.seeds import generator
 from pipeline.settings.datasets import Dataset, PrepareSettings
 from pipeline.sources import SOURCES
+from pipeline.stages import prepare
+from pipeline.stages.fetch import fetch_dataset
+from pipeline.stages.index import index_dataset
+from pipeline.stages.prepare import normalise, prepare_shape, turned
 
 LIMIT = 1000
 BOX = np.array([[x, y, z] for x in (0.0, 2.0) for y in (0.0, 1.0) for z in (0.0, 0.5)])

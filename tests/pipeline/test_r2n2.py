@@ -13,15 +13,15 @@ import pytest
 from PIL import Image
 
 from pipeline.errors import UserError
-from pipeline.fetch import fetch_dataset
 from pipeline.formats.binvox import read_binvox, write_binvox
 from pipeline.formats.pack import PackReader
-from pipeline.imported import import_shard
-from pipeline.index import index_dataset
 from pipeline.pictures.camera import project
 from pipeline.progress import Log
 from pipeline.settings.datasets import Dataset, ImportSettings
 from pipeline.shards import open_shard
+from pipeline.stages.fetch import fetch_dataset
+from pipeline.stages.import_views import import_shard
+from pipeline.stages.index import index_dataset
 
 NO_LOG = Log(None)
 SIDE = 0.8  # of the voxel cube, in ShapeNet's units

@@ -16,20 +16,20 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from pipeline.errors import Reject
-from pipeline.fetch import fetch_dataset
 from pipeline.formats import published_voxels as given
 from pipeline.formats.binvox import read_binvox
 from pipeline.formats.pack import PackReader
-from pipeline.index import index_dataset, read_rejects
 from pipeline.manifest import Shape, shapes_from_tsv
 from pipeline.meshes.glb import read_glb
 from pipeline.meshes.surface import surface_of
-from pipeline.prepare import prepare_shard, prepare_voxels
 from pipeline.progress import Log
 from pipeline.seeds import generator
 from pipeline.settings.datasets import Dataset, PrepareSettings
 from pipeline.settings.voxels import Voxels
 from pipeline.sources.volumetric import VOLUMETRIC, read_instance
+from pipeline.stages.fetch import fetch_dataset
+from pipeline.stages.index import index_dataset, read_rejects
+from pipeline.stages.prepare import prepare_shard, prepare_voxels
 from voxelize.shard import run as voxelize
 
 NO_LOG = Log(None)

@@ -14,11 +14,11 @@ import pytest
 from PIL import Image
 
 from pipeline.errors import UserError
-from pipeline.fetch import fetch_backgrounds
 from pipeline.pictures.bank import Bank, open_bank
 from pipeline.progress import Log
 from pipeline.seeds import generator
 from pipeline.settings.backgrounds import Backgrounds
+from pipeline.stages.fetch import fetch_backgrounds
 from render.backgrounds import altered, build_bank, draw_look
 
 

@@ -19,8 +19,8 @@ from benchmarks.renderer.exact import NEAR_AN_EDGE, SAMPLES, margins, meets, mee
 from pipeline.conventions import SHAPENET_V1_TO_WORLD, UP_AXIS_TO_WORLD
 from pipeline.meshes.load import Files, load_member
 from pipeline.meshes.mesh import Material, Mesh
-from pipeline.prepare import normalise
 from pipeline.sources.procedural import CATEGORIES, make_shape
+from pipeline.stages.prepare import normalise
 from render.cameras import Camera, make_cameras
 from render.lights import unlit
 from render.raster import RasterBackend

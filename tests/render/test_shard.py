@@ -19,13 +19,11 @@ import pytest
 from pipeline.errors import UserError
 from pipeline.formats.binvox import write_binvox
 from pipeline.formats.pack import PackReader, write_pack
-from pipeline.ledger import collect_files
 from pipeline.manifest import Shape
 from pipeline.meshes.load import Files
 from pipeline.meshes.mesh import Material, Mesh
 from pipeline.pictures.bank import write_bank
 from pipeline.pictures.camera import project
-from pipeline.prepare import prepare_shape
 from pipeline.progress import Log
 from pipeline.seeds import generator
 from pipeline.settings.datasets import PrepareSettings
@@ -33,6 +31,8 @@ from pipeline.settings.render import Render
 from pipeline.settings.shards import PackSettings
 from pipeline.shards import open_shard
 from pipeline.sources.procedural import make_shape
+from pipeline.stages.ledger import collect_files
+from pipeline.stages.prepare import prepare_shape
 from render.__main__ import main
 from render.pack import pack_shard
 from render.raster import RasterBackend

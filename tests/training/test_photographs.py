@@ -12,10 +12,10 @@ import pytest
 import scipy.io
 from PIL import Image
 
-from pipeline.photographs import build
 from pipeline.progress import Log
 from pipeline.seeds import generator
 from pipeline.settings.photographs import PhotographSettings
+from pipeline.stages.photographs import build
 from tests.figures import bare_numbers
 from tests.training.tiny_world import settings
 from training import alignment, photographs, pix3d_scores

@@ -19,10 +19,10 @@ from pathlib import Path
 from pipeline.atomic import write_text
 from pipeline.errors import UserError
 from pipeline.formats.pack import PackReader
-from pipeline.index import read_rejects
 from pipeline.manifest import Record, Rejection, shapes_from_tsv
 from pipeline.progress import Log, say
 from pipeline.settings.datasets import Dataset
+from pipeline.stages.index import read_rejects
 
 STAGES = ("index", "prepare", "voxelize", "render")
 # Listed and counted, but no loss: a set of pictures shows a choice of the meshes it is paired with.

@@ -1,0 +1,1 @@
+"""The rules that belong to no other package: one module a rule."""
