@@ -112,10 +112,10 @@ def _stage(commands: argparse._SubParsersAction, name: str, text: str, run: obje
 
 
 def _generate(arguments: argparse.Namespace) -> int:
+    from pipeline.furniture import generate
     from pipeline.progress import Log
     from pipeline.settings.datasets import Procedural
     from pipeline.settings.parse import parse
-    from pipeline.sources.procedural import generate
 
     settings = parse(Procedural, arguments.settings, "--settings")
     with Log(arguments.log) as log:
@@ -125,8 +125,8 @@ def _generate(arguments: argparse.Namespace) -> int:
 
 
 def _rooms(arguments: argparse.Namespace) -> int:
+    from pipeline.furniture.rooms import write_rooms
     from pipeline.progress import Log
-    from pipeline.sources.procedural.rooms import write_rooms
 
     with Log(arguments.log) as log:
         write_rooms(arguments.seed, arguments.count, arguments.output)

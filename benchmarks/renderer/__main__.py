@@ -27,12 +27,12 @@ from benchmarks.renderer.peers import FACES, PEERS, bumpy
 from pipeline.atomic import write_text
 from pipeline.formats.binvox import write_binvox
 from pipeline.formats.pack import write_pack
+from pipeline.furniture import CATEGORIES, make_shape
 from pipeline.manifest import Record
 from pipeline.meshes.glb import write_glb
 from pipeline.meshes.mesh import Mesh
 from pipeline.pictures.bank import write_bank
 from pipeline.progress import progress, say
-from pipeline.sources.procedural import CATEGORIES, make_shape
 from pipeline.stages.prepare import normalise
 from pipeline.worker import IsolatedWorker
 from render.backend_pyrender import PLATFORMS, PyrenderBackend, probe

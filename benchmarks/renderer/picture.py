@@ -9,10 +9,10 @@ import numpy as np
 from PIL import Image as Pillow
 
 from pipeline.conventions import Image
+from pipeline.furniture import CATEGORIES, make_shape
+from pipeline.furniture.rooms import room_picture
 from pipeline.pictures.bank import Bank, background, composite
 from pipeline.settings.render import Specular
-from pipeline.sources.procedural import CATEGORIES, make_shape
-from pipeline.sources.procedural.rooms import room_picture
 from pipeline.stages.prepare import normalise
 from render.cameras import PRESETS, make_cameras
 from render.lights import make_lights

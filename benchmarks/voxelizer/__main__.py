@@ -24,12 +24,12 @@ from benchmarks.voxelizer.meshes import Mesh, furniture, meshes, placed, real_me
 from benchmarks.voxelizer.peers import PEERS, Grid, Peer
 from pipeline.errors import Reject
 from pipeline.formats.binvox import read_binvox, write_binvox
+from pipeline.furniture import CATEGORIES
 from pipeline.meshes.glb import write_glb
 from pipeline.meshes.mesh import Mesh as TexturedMesh
 from pipeline.meshes.off import read_off
 from pipeline.progress import say
 from pipeline.settings.voxels import Voxels
-from pipeline.sources.procedural import CATEGORIES
 from voxelize import builtin
 from voxelize.engine_binvox import plain_off
 from voxelize.options import UNIT_BOX_BOUNDS, Options

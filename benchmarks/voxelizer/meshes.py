@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.voxelizer.peers import Faces, Vertices
+from pipeline.furniture import make_shape
 from pipeline.meshes.load import load_mesh
 from pipeline.meshes.obj import read_obj
 from pipeline.meshes.off import read_off
-from pipeline.sources.procedural import make_shape
 
 Mesh = tuple[Vertices, Faces]
 VARIANTS = 8

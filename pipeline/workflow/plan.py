@@ -27,8 +27,8 @@ from pipeline.settings.shards import PackSettings
 # The module whose import closure is the code of a stage; a code edit re-runs what it can reach.
 # Fetching is left out on purpose: an edited downloader must not download 39 GB again.
 STAGE_MODULES = {
-    "generate": ("pipeline.sources.procedural",),
-    "rooms": ("pipeline.sources.procedural.rooms",),
+    "generate": ("pipeline.furniture",),
+    "rooms": ("pipeline.furniture.rooms",),
     "index": ("pipeline.stages.index",),
     "prepare": ("pipeline.stages.prepare",),
     "import": ("pipeline.stages.import_views",),

@@ -12,11 +12,11 @@ import pytest
 import trimesh
 
 from pipeline.errors import UserError
+from pipeline.furniture import CATEGORIES, make_shape, parameters
+from pipeline.furniture.assemble import separate
+from pipeline.furniture.parts import Part, box, cushion, frustum, lathe, tube
+from pipeline.furniture.shapes import build_parts
 from pipeline.meshes.mesh import Mesh
-from pipeline.sources.procedural import CATEGORIES, make_shape, parameters
-from pipeline.sources.procedural.assemble import separate
-from pipeline.sources.procedural.parts import Part, box, cushion, frustum, lathe, tube
-from pipeline.sources.procedural.shapes import build_parts
 
 Floats = npt.NDArray[np.float64]
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pipeline.furniture.rooms import BROKEN, GREY, room_picture, write_rooms
+from pipeline.furniture.textures import PATTERNS, SIZE_PX
 from pipeline.seeds import generator
-from pipeline.sources.procedural.rooms import BROKEN, GREY, room_picture, write_rooms
-from pipeline.sources.procedural.textures import PATTERNS, SIZE_PX
 
 
 def test_a_picture_depends_on_seed_and_index_alone() -> None:

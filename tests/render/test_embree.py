@@ -17,9 +17,9 @@ import pytest
 
 from benchmarks.renderer.exact import NEAR_AN_EDGE, SAMPLES, margins, meets, meets_exactly, rays
 from pipeline.conventions import SHAPENET_V1_TO_WORLD, UP_AXIS_TO_WORLD
+from pipeline.furniture import CATEGORIES, make_shape
 from pipeline.meshes.load import Files, load_member
 from pipeline.meshes.mesh import Material, Mesh
-from pipeline.sources.procedural import CATEGORIES, make_shape
 from pipeline.stages.prepare import normalise
 from render.cameras import Camera, make_cameras
 from render.lights import unlit

@@ -19,6 +19,7 @@ import pytest
 from pipeline.errors import UserError
 from pipeline.formats.binvox import write_binvox
 from pipeline.formats.pack import PackReader, write_pack
+from pipeline.furniture import make_shape
 from pipeline.manifest import Shape
 from pipeline.meshes.load import Files
 from pipeline.meshes.mesh import Material, Mesh
@@ -30,7 +31,6 @@ from pipeline.settings.datasets import PrepareSettings
 from pipeline.settings.render import Render
 from pipeline.settings.shards import PackSettings
 from pipeline.shards import open_shard
-from pipeline.sources.procedural import make_shape
 from pipeline.stages.ledger import collect_files
 from pipeline.stages.prepare import prepare_shape
 from render.__main__ import main

@@ -10,7 +10,7 @@ from scipy import ndimage
 
 from benchmarks.voxelizer.meshes import furniture, placed, real_meshes
 from pipeline.errors import Reject
-from pipeline.sources.procedural import CATEGORIES
+from pipeline.furniture import CATEGORIES
 from tests.voxelize.solids import Mesh, box, joined, sphere, table
 from voxelize import bits
 from voxelize.builtin import voxelize

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.sources.procedural.draw import Draw
-from pipeline.sources.procedural.materials import Look, look, plain
-from pipeline.sources.procedural.parts import Part, Span, box, frustum, tube
+from pipeline.furniture.draw import Draw
+from pipeline.furniture.materials import Look, look, plain
+from pipeline.furniture.parts import Part, Span, box, frustum, tube
 
 BOOK_COLOURS = ((142, 48, 44), (44, 74, 110), (58, 96, 66), (206, 182, 130), (58, 54, 58), (188, 116, 50))
 

@@ -9,12 +9,12 @@ import numpy as np
 
 from pipeline import seeds
 from pipeline.errors import UserError
+from pipeline.furniture import bed, bookcase, chair, desk, sofa, table
+from pipeline.furniture.assemble import assemble
+from pipeline.furniture.draw import Draw
+from pipeline.furniture.materials import Look
+from pipeline.furniture.parts import Part
 from pipeline.meshes.mesh import Mesh
-from pipeline.sources.procedural import bed, bookcase, chair, desk, sofa, table
-from pipeline.sources.procedural.assemble import assemble
-from pipeline.sources.procedural.draw import Draw
-from pipeline.sources.procedural.materials import Look
-from pipeline.sources.procedural.parts import Part
 
 
 class _Class(NamedTuple):
@@ -60,7 +60,7 @@ def _class_of(category: str) -> _Class:
     if category not in _CLASSES:
         raise UserError(
             "unknown furniture category",
-            where="pipeline.sources.procedural",
+            where="pipeline.furniture",
             got=category,
             wanted=", ".join(CATEGORIES),
         )

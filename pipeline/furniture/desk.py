@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pipeline.sources.procedural.draw import Draw
-from pipeline.sources.procedural.materials import Look, look
-from pipeline.sources.procedural.parts import Part, Span, box, extrude, frustum, rectangle, tube
+from pipeline.furniture.draw import Draw
+from pipeline.furniture.materials import Look, look
+from pipeline.furniture.parts import Part, Span, box, extrude, frustum, rectangle, tube
 
 
 @dataclass(frozen=True)

@@ -33,11 +33,11 @@ import numpy as np
 from pipeline import seeds
 from pipeline.atomic import atomic_path, write_text
 from pipeline.conventions import SHAPENET_V1_TO_WORLD, UP_AXIS_TO_WORLD
+from pipeline.furniture import text
+from pipeline.furniture.shapes import CATEGORIES, make_shape
 from pipeline.meshes.mesh import Mesh
 from pipeline.progress import Log, progress, say
 from pipeline.settings.datasets import Procedural
-from pipeline.sources.procedural import text
-from pipeline.sources.procedural.shapes import CATEGORIES, make_shape
 
 SYNSETS = {
     "bed": "02818832",

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.sources.procedural.draw import Draw
-from pipeline.sources.procedural.materials import Look, look
-from pipeline.sources.procedural.parts import Part, box, cushion, extrude, frustum, tube
+from pipeline.furniture.draw import Draw
+from pipeline.furniture.materials import Look, look
+from pipeline.furniture.parts import Part, box, cushion, extrude, frustum, tube
 
 
 @dataclass(frozen=True)

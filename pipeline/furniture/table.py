@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.sources.procedural.draw import Draw
-from pipeline.sources.procedural.materials import Look, look
-from pipeline.sources.procedural.parts import Floats, Part, box, ellipse, extrude, frustum, lathe, rectangle, tube
+from pipeline.furniture.draw import Draw
+from pipeline.furniture.materials import Look, look
+from pipeline.furniture.parts import Floats, Part, box, ellipse, extrude, frustum, lathe, rectangle, tube
 
 
 @dataclass(frozen=True)

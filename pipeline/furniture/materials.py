@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pipeline.furniture.draw import Draw
+from pipeline.furniture.textures import PATTERNS, Colour
 from pipeline.meshes.mesh import Material
-from pipeline.sources.procedural.draw import Draw
-from pipeline.sources.procedural.textures import PATTERNS, Colour
 
 
 @dataclass(frozen=True)

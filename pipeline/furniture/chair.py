@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.sources.procedural.draw import Draw
-from pipeline.sources.procedural.materials import Look, look
-from pipeline.sources.procedural.parts import (
+from pipeline.furniture.draw import Draw
+from pipeline.furniture.materials import Look, look
+from pipeline.furniture.parts import (
     Part,
     arch,
     bowed,

@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from pipeline.furniture.materials import Look
+from pipeline.furniture.parts import Floats, Part
 from pipeline.meshes.mesh import Mesh
-from pipeline.sources.procedural.materials import Look
-from pipeline.sources.procedural.parts import Floats, Part
 
 GAP_M = 0.0016
 """Parts whose bounding planes are closer than this are pulled apart by it: 1/20 of a voxel at most."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline.sources.procedural.archive import generate
-from pipeline.sources.procedural.shapes import CATEGORIES, make_shape, parameters
+from pipeline.furniture.archive import generate
+from pipeline.furniture.shapes import CATEGORIES, make_shape, parameters
 
 __all__ = ["CATEGORIES", "generate", "make_shape", "parameters"]

@@ -17,9 +17,9 @@ from PIL import Image
 
 from pipeline import seeds
 from pipeline.atomic import atomic_path
+from pipeline.furniture import surfaces
+from pipeline.furniture.surfaces import Floats, Paint
 from pipeline.progress import Log, progress, say
-from pipeline.sources.procedural import surfaces
-from pipeline.sources.procedural.surfaces import Floats, Paint
 
 Picture = npt.NDArray[np.uint8]
 SAMPLES = 2
