@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.seeds import generator
+from render.backends.raster import Lights
+from render.backends.shading import AMBIENT, DIRECTIONAL, FLAT, POINT
 from render.cameras import Camera
-from render.raster import Lights
-from render.shading import AMBIENT, DIRECTIONAL, FLAT, POINT
 
 MOST_LIGHTS = 4
 

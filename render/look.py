@@ -20,12 +20,12 @@ from pipeline.progress import Log, progress, say
 from pipeline.settings.backgrounds import Backgrounds
 from pipeline.settings.render import Render
 from pipeline.stages.prepare import normalise
-from render.backends import Backend, make_backend, settle
+from render.backends.choose import Backend, make_backend, settle
+from render.backends.raster import HIGHLIGHTS
 from render.backgrounds import build_bank
 from render.cameras import PRESETS, make_cameras
 from render.lights import make_lights
 from render.pack import choose_background
-from render.raster import HIGHLIGHTS
 from render.scene import prepare_scene
 from render.sheet import Row, draw_sheet, write_png
 

@@ -10,9 +10,9 @@ import numpy.typing as npt
 from pipeline.errors import Reject
 from pipeline.meshes.mesh import Material, Mesh
 from pipeline.pictures.bank import SRGB_TO_LINEAR, linear_to_srgb
-from render.shading import ENCODE_STEPS
+from render.backends.shading import ENCODE_STEPS
+from render.backends.visibility import CUTOUT_ALPHA
 from render.surface_kernels import corner_normals, halve, weld
-from render.visibility import CUTOUT_ALPHA
 
 CREASE_DEG = 40.0  # faces that bend more than this meet in a sharp edge
 # The order in which a see-through material covers the samples of a pixel: scattered, row by row.

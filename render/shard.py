@@ -24,7 +24,7 @@ from pipeline.progress import Log, progress, say
 from pipeline.settings.render import Render
 from pipeline.shards import create
 from pipeline.worker import IsolatedWorker
-from render.backends import Backend, make_backend, settle
+from render.backends.choose import Backend, make_backend, settle
 from render.cameras import FOV_DEG, face_samples, make_cameras, truncation
 from render.lights import make_lights
 from render.scene import prepare_scene

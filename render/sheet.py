@@ -25,9 +25,9 @@ from pipeline.progress import Log, progress, say
 from pipeline.seeds import stable_hash
 from pipeline.shards import Shard
 from pipeline.shards.index import open_indexed, read_index
+from render.backends.raster import RasterBackend
 from render.cameras import Camera
 from render.lights import plain
-from render.raster import RasterBackend
 from render.scene import prepare_scene
 
 CELL_PX = 112

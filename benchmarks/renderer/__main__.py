@@ -35,10 +35,10 @@ from pipeline.pictures.bank import write_bank
 from pipeline.progress import progress, say
 from pipeline.stages.prepare import normalise
 from pipeline.worker import IsolatedWorker
-from render.backend_pyrender import PLATFORMS, PyrenderBackend, probe
+from render.backends.opengl import PLATFORMS, PyrenderBackend, probe
+from render.backends.raster import Layers, RasterBackend
 from render.cameras import make_cameras
 from render.lights import make_lights
-from render.raster import Layers, RasterBackend
 from render.scene import prepare_scene
 
 DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "renderer.md"

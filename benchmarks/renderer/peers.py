@@ -58,7 +58,7 @@ def _ball(rings: int, radius: float, bump: float) -> Mesh:
 
 
 def raster(mesh: Mesh) -> tuple[str, Draw]:
-    from render.raster import RasterBackend
+    from render.backends.raster import RasterBackend
     from render.scene import prepare_scene
 
     backend = RasterBackend(2)
@@ -68,7 +68,7 @@ def raster(mesh: Mesh) -> tuple[str, Draw]:
 
 def ours_opengl(mesh: Mesh) -> tuple[str, Draw]:
     """This project's pyrender backend: own shaders, 2 x 2 box filter instead of multisampling."""
-    from render.backend_pyrender import PyrenderBackend
+    from render.backends.opengl import PyrenderBackend
     from render.scene import prepare_scene
 
     backend = _once("opengl", lambda: PyrenderBackend(2))

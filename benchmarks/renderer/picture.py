@@ -14,10 +14,10 @@ from pipeline.furniture.rooms import room_picture
 from pipeline.pictures.bank import Bank, background, composite
 from pipeline.settings.render import Specular
 from pipeline.stages.prepare import normalise
+from render.backends.raster import HIGHLIGHTS, RasterBackend
 from render.cameras import PRESETS, make_cameras
 from render.lights import make_lights
 from render.pack import choose_background
-from render.raster import HIGHLIGHTS, RasterBackend
 from render.scene import prepare_scene
 from render.sheet import Row, draw_sheet
 

@@ -15,8 +15,8 @@ from pipeline.manifest import Record
 from pipeline.meshes.glb import write_glb
 from pipeline.meshes.mesh import Material, Mesh
 from pipeline.pictures.camera import project
+from render.backends.raster import Layers, Lights, RasterBackend
 from render.cameras import Camera, Pose, place_camera
-from render.raster import Layers, Lights, RasterBackend
 from render.scene import Scene, prepare_scene
 
 WHITE = Material(colour=(255, 255, 255, 255))

@@ -21,9 +21,9 @@ from pipeline.furniture import CATEGORIES, make_shape
 from pipeline.meshes.load import Files, load_member
 from pipeline.meshes.mesh import Material, Mesh
 from pipeline.stages.prepare import normalise
+from render.backends.raster import RasterBackend
 from render.cameras import Camera, make_cameras
 from render.lights import unlit
-from render.raster import RasterBackend
 from render.scene import prepare_scene
 from tests.render.helpers import ball, calibration, checkers, cube
 

@@ -18,10 +18,11 @@ from pipeline.progress import Log
 from pipeline.settings.render import Render, Specular
 from pipeline.shards import open_shard
 from pipeline.worker import IsolatedWorker
-from render import backend_pyrender, backends
+from render.backends import choose as backends
+from render.backends import opengl as backend_pyrender
+from render.backends.raster import Layers, RasterBackend
 from render.cameras import make_cameras
 from render.lights import make_lights, unlit
-from render.raster import Layers, RasterBackend
 from render.scene import prepare_scene
 from render.shard import render_shard
 from tests.render.helpers import WHITE, ball, calibration, checkers, cube, prepared_pack, soft_iou

@@ -11,11 +11,11 @@ from pipeline.meshes.mesh import Material, Mesh
 from pipeline.pictures.bank import composite
 from pipeline.pictures.camera import back_project
 from pipeline.settings.render import Specular
+from render.backends.raster import RasterBackend
+from render.backends.shading import DIRECTIONAL
 from render.cameras import make_cameras
 from render.lights import make_lights, plain, unlit
-from render.raster import RasterBackend
 from render.scene import prepare_scene
-from render.shading import DIRECTIONAL
 from tests.render.helpers import (
     WHITE,
     ball,

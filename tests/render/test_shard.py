@@ -34,8 +34,8 @@ from pipeline.shards import open_shard
 from pipeline.stages.ledger import collect_files
 from pipeline.stages.prepare import prepare_shape
 from render.__main__ import main
+from render.backends.raster import RasterBackend
 from render.pack import pack_shard
-from render.raster import RasterBackend
 from render.scene import Scene, prepare_scene
 from render.shard import render_shard
 from tests.render.helpers import ball, calibration, checkers, cube, prepared_pack
@@ -184,7 +184,7 @@ def test_a_shape_that_crashes_hangs_or_eats_memory_costs_itself_only(
 
 
 def test_auto_writes_into_the_shard_which_backend_it_took(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("render.backend_pyrender.probe", lambda platform: ("llvmpipe (LLVM 15)", ""))
+    monkeypatch.setattr("render.backends.opengl.probe", lambda platform: ("llvmpipe (LLVM 15)", ""))
     pack = prepared_pack(tmp_path / "in.zip", {"box/cube": cube()})
     with open_shard(run(pack, tmp_path / "out.h5", SETTINGS.model_copy(update={"backend": "auto"}))) as shard:
         assert (shard.attributes["backend"], shard.attributes["render"]["backend"]) == ("raster", "auto")

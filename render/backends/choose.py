@@ -6,9 +6,9 @@ from typing import Protocol
 
 from pipeline.errors import UserError
 from pipeline.settings.render import Render
-from render import backend_pyrender
+from render.backends import opengl as backend_pyrender
+from render.backends.raster import Layers, Lights, RasterBackend
 from render.cameras import Camera
-from render.raster import Layers, Lights, RasterBackend
 from render.scene import Scene
 
 

@@ -10,10 +10,10 @@ import numpy.typing as npt
 from pipeline.conventions import Image
 from pipeline.pictures.bank import SRGB_TO_LINEAR
 from pipeline.settings.render import Specular
+from render.backends.shading import shade
+from render.backends.visibility import draw
 from render.cameras import Camera
 from render.scene import ENCODE, Scene, sample_masks
-from render.shading import shade
-from render.visibility import draw
 
 NAME = "raster"
 NEAR = 1e-3  # in unit-box sides; surfaces nearer to the eye are not seen

@@ -29,11 +29,11 @@ import numpy.typing as npt
 from pipeline.errors import UserError
 from pipeline.pictures.bank import SRGB_TO_LINEAR, linear_to_srgb
 from pipeline.settings.render import Specular
+from render.backends.raster import HIGHLIGHTS, Layers, Lights
+from render.backends.shading import AMBIENT, DIRECTIONAL, FLAT, POINT
+from render.backends.visibility import CUTOUT_ALPHA
 from render.cameras import Camera
-from render.raster import HIGHLIGHTS, Layers, Lights
 from render.scene import Scene, sample_masks
-from render.shading import AMBIENT, DIRECTIONAL, FLAT, POINT
-from render.visibility import CUTOUT_ALPHA
 
 NAME = "pyrender"
 PLATFORMS = ("egl", "osmesa")
