@@ -23,9 +23,10 @@ from sklearn.metrics import average_precision_score
 
 from pipeline.progress import say
 from pipeline.seeds import generator
-from training import alignment, generation, metrics
-from training.distances import chamfer_matrix, iou_matrix
-from training.surface_metrics import points_of
+from training.metrics import alignment, generation
+from training.metrics import voxels as metrics
+from training.metrics.distances import chamfer_matrix, iou_matrix
+from training.metrics.surfaces import points_of
 
 OUT = Path(__file__).resolve().parent.parent / "docs" / "metrics.md"
 BEGIN, END = "<!-- benchmarks.metrics: begin -->", "<!-- benchmarks.metrics: end -->"

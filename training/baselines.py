@@ -11,11 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.seeds import generator
-from training import metrics
 from training.data import ShapeData
-from training.distances import iou_matrix
 from training.measure import chosen, truth
-from training.metrics import Bits, Floats, Levels
+from training.metrics import voxels as metrics
+from training.metrics.distances import iou_matrix
+from training.metrics.voxels import Bits, Floats, Levels
 
 MAX_PICTURES = 20_000  # training pictures that the nearest neighbour looks at
 PIXELS = 16  # side of the pictures in which neighbours are searched

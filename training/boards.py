@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from pipeline.errors import UserError
 from pipeline.settings.training import Experiment
-from training.metrics import Levels
+from training.metrics.voxels import Levels
 
 
 class Board(Protocol):

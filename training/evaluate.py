@@ -34,12 +34,14 @@ from pipeline.formats.npz import write_npz
 from pipeline.progress import Log
 from pipeline.settings.evaluation import Evaluation
 from pipeline.settings.training import Experiment
-from training import baselines, generation, intervals, latent, metrics, run_files, tables
+from training import baselines, latent, run_files, tables
 from training.classify import classify, classify_shards
 from training.data import ShapeData
-from training.distances import iou_matrix
 from training.loop import choose_device
 from training.measure import chosen, sample, truth
+from training.metrics import generation, intervals
+from training.metrics import voxels as metrics
+from training.metrics.distances import iou_matrix
 from training.model import Model, load_model
 from training.photographs import evaluate_photographs, reads_photographs
 from training.reconstruction import Splits, empty_predictions, reconstruction

@@ -16,7 +16,8 @@ import numpy as np
 
 from pipeline.errors import UserError
 from pipeline.formats.npz import write_npz
-from training import metrics, use
+from training import use
+from training.metrics import voxels as metrics
 from training.model import Model
 
 HELD_OUT = "held-out.npz"

@@ -25,9 +25,9 @@ from sklearn.manifold import TSNE
 from threadpoolctl import threadpool_limits
 
 from pipeline.seeds import stable_hash
-from training import metrics
 from training.data import ShapeData
 from training.measure import BATCH, chosen, levels_of, shown, truth
+from training.metrics import voxels as metrics
 from training.model import Model
 from training.step import POSTERIOR, mean_code
 

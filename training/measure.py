@@ -15,10 +15,10 @@ import torch
 
 from pipeline.seeds import stable_hash
 from pipeline.settings.training import Experiment
-from training import metrics
 from training.data import ShapeData
 from training.data_device import unpack_bits
-from training.metrics import Bits, Levels
+from training.metrics import voxels as metrics
+from training.metrics.voxels import Bits, Levels
 from training.networks import Networks
 from training.step import POSTERIOR, mean_code, prior_codes, projections, sampling_source
 

@@ -32,12 +32,15 @@ from pipeline.errors import UserError
 from pipeline.progress import Log
 from pipeline.seeds import generator
 from pipeline.stages.photographs import Photographs, load_photographs
-from training import alignment, baselines, intervals, metrics, pix3d_scores
-from training.alignment import ORIENTATIONS, Aligned, Field
+from training import baselines
 from training.data import ShapeData
-from training.distances import iou_matrix
 from training.measure import BATCH, chosen, truth
-from training.metrics import Floats
+from training.metrics import alignment, intervals
+from training.metrics import pix3d as pix3d_scores
+from training.metrics import voxels as metrics
+from training.metrics.alignment import ORIENTATIONS, Aligned, Field
+from training.metrics.distances import iou_matrix
+from training.metrics.voxels import Floats
 from training.model import Model
 from training.step import POSTERIOR, mean_code
 

@@ -12,14 +12,16 @@ import numpy.typing as npt
 from pipeline.formats.npz import write_npz
 from pipeline.seeds import generator, stable_hash
 from pipeline.settings.evaluation import Evaluation
-from training import baselines, intervals, metrics
-from training.alignment import average_precision
+from training import baselines
 from training.data import ShapeData
 from training.latent import picked_views, pictures_of
 from training.measure import chosen, predict, truth
-from training.metrics import Floats, Levels
+from training.metrics import intervals
+from training.metrics import voxels as metrics
+from training.metrics.alignment import average_precision
+from training.metrics.surfaces import TAU, surface_scores
+from training.metrics.voxels import Floats, Levels
 from training.model import Model
-from training.surface_metrics import TAU, surface_scores
 
 TRAIN_SHAPES, TRAIN_VIEWS = 256, 2  # for the overfit gap
 R2N2_THRESHOLD = 102  # 0.4, fixed in the evaluation of Choy et al. 2016 (arXiv 1604.00449)

@@ -25,7 +25,7 @@ from pipeline.atomic import atomic_path
 from pipeline.settings.training import Experiment
 from training.data import ShapeData
 from training.measure import chosen, predict, sample, shown
-from training.metrics import Levels
+from training.metrics.voxels import Levels
 from training.networks import Networks
 from training.step import encode
 

@@ -20,7 +20,7 @@ from pipeline.meshes.mesh import Material, Mesh
 from pipeline.meshes.surface import level_surface
 from training.boards import grid_picture
 from training.measure import levels_of, sample
-from training.metrics import Levels
+from training.metrics.voxels import Levels
 from training.model import Model
 from training.step import POSTERIOR, mean_code, prior_codes, sampling_source
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score
 
 from pipeline.seeds import generator
-from training import alignment
+from training.metrics import alignment
 
 
 def blob(seed: int, side: int = 10) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:

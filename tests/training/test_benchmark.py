@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from benchmarks import metrics as benchmark
-from training.distances import chamfer_matrix
-from training.surface_metrics import points_of
+from training.metrics.distances import chamfer_matrix
+from training.metrics.surfaces import points_of
 
 
 def test_only_what_lies_between_the_marks_is_replaced(tmp_path: Path) -> None:

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from scipy.spatial import cKDTree
 
 from pipeline.seeds import generator
-from training import distances, metrics
+from training.metrics import distances
+from training.metrics import voxels as metrics
 
 
 @settings(max_examples=15, deadline=None)

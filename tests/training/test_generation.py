@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pipeline.seeds import generator
-from training import generation
+from training.metrics import generation
 
 
 def pairs(generated: list[float], reference: list[float]) -> generation.Pairs:

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from pipeline.seeds import generator
-from training import generation, intervals
-from training.metrics import Floats
+from training.metrics import generation, intervals
+from training.metrics.voxels import Floats
 
 DRAWS = 200  # of a set of shapes from a known distribution
 

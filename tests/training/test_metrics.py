@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.seeds import generator
-from training import metrics
+from training.metrics import voxels as metrics
 
 
 def cube(side: int, start: int = 0, of: int = 8) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:

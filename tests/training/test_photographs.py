@@ -18,10 +18,12 @@ from pipeline.settings.photographs import PhotographSettings
 from pipeline.stages.photographs import build
 from tests.figures import bare_numbers
 from tests.training.tiny_world import settings
-from training import alignment, photographs, pix3d_scores
+from training import photographs
 from training.command import main
 from training.data import ShapeData
 from training.loop import training_loop
+from training.metrics import alignment
+from training.metrics import pix3d as pix3d_scores
 from training.model import Model
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from training import surface_metrics as surface
+from training.metrics import surfaces as surface
 
 
 def cube(side: int, corner: tuple[int, int, int] = (0, 0, 0), of: int = 16) -> np.ndarray[tuple[int, ...], np.dtype]:

@@ -20,7 +20,7 @@ from training import use
 from training.command import main
 from training.export import Reconstructor, Sampler
 from training.loop import training_loop
-from training.metrics import Levels
+from training.metrics.voxels import Levels
 from training.model import Model, load_model
 
 

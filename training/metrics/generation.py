@@ -23,11 +23,11 @@ import numpy.typing as npt
 from numba import njit
 
 from pipeline.progress import Log
-from training import intervals
-from training.distances import Points, chamfer_matrix, iou_matrix
-from training.intervals import Interval
-from training.metrics import Bits, Floats
-from training.surface_metrics import points_of
+from training.metrics import intervals
+from training.metrics.distances import Points, chamfer_matrix, iou_matrix
+from training.metrics.intervals import Interval
+from training.metrics.surfaces import points_of
+from training.metrics.voxels import Bits, Floats
 
 JSD_SIDE = 28  # Achlioptas et al. 2018, section 3
 Counts = npt.NDArray[np.float32]  # whole numbers of points

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.seeds import generator
-from training.metrics import Floats
+from training.metrics.voxels import Floats
 
 ROUNDS = 2000  # B
 

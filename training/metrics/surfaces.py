@@ -24,7 +24,7 @@ from scipy.spatial import cKDTree
 
 from pipeline.conventions import Grid
 from pipeline.seeds import generator
-from training.metrics import Bits, Floats
+from training.metrics.voxels import Bits, Floats
 
 TAU = 0.01  # Tatarchenko et al. 2019
 WORST = 2 * 3**0.5  # Chamfer distance of an empty prediction: both means are at most the box's diagonal

@@ -24,8 +24,8 @@ from scipy.spatial.distance import cdist
 
 from pipeline.conventions import Grid
 from pipeline.progress import Log, progress
-from training.metrics import Floats
-from training.surface_metrics import boxed, drawn_points
+from training.metrics.surfaces import boxed, drawn_points
+from training.metrics.voxels import Floats
 
 BOX_LEVEL, SIDE, POINTS = 0.1, 32, 1024
 THRESHOLDS = np.arange(0.01, 0.5, 0.01)

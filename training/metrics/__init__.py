@@ -1,0 +1,1 @@
+"""Numbers on arrays; torch is not imported here."""
