@@ -26,9 +26,9 @@ from pipeline.atomic import atomic_path
 from pipeline.errors import UserError
 from pipeline.settings.parse import parse
 from pipeline.settings.training import Experiment
-from training.average import Average
 from training.networks import Networks
-from training.step import Step
+from training.run.average import Average
+from training.run.step import Step
 
 FORMAT, VERSION = "3d-vae-gan checkpoint", 1
 BEST = "best.safetensors"

@@ -33,7 +33,7 @@ from training.metrics import intervals
 from training.metrics.voxels import Floats
 from training.model import Model
 from training.networks import Discriminator, Networks, initialise
-from training.step import REAL
+from training.run.step import REAL
 
 CELLS = 2  # along each side, of every layer
 PENALTIES = (0.01, 0.1, 1.0, 10.0, 100.0)  # candidates for C

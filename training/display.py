@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from pipeline.progress import Log, say
 from training.measure import Look
-from training.watch import ADVICE
+from training.run.alarms import ADVICE
 
 
 class Display:

@@ -34,7 +34,7 @@ from pipeline.formats.npz import write_npz
 from pipeline.progress import Log
 from pipeline.settings.evaluation import Evaluation
 from pipeline.settings.training import Experiment
-from training import baselines, latent, run_files, tables
+from training import baselines, latent, tables
 from training.classify import classify, classify_shards
 from training.data import ShapeData
 from training.loop import choose_device
@@ -45,6 +45,7 @@ from training.metrics.distances import iou_matrix
 from training.model import Model, load_model
 from training.photographs import evaluate_photographs, reads_photographs
 from training.reconstruction import Splits, empty_predictions, reconstruction
+from training.run import files as run_files
 
 REQUIRED_MARGIN = 0.12  # IoU over the mean shape that a trained reconstruction must reach
 

@@ -15,7 +15,7 @@ from pipeline.atomic import atomic_path, write_json, write_text
 from pipeline.errors import UserError
 from training import held_out
 from training.model import CONFIG, WEIGHTS, Model, export_config
-from training.step import POSTERIOR, code_draws, draws_codes, mean_code, sampling_source
+from training.run.step import POSTERIOR, code_draws, draws_codes, mean_code, sampling_source
 
 SAMPLER, RECONSTRUCTOR = "sampler.onnx", "reconstructor.onnx"
 

@@ -29,7 +29,7 @@ from training.data import ShapeData
 from training.measure import BATCH, chosen, levels_of, shown, truth
 from training.metrics import voxels as metrics
 from training.model import Model
-from training.step import POSTERIOR, mean_code
+from training.run.step import POSTERIOR, mean_code
 
 Arrays = dict[str, npt.NDArray[Any]]
 Integers = npt.NDArray[np.int64]

@@ -25,23 +25,23 @@ from pipeline.atomic import write_json
 from pipeline.errors import UserError
 from pipeline.progress import Log, say
 from pipeline.settings.training import Experiment
-from training import run_files
-from training.average import Average, rate_factor
 from training.boards import open_boards
 from training.data import ShapeData
 from training.data_device import to_device
 from training.data_loader import Loader
 from training.data_pictures import Augment
 from training.display import Display
-from training.keep import Keeper
 from training.measure import Looker, chosen, truth
 from training.networks import Networks, set_output_bias
 from training.parallel import Ranks, connected, from_environment
+from training.run import files as run_files
+from training.run.alarms import symptoms
+from training.run.average import Average, rate_factor
+from training.run.checkpoints import Keeper
+from training.run.state import LoopState
+from training.run.step import Step, Values
+from training.run.timeline import Timeline
 from training.sampler import Sampler
-from training.state import LoopState
-from training.step import Step, Values
-from training.timeline import Timeline
-from training.watch import symptoms
 
 MAX_ROLLBACKS = 3
 # Steps whose numbers may be on their way from an accelerator, so that its queue never runs empty.

@@ -42,7 +42,7 @@ from training.metrics.alignment import ORIENTATIONS, Aligned, Field
 from training.metrics.distances import iou_matrix
 from training.metrics.voxels import Floats
 from training.model import Model
-from training.step import POSTERIOR, mean_code
+from training.run.step import POSTERIOR, mean_code
 
 ALIGNED_UP_TO = 20  # voxels a side: the IKEA set; alignment is not part of Pix3D's protocol
 NEAREST = 4096  # training shapes among which the nearest to the truth is searched

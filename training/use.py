@@ -22,7 +22,7 @@ from training.boards import grid_picture
 from training.measure import levels_of, sample
 from training.metrics.voxels import Levels
 from training.model import Model
-from training.step import POSTERIOR, mean_code, prior_codes, sampling_source
+from training.run.step import POSTERIOR, mean_code, prior_codes, sampling_source
 
 SUFFIXES = (".glb", ".obj", ".stl", ".binvox", ".npy")
 GREY = (127, 127, 127)  # behind a masked object: 0 in the network's range

@@ -22,10 +22,10 @@ from torch import Tensor
 from benchmarks.trainer.peers import PlainStep
 from pipeline.settings.training import Experiment
 from training import checkpoint
-from training.average import Average
 from training.data_device import Inputs
 from training.networks import Networks
-from training.step import Step, encode
+from training.run.average import Average
+from training.run.step import Step, encode
 
 DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "training.md"
 LATENT, SIZE_PX, RESOLUTION, VIEWS = 200, 64, 32, 12
@@ -137,7 +137,7 @@ def _layout_table(batch: int, width: float, rounds: int, steps: int) -> list[str
     def channels_first(number: int) -> object:
         with (
             mock.patch("training.networks.channels_last", Tensor.contiguous),
-            mock.patch("training.step.channels_last", Tensor.contiguous),
+            mock.patch("training.run.step.channels_last", Tensor.contiguous),
         ):
             return plain(number)
 

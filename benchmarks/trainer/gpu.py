@@ -41,8 +41,8 @@ from training.data_device import Batch, Inputs, to_device
 from training.data_loader import Loader
 from training.loop import LAG, choose_device
 from training.networks import Networks
+from training.run.step import Step, Values, encode, uses_bf16
 from training.sampler import Sampler
-from training.step import Step, Values, encode, uses_bf16
 
 VIEWS = 4
 

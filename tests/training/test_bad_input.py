@@ -14,7 +14,7 @@ from pipeline.errors import UserError
 from tests.training.tiny_world import settings, write_world
 from training.command import main
 from training.loop import training_loop
-from training.run_files import Metrics
+from training.run.files import Metrics
 
 
 def command(index: Path, run: Path, experiment: str | None = None) -> list[str]:

@@ -13,10 +13,10 @@ from safetensors.torch import save_file
 from pipeline.errors import UserError
 from tests.training.tiny_world import settings
 from training import checkpoint
-from training.average import Average, rate_factor
 from training.checkpoint import Header
 from training.networks import Networks
-from training.step import Step
+from training.run.average import Average, rate_factor
+from training.run.step import Step
 
 
 def saved(folder: Path) -> Path:

@@ -22,7 +22,7 @@ from training.data_device import Batch, to_device, unpack_bits
 from training.data_loader import Loader
 from training.data_pictures import DRAWS, SKINNED, Augment, recoloured
 from training.loop import training_loop
-from training.run_files import read_metrics
+from training.run.files import read_metrics
 from training.sampler import Sampler
 
 

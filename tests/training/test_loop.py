@@ -20,9 +20,9 @@ from tests.training.tiny_world import settings
 from training import checkpoint, loop
 from training.loop import STOPPING, Interrupted, crosses, interruptible, training_loop
 from training.measure import Look
-from training.run_files import Metrics
-from training.step import Step, Values
-from training.watch import symptoms
+from training.run.alarms import symptoms
+from training.run.files import Metrics
+from training.run.step import Step, Values
 
 CPU = torch.device("cpu")
 

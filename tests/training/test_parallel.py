@@ -18,11 +18,12 @@ from pipeline.settings.training import Experiment
 from tests.training.processes import train_together
 from tests.training.test_step import batch, made
 from tests.training.tiny_world import settings
-from training import checkpoint, launch, run_files
+from training import checkpoint, launch
 from training.layers import BatchNorm, moments
 from training.loop import choose_device, training_loop
 from training.networks import Networks
 from training.parallel import Ranks, from_environment
+from training.run import files as run_files
 
 CPU = torch.device("cpu")
 # Cross-entropy and small steps: at the corners of the hinge loss, and where Adam divides a gradient that ought to be

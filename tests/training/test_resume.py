@@ -15,11 +15,11 @@ from pipeline.seeds import generator
 from tests.training.processes import start, train
 from tests.training.tiny_world import settings
 from training import checkpoint
-from training.average import Average
 from training.loop import training_loop
-from training.run_files import Metrics
-from training.step import Step
-from training.timeline import Timeline
+from training.run.average import Average
+from training.run.files import Metrics
+from training.run.step import Step
+from training.run.timeline import Timeline
 
 POINTS = range(10)
 # Where a process may die: in a step, after it, while a checkpoint, a line or a picture is written or published.

@@ -12,7 +12,7 @@ import torch
 from tests.training.tiny_world import fixed, settings
 from training.data_device import Inputs
 from training.networks import Networks
-from training.step import POSTERIOR, Step, encode, frozen, mean_code, pool, prior_codes, projections
+from training.run.step import POSTERIOR, Step, encode, frozen, mean_code, pool, prior_codes, projections
 
 
 def batch(count: int = 4, views: int = 1, size_px: int = 32, resolution: int = 16) -> Inputs:
@@ -71,7 +71,7 @@ def test_one_backward_pass_gives_e_and_g_the_gradients_of_two() -> None:
     step(batch(), 3)
     taken = [p.grad.clone() for p in networks.G.parameters() if p.grad is not None]
     # By hand on the twin: the generator's own loss alone, with the code cut off from the encoder.
-    from training.step import noise
+    from training.run.step import noise
 
     data, s = batch(), step.settings
     mean, log_variance = encode(twin, data["images"])
@@ -149,12 +149,12 @@ def test_the_code_of_an_evaluation_is_the_mean_of_those_in_training(monkeypatch:
     means[:, 1] = means[:, 0]
     for deviation in (0.5, 1e-3):
         spread = torch.full((4, 2, 8), math.log(deviation**2))
-        monkeypatch.setattr("training.step.encode", lambda *_, spread=spread: (means, spread))
+        monkeypatch.setattr("training.run.step.encode", lambda *_, spread=spread: (means, spread))
         images = batch(views=2)["images"]
         excess = mean_code(networks, experiment, images) - means[:, 0]
         assert excess.mean() == pytest.approx(deviation / math.sqrt(math.pi), rel=0.1)
         # One picture of a network that learned from two is shown twice.
-        monkeypatch.setattr("training.step.encode", lambda *_, spread=spread: (means[:, :1], spread[:, :1]))
+        monkeypatch.setattr("training.run.step.encode", lambda *_, spread=spread: (means[:, :1], spread[:, :1]))
         torch.testing.assert_close(mean_code(networks, experiment, images[:, :1]) - means[:, 0], excess)
         for one in (settings(views_per_shape=2, pooling="mean"), settings()):
             torch.testing.assert_close(mean_code(networks, one, images[:, :1]), means[:, 0])

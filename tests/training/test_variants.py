@@ -24,8 +24,8 @@ from training.loop import training_loop
 from training.metrics import voxels as metrics
 from training.model import load_model
 from training.networks import Networks
-from training.run_files import read_metrics
-from training.step import Step, uses_bf16
+from training.run.files import read_metrics
+from training.run.step import Step, uses_bf16
 
 RESOLUTIONS = {"small": 32}  # kernel 3 without padding leaves nothing of 16^3
 

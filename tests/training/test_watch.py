@@ -20,9 +20,9 @@ from training import checkpoint
 from training.boards import grid_picture
 from training.display import Display
 from training.loop import training_loop
-from training.run_files import read_metrics
-from training.step import Step, Values
-from training.watch import ADVICE
+from training.run.alarms import ADVICE
+from training.run.files import read_metrics
+from training.run.step import Step, Values
 
 CPU = torch.device("cpu")
 WAYS = ("voxels", "images", "gradient of E", "gradient of G", "gradient of D")

@@ -30,8 +30,8 @@ from pipeline.provenance import code_digest
 from pipeline.settings.training import Experiment
 from pipeline.shards.index import read_index
 from training.boards import Board, grid_picture
-from training.state import LoopState
-from training.timeline import Frame
+from training.run.state import LoopState
+from training.run.timeline import Frame
 
 FILES = (
     "config.json",

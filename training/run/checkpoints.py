@@ -7,12 +7,12 @@ from pathlib import Path
 
 from pipeline.settings.training import Experiment
 from training import checkpoint
-from training.average import Average
 from training.data import ShapeData
 from training.networks import Networks
 from training.parallel import Ranks
-from training.state import LoopState
-from training.step import Step
+from training.run.average import Average
+from training.run.state import LoopState
+from training.run.step import Step
 
 
 @dataclass

@@ -27,7 +27,7 @@ from training.data import ShapeData
 from training.measure import chosen, predict, sample, shown
 from training.metrics.voxels import Levels
 from training.networks import Networks
-from training.step import encode
+from training.run.step import encode
 
 COUNT = 8  # codes, and pictures
 
