@@ -22,7 +22,7 @@ from benchmarks.workflow import fill
 from pipeline.errors import UserError, run_command
 from pipeline.formats.results import figure_at
 from report.study import write_study
-from training.compare import Row, chosen, compare
+from training.evaluation.compare import Row, chosen, compare
 
 ROOT = Path(__file__).resolve().parent.parent
 PRESET, DOCUMENT = ROOT / "presets" / "real-chairs.yaml", ROOT / "docs" / "results.md"

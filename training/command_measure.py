@@ -52,7 +52,7 @@ def _evaluate(options: argparse.Namespace) -> int:
     from pipeline.settings.evaluation import Evaluation
     from pipeline.settings.parse import parse
     from training.evaluate import evaluate
-    from training.tables import table
+    from training.evaluation.tables import table
 
     settings = parse(Evaluation, options.settings, "--settings")
     with Log(options.log) as log:
@@ -73,12 +73,12 @@ def _evaluate(options: argparse.Namespace) -> int:
 
 def _photographs(options: argparse.Namespace) -> int:
     from pipeline.atomic import write_json
-    from training import tables
     from training.data import ShapeData
     from training.evaluate import photograph_sets
+    from training.evaluation import tables
+    from training.evaluation.photographs import require_reader
     from training.loop import choose_device
     from training.model import load_model
-    from training.photographs import require_reader
     from training.use import threshold_of
 
     model = load_model(options.run, choose_device("auto"))
@@ -96,7 +96,7 @@ def _photographs(options: argparse.Namespace) -> int:
 
 def _classify(options: argparse.Namespace) -> int:
     from pipeline.atomic import write_json
-    from training.classify import classify_shards
+    from training.evaluation.classify import classify_shards
     from training.loop import choose_device
     from training.model import load_model
 
@@ -111,7 +111,7 @@ def _classify(options: argparse.Namespace) -> int:
 
 
 def _compare(options: argparse.Namespace) -> int:
-    from training.compare import chosen, compare, write
+    from training.evaluation.compare import chosen, compare, write
 
     if options.columns:
         print(chosen(compare(options.runs), options.columns), end="")

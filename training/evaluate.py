@@ -34,17 +34,17 @@ from pipeline.formats.npz import write_npz
 from pipeline.progress import Log
 from pipeline.settings.evaluation import Evaluation
 from pipeline.settings.training import Experiment
-from training import baselines, latent, tables
-from training.classify import classify, classify_shards
 from training.data import ShapeData
+from training.evaluation import baselines, latent, tables
+from training.evaluation.classify import classify, classify_shards
+from training.evaluation.photographs import evaluate_photographs, reads_photographs
+from training.evaluation.reconstruction import Splits, empty_predictions, reconstruction
 from training.loop import choose_device
 from training.measure import chosen, sample, truth
 from training.metrics import generation, intervals
 from training.metrics import voxels as metrics
 from training.metrics.distances import iou_matrix
 from training.model import Model, load_model
-from training.photographs import evaluate_photographs, reads_photographs
-from training.reconstruction import Splits, empty_predictions, reconstruction
 from training.run import files as run_files
 
 REQUIRED_MARGIN = 0.12  # IoU over the mean shape that a trained reconstruction must reach

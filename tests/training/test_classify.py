@@ -11,9 +11,9 @@ import torch
 
 from pipeline.seeds import generator
 from tests.training.tiny_world import fixed, settings
-from training import classify
 from training.command import main
 from training.data import ShapeData
+from training.evaluation import classify
 from training.loop import choose_device, training_loop
 from training.model import Model, load_model
 from training.networks import Discriminator, initialise

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from pipeline.errors import UserError
-from training import compare
 from training.command import main
+from training.evaluation import compare
 
 
 def run(folder: Path, name: str, iou: float, *, seed: int = 1, **changes: Any) -> Path:

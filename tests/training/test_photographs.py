@@ -18,9 +18,9 @@ from pipeline.settings.photographs import PhotographSettings
 from pipeline.stages.photographs import build
 from tests.figures import bare_numbers
 from tests.training.tiny_world import settings
-from training import photographs
 from training.command import main
 from training.data import ShapeData
+from training.evaluation import photographs
 from training.loop import training_loop
 from training.metrics import alignment
 from training.metrics import pix3d as pix3d_scores

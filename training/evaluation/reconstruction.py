@@ -12,9 +12,9 @@ import numpy.typing as npt
 from pipeline.formats.npz import write_npz
 from pipeline.seeds import generator, stable_hash
 from pipeline.settings.evaluation import Evaluation
-from training import baselines
 from training.data import ShapeData
-from training.latent import picked_views, pictures_of
+from training.evaluation import baselines
+from training.evaluation.latent import picked_views, pictures_of
 from training.measure import chosen, predict, truth
 from training.metrics import intervals
 from training.metrics import voxels as metrics

@@ -23,7 +23,7 @@ from pipeline.atomic import json_text, write_text
 from pipeline.errors import UserError
 from pipeline.formats.results import centre, figure_at
 from pipeline.settings.training import Experiment
-from training import tables
+from training.evaluation import tables
 from training.run import files as run_files
 
 FORMATS = (".md", ".csv", ".json")
