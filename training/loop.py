@@ -25,12 +25,10 @@ from pipeline.atomic import write_json
 from pipeline.errors import UserError
 from pipeline.progress import Log, say
 from pipeline.settings.training import Experiment
-from training.boards import open_boards
 from training.data import ShapeData
 from training.data_device import to_device
 from training.data_loader import Loader
 from training.data_pictures import Augment
-from training.display import Display
 from training.measure import Looker, chosen, truth
 from training.networks import Networks, set_output_bias
 from training.parallel import Ranks, connected, from_environment
@@ -42,6 +40,8 @@ from training.run.state import LoopState
 from training.run.step import Step, Values
 from training.run.timeline import Timeline
 from training.sampler import Sampler
+from training.show.boards import open_boards
+from training.show.display import Display
 
 MAX_ROLLBACKS = 3
 # Steps whose numbers may be on their way from an accelerator, so that its queue never runs empty.

@@ -18,11 +18,11 @@ from pipeline.formats.binvox import write_binvox
 from pipeline.meshes.glb import write_glb
 from pipeline.meshes.mesh import Material, Mesh
 from pipeline.meshes.surface import level_surface
-from training.boards import grid_picture
 from training.measure import levels_of, sample
 from training.metrics.voxels import Levels
 from training.model import Model
 from training.run.step import POSTERIOR, mean_code, prior_codes, sampling_source
+from training.show.boards import grid_picture
 
 SUFFIXES = (".glb", ".obj", ".stl", ".binvox", ".npy")
 GREY = (127, 127, 127)  # behind a masked object: 0 in the network's range

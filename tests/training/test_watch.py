@@ -17,12 +17,12 @@ from pipeline.progress import Log
 from pipeline.seeds import generator
 from tests.training.tiny_world import settings
 from training import checkpoint
-from training.boards import grid_picture
-from training.display import Display
 from training.loop import training_loop
 from training.run.alarms import ADVICE
 from training.run.files import read_metrics
 from training.run.step import Step, Values
+from training.show.boards import grid_picture
+from training.show.display import Display
 
 CPU = torch.device("cpu")
 WAYS = ("voxels", "images", "gradient of E", "gradient of G", "gradient of D")

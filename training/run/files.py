@@ -29,9 +29,9 @@ from pipeline.progress import say
 from pipeline.provenance import code_digest
 from pipeline.settings.training import Experiment
 from pipeline.shards.index import read_index
-from training.boards import Board, grid_picture
 from training.run.state import LoopState
 from training.run.timeline import Frame
+from training.show.boards import Board, grid_picture
 
 FILES = (
     "config.json",

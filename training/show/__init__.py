@@ -1,0 +1,1 @@
+"""What a training shows to a person; nothing here decides a weight."""
