@@ -30,7 +30,7 @@ from training.data_device import to_device
 from training.data_loader import Loader
 from training.data_pictures import Augment
 from training.measure import Looker, chosen, truth
-from training.networks import Networks, set_output_bias
+from training.networks.build import Networks, set_output_bias
 from training.parallel import Ranks, connected, from_environment
 from training.run import files as run_files
 from training.run.alarms import symptoms

@@ -19,7 +19,7 @@ from training.data import ShapeData
 from training.data_device import unpack_bits
 from training.metrics import voxels as metrics
 from training.metrics.voxels import Bits, Levels
-from training.networks import Networks
+from training.networks.build import Networks
 from training.run.step import POSTERIOR, mean_code, prior_codes, projections, sampling_source
 
 BATCH = 64  # pictures or codes in one evaluation pass

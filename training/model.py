@@ -13,9 +13,9 @@ from safetensors.torch import load_file
 
 from pipeline.errors import UserError
 from pipeline.settings.training import Experiment
-from training import checkpoint
-from training.checkpoint import Header
-from training.networks import Networks
+from training.networks import checkpoint
+from training.networks.build import Networks
+from training.networks.checkpoint import Header
 
 WEIGHTS, CONFIG = "model.safetensors", "config.json"  # of an exported folder
 

@@ -21,9 +21,9 @@ from torch import Tensor
 
 from benchmarks.trainer.peers import PlainStep
 from pipeline.settings.training import Experiment
-from training import checkpoint
 from training.data_device import Inputs
-from training.networks import Networks
+from training.networks import checkpoint
+from training.networks.build import Networks
 from training.run.average import Average
 from training.run.step import Step, encode
 
@@ -136,7 +136,7 @@ def _layout_table(batch: int, width: float, rounds: int, steps: int) -> list[str
 
     def channels_first(number: int) -> object:
         with (
-            mock.patch("training.networks.channels_last", Tensor.contiguous),
+            mock.patch("training.networks.build.channels_last", Tensor.contiguous),
             mock.patch("training.run.step.channels_last", Tensor.contiguous),
         ):
             return plain(number)

@@ -40,7 +40,7 @@ from training.data import ShapeData
 from training.data_device import Batch, Inputs, to_device
 from training.data_loader import Loader
 from training.loop import LAG, choose_device
-from training.networks import Networks
+from training.networks.build import Networks
 from training.run.step import Step, Values, encode, uses_bf16
 from training.sampler import Sampler
 

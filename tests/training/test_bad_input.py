@@ -95,7 +95,7 @@ def full(*_: Any, **__: Any) -> None:
     raise OSError(errno.ENOSPC, "No space left on device")
 
 
-@pytest.mark.parametrize("call", ["training.checkpoint.save_file", "pipeline.atomic.os.fsync"])
+@pytest.mark.parametrize("call", ["training.networks.checkpoint.save_file", "pipeline.atomic.os.fsync"])
 def test_a_full_disk_while_training_stops_with_advice_and_nothing_half_written(
     call: str, boxes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

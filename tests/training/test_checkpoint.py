@@ -12,9 +12,9 @@ from safetensors.torch import save_file
 
 from pipeline.errors import UserError
 from tests.training.tiny_world import settings
-from training import checkpoint
-from training.checkpoint import Header
-from training.networks import Networks
+from training.networks import checkpoint
+from training.networks.build import Networks
+from training.networks.checkpoint import Header
 from training.run.average import Average, rate_factor
 from training.run.step import Step
 

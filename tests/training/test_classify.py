@@ -16,7 +16,7 @@ from training.data import ShapeData
 from training.evaluation import classify
 from training.loop import choose_device, training_loop
 from training.model import Model, load_model
-from training.networks import Discriminator, initialise
+from training.networks.build import Discriminator, initialise
 
 
 def test_the_papers_network_has_7168_features() -> None:

@@ -17,9 +17,10 @@ import torch
 from pipeline import runlock
 from pipeline.errors import UserError
 from tests.training.tiny_world import settings
-from training import checkpoint, loop
+from training import loop
 from training.loop import STOPPING, Interrupted, crosses, interruptible, training_loop
 from training.measure import Look
+from training.networks import checkpoint
 from training.run.alarms import symptoms
 from training.run.files import Metrics
 from training.run.step import Step, Values

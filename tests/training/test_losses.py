@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from tests.training.tiny_world import fixed
-from training import losses
+from training.networks import losses
 
 
 def test_kl_is_zero_for_the_prior_and_known_for_a_shifted_narrow_normal() -> None:

@@ -14,8 +14,7 @@ from pipeline.errors import UserError
 from pipeline.settings.training import Experiment
 from tests.training.tiny_world import fixed, settings
 from tests.world import ROOT
-from training.layers import BatchNorm, Convolution, Doubling, SpectralNorm
-from training.networks import (
+from training.networks.build import (
     Discriminator,
     Encoder,
     Generator,
@@ -25,6 +24,7 @@ from training.networks import (
     paper_encoder,
     strided_encoder,
 )  # fmt: skip
+from training.networks.layers import BatchNorm, Convolution, Doubling, SpectralNorm
 
 
 def test_the_paper_at_64_has_the_paper_layers() -> None:
@@ -116,7 +116,7 @@ def test_sizes_that_do_not_fit_are_named(size_px: int, resolution: int, message:
 def test_a_shortcut_of_few_channels_keeps_to_its_memory_on_two_threads() -> None:
     """A strided kernel-1 convolution, the usual way to write it, breaks the heap here; hence a process of its own."""
     code = (
-        "import torch; from training.networks import Residual; torch.set_num_threads(2); torch.manual_seed(0)\n"
+        "import torch; from training.networks.build import Residual; torch.set_num_threads(2); torch.manual_seed(0)\n"
         "block = Residual(4, 8, 2, bias=False)\n"
         "for _ in range(2000):\n"
         "    x = torch.randn(3, 4, 16, 16).contiguous(memory_format=torch.channels_last).requires_grad_()\n"

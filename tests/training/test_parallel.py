@@ -18,10 +18,11 @@ from pipeline.settings.training import Experiment
 from tests.training.processes import train_together
 from tests.training.test_step import batch, made
 from tests.training.tiny_world import settings
-from training import checkpoint, launch
-from training.layers import BatchNorm, moments
+from training import launch
 from training.loop import choose_device, training_loop
-from training.networks import Networks
+from training.networks import checkpoint
+from training.networks.build import Networks
+from training.networks.layers import BatchNorm, moments
 from training.parallel import Ranks, from_environment
 from training.run import files as run_files
 
@@ -254,7 +255,7 @@ class OutOfMemory:
 def test_out_of_memory_halves_the_pieces_and_keeps_the_batch(
     boxes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from training.networks import Discriminator
+    from training.networks.build import Discriminator
 
     experiment = settings(on_out_of_memory="halve", **SMOOTH)
     training_loop(experiment, tmp_path / "roomy", [boxes])
@@ -284,7 +285,7 @@ def test_out_of_memory_halves_the_pieces_and_keeps_the_batch(
 def test_out_of_memory_gives_advice(
     changes: dict[str, Any], most: int, message: str, boxes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from training.networks import Generator
+    from training.networks.build import Generator
 
     networks_before_looks = OutOfMemory(most)
     original = Generator.forward

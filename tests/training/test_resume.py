@@ -14,8 +14,8 @@ import pytest
 from pipeline.seeds import generator
 from tests.training.processes import start, train
 from tests.training.tiny_world import settings
-from training import checkpoint
 from training.loop import training_loop
+from training.networks import checkpoint
 from training.run.average import Average
 from training.run.files import Metrics
 from training.run.step import Step

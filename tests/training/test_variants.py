@@ -23,7 +23,7 @@ from training.data import ShapeData
 from training.loop import training_loop
 from training.metrics import voxels as metrics
 from training.model import load_model
-from training.networks import Networks
+from training.networks.build import Networks
 from training.run.files import read_metrics
 from training.run.step import Step, uses_bf16
 

@@ -16,8 +16,8 @@ from pipeline.errors import UserError
 from pipeline.progress import Log
 from pipeline.seeds import generator
 from tests.training.tiny_world import settings
-from training import checkpoint
 from training.loop import training_loop
+from training.networks import checkpoint
 from training.run.alarms import ADVICE
 from training.run.files import read_metrics
 from training.run.step import Step, Values

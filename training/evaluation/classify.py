@@ -25,14 +25,14 @@ import torch.nn.functional as F
 from sklearn.svm import SVC
 
 from pipeline.errors import UserError
-from training import checkpoint
 from training.data import ShapeData
 from training.data_device import unpack_bits
 from training.measure import BATCH
 from training.metrics import intervals
 from training.metrics.voxels import Floats
 from training.model import Model
-from training.networks import Discriminator, Networks, initialise
+from training.networks import checkpoint
+from training.networks.build import Discriminator, Networks, initialise
 from training.run.step import REAL
 
 CELLS = 2  # along each side, of every layer

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from pipeline.settings.training import Experiment
-from training.networks import Networks
+from training.networks.build import Networks
 
 
 class Average:

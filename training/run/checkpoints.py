@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.settings.training import Experiment
-from training import checkpoint
 from training.data import ShapeData
-from training.networks import Networks
+from training.networks import checkpoint
+from training.networks.build import Networks
 from training.parallel import Ranks
 from training.run.average import Average
 from training.run.state import LoopState

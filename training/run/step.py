@@ -20,10 +20,10 @@ from torch import Tensor, nn
 
 from pipeline.seeds import stable_hash
 from pipeline.settings.training import Experiment
-from training import losses
 from training.data_device import Inputs
-from training.layers import channels_last
-from training.networks import Networks
+from training.networks import losses
+from training.networks.build import Networks
+from training.networks.layers import channels_last
 from training.parallel import Ranks
 
 REAL, GENERATED = 0, 1  # sources of D's batch norm

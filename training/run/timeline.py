@@ -26,7 +26,7 @@ from pipeline.settings.training import Experiment
 from training.data import ShapeData
 from training.measure import chosen, predict, sample, shown
 from training.metrics.voxels import Levels
-from training.networks import Networks
+from training.networks.build import Networks
 from training.run.step import encode
 
 COUNT = 8  # codes, and pictures

@@ -26,7 +26,7 @@ from pipeline.atomic import atomic_path
 from pipeline.errors import UserError
 from pipeline.settings.parse import parse
 from pipeline.settings.training import Experiment
-from training.networks import Networks
+from training.networks.build import Networks
 from training.run.average import Average
 from training.run.step import Step
 

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from training.layers import BatchNorm, moments
+from training.networks.layers import BatchNorm, moments
 
 State = tuple[Tensor, ...]  # what one stage hands to the next: one tensor, two beside a shortcut
 

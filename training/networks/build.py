@@ -21,9 +21,9 @@ from torch import Tensor, nn
 from pipeline.errors import UserError
 from pipeline.seeds import stable_hash
 from pipeline.settings.training import Experiment
-from training.layers import BatchNorm, Convolution, Doubling, SpectralNorm, channels_last
+from training.networks.layers import BatchNorm, Convolution, Doubling, SpectralNorm, channels_last
+from training.networks.staged import Stage, State, chain, run, with_mask
 from training.parallel import world_size
-from training.staged import Stage, State, chain, run, with_mask
 
 
 def _channels(base: int, width: float) -> int:

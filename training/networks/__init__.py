@@ -1,0 +1,1 @@
+"""Encoder, generator, discriminator, their losses and checkpoints."""
