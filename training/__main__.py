@@ -4,6 +4,6 @@ from __future__ import annotations
 
 import sys
 
-from training.command import main
+from training.command.train import main
 
 sys.exit(main())

@@ -12,7 +12,7 @@ import pytest
 
 from pipeline.errors import UserError
 from tests.training.tiny_world import settings, write_world
-from training.command import main
+from training.command.train import main
 from training.loop import training_loop
 from training.run.files import Metrics
 

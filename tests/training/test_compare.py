@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from pipeline.errors import UserError
-from training.command import main
+from training.command.train import main
 from training.evaluation import compare
 
 

@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from tests.training.test_evaluate import FEW
 from tests.training.tiny_world import settings
 from tests.world import ROOT
-from training.command import main
+from training.command.train import main
 from training.evaluate import evaluate
 from training.loop import training_loop
 

@@ -18,7 +18,7 @@ from pipeline.settings.training import Experiment
 from tests.training.processes import train_together
 from tests.training.test_step import batch, made
 from tests.training.tiny_world import settings
-from training import launch
+from training.command import launch
 from training.loop import choose_device, training_loop
 from training.networks import checkpoint
 from training.networks.build import Networks

@@ -17,7 +17,7 @@ from pipeline.formats.binvox import read_binvox
 from pipeline.meshes.surface import level_surface
 from tests.training.tiny_world import row, settings
 from training import use
-from training.command import main
+from training.command.train import main
 from training.export import Reconstructor, Sampler
 from training.loop import training_loop
 from training.metrics.voxels import Levels

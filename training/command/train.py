@@ -13,7 +13,9 @@ from pipeline.progress import Log, say
 from pipeline.seeds import stable_hash
 from pipeline.settings.parse import parse
 from pipeline.settings.training import Experiment
-from training import command_measure, command_use, launch
+from training.command import launch
+from training.command import measure as command_measure
+from training.command import use as command_use
 
 TERMINATED = 143  # what a shell reports for a process that SIGTERM ended
 
