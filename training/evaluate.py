@@ -34,7 +34,7 @@ from pipeline.formats.npz import write_npz
 from pipeline.progress import Log
 from pipeline.settings.evaluation import Evaluation
 from pipeline.settings.training import Experiment
-from training.data import ShapeData
+from training.data.shapes import ShapeData
 from training.evaluation import baselines, latent, tables
 from training.evaluation.classify import classify, classify_shards
 from training.evaluation.photographs import evaluate_photographs, reads_photographs

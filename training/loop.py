@@ -25,10 +25,11 @@ from pipeline.atomic import write_json
 from pipeline.errors import UserError
 from pipeline.progress import Log, say
 from pipeline.settings.training import Experiment
-from training.data import ShapeData
-from training.data_device import to_device
-from training.data_loader import Loader
-from training.data_pictures import Augment
+from training.data.batches import to_device
+from training.data.loader import Loader
+from training.data.pictures import Augment
+from training.data.sampler import Sampler
+from training.data.shapes import ShapeData
 from training.measure import Looker, chosen, truth
 from training.networks.build import Networks, set_output_bias
 from training.parallel import Ranks, connected, from_environment
@@ -39,7 +40,6 @@ from training.run.checkpoints import Keeper
 from training.run.state import LoopState
 from training.run.step import Step, Values
 from training.run.timeline import Timeline
-from training.sampler import Sampler
 from training.show.boards import open_boards
 from training.show.display import Display
 

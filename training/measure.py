@@ -15,8 +15,8 @@ import torch
 
 from pipeline.seeds import stable_hash
 from pipeline.settings.training import Experiment
-from training.data import ShapeData
-from training.data_device import unpack_bits
+from training.data.batches import unpack_bits
+from training.data.shapes import ShapeData
 from training.metrics import voxels as metrics
 from training.metrics.voxels import Bits, Levels
 from training.networks.build import Networks

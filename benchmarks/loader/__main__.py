@@ -29,10 +29,10 @@ from pipeline.progress import say
 from pipeline.seeds import generator
 from pipeline.shards import create, open_shard
 from pipeline.shards.index import read_index, write_index
-from training.data import ShapeData
-from training.data_device import to_device
-from training.data_loader import Loader
-from training.sampler import Sampler
+from training.data.batches import to_device
+from training.data.loader import Loader
+from training.data.sampler import Sampler
+from training.data.shapes import ShapeData
 
 CASES = (Case(128, 1), Case(32, 12))
 OUT = Path(__file__).resolve().parent.parent / "docs" / "loader.md"

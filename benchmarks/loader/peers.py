@@ -24,9 +24,9 @@ import torch
 import webdataset
 from torch.utils.data import DataLoader, Dataset
 
-from training.data import ShapeData
-from training.data_loader import Loader
-from training.sampler import Sampler
+from training.data.loader import Loader
+from training.data.sampler import Sampler
+from training.data.shapes import ShapeData
 
 QUALITY = 90
 

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from benchmarks.trainer.peers import PlainStep
 from pipeline.settings.training import Experiment
-from training.data_device import Inputs
+from training.data.batches import Inputs
 from training.networks import checkpoint
 from training.networks.build import Networks
 from training.run.average import Average

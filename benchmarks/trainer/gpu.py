@@ -36,13 +36,13 @@ from pipeline.seeds import generator
 from pipeline.settings.training import Experiment
 from pipeline.shards import create
 from pipeline.shards.index import write_index
-from training.data import ShapeData
-from training.data_device import Batch, Inputs, to_device
-from training.data_loader import Loader
+from training.data.batches import Batch, Inputs, to_device
+from training.data.loader import Loader
+from training.data.sampler import Sampler
+from training.data.shapes import ShapeData
 from training.loop import LAG, choose_device
 from training.networks.build import Networks
 from training.run.step import Step, Values, encode, uses_bf16
-from training.sampler import Sampler
 
 VIEWS = 4
 

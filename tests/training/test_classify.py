@@ -12,7 +12,7 @@ import torch
 from pipeline.seeds import generator
 from tests.training.tiny_world import fixed, settings
 from training.command.train import main
-from training.data import ShapeData
+from training.data.shapes import ShapeData
 from training.evaluation import classify
 from training.loop import choose_device, training_loop
 from training.model import Model, load_model

@@ -17,11 +17,11 @@ from pipeline.shards import create, open_shard
 from pipeline.shards.bulk import bank_mark
 from pipeline.shards.index import write_index
 from tests.pipeline.shards_helpers import arrays, record, write_shard, write_test_bank
-from training.data import CAMERAS, ShapeData
-from training.data_device import Batch
-from training.data_loader import Loader
-from training.data_memory import allow_open_files, free_ram
-from training.sampler import Sampler
+from training.data.batches import Batch
+from training.data.loader import Loader
+from training.data.memory import allow_open_files, free_ram
+from training.data.sampler import Sampler
+from training.data.shapes import CAMERAS, ShapeData
 
 
 def write_set(

@@ -17,13 +17,13 @@ from pipeline.settings.training import Experiment
 from pipeline.shards.index import write_index
 from tests.pipeline.shards_helpers import arrays, write_shard, write_test_bank
 from tests.training.test_data import number_of, write_set
-from training.data import CAMERAS, ShapeData
-from training.data_device import Batch, to_device, unpack_bits
-from training.data_loader import Loader
-from training.data_pictures import DRAWS, SKINNED, Augment, recoloured
+from training.data.batches import Batch, to_device, unpack_bits
+from training.data.loader import Loader
+from training.data.pictures import DRAWS, SKINNED, Augment, recoloured
+from training.data.sampler import Sampler
+from training.data.shapes import CAMERAS, ShapeData
 from training.loop import training_loop
 from training.run.files import read_metrics
-from training.sampler import Sampler
 
 
 def plain_batch(size: int = 12, count: int = 64, channels: int = 3) -> Batch:

@@ -16,7 +16,7 @@ from tests.figures import bare_numbers, figures
 from tests.training.tiny_world import box, settings, write_world
 from training import evaluate, measure
 from training.command.train import main
-from training.data import ShapeData
+from training.data.shapes import ShapeData
 from training.evaluation import baselines, reconstruction, tables
 from training.loop import training_loop
 from training.measure import truth

@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.seeds import generator
 from tests.training.tiny_world import settings
-from training.data import ShapeData
+from training.data.shapes import ShapeData
 from training.evaluation import latent
 from training.loop import choose_device, training_loop
 from training.model import Model, load_model

@@ -19,7 +19,7 @@ from pipeline.stages.photographs import build
 from tests.figures import bare_numbers
 from tests.training.tiny_world import settings
 from training.command.train import main
-from training.data import ShapeData
+from training.data.shapes import ShapeData
 from training.evaluation import photographs
 from training.loop import training_loop
 from training.metrics import alignment

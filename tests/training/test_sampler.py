@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.errors import UserError
-from training.sampler import Sampler, permuted
+from training.data.sampler import Sampler, permuted
 
 
 @given(count=st.integers(1, 5000), key=st.integers(0, 2**64 - 1))

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from tests.training.tiny_world import fixed, settings
-from training.data_device import Inputs
+from training.data.batches import Inputs
 from training.networks.build import Networks
 from training.run.step import POSTERIOR, Step, encode, frozen, mean_code, pool, prior_codes, projections
 

@@ -19,7 +19,7 @@ from pipeline.settings.training_presets import PRESETS
 from tests.training.test_step import batch
 from tests.training.tiny_world import fixed, settings, write_world
 from training import measure
-from training.data import ShapeData
+from training.data.shapes import ShapeData
 from training.loop import training_loop
 from training.metrics import voxels as metrics
 from training.model import load_model

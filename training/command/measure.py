@@ -73,7 +73,7 @@ def _evaluate(options: argparse.Namespace) -> int:
 
 def _photographs(options: argparse.Namespace) -> int:
     from pipeline.atomic import write_json
-    from training.data import ShapeData
+    from training.data.shapes import ShapeData
     from training.evaluate import photograph_sets
     from training.evaluation import tables
     from training.evaluation.photographs import require_reader

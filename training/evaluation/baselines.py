@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.seeds import generator
-from training.data import ShapeData
+from training.data.shapes import ShapeData
 from training.measure import chosen, truth
 from training.metrics import voxels as metrics
 from training.metrics.distances import iou_matrix

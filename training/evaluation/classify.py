@@ -25,8 +25,8 @@ import torch.nn.functional as F
 from sklearn.svm import SVC
 
 from pipeline.errors import UserError
-from training.data import ShapeData
-from training.data_device import unpack_bits
+from training.data.batches import unpack_bits
+from training.data.shapes import ShapeData
 from training.measure import BATCH
 from training.metrics import intervals
 from training.metrics.voxels import Floats

@@ -25,7 +25,7 @@ from sklearn.manifold import TSNE
 from threadpoolctl import threadpool_limits
 
 from pipeline.seeds import stable_hash
-from training.data import ShapeData
+from training.data.shapes import ShapeData
 from training.measure import BATCH, chosen, levels_of, shown, truth
 from training.metrics import voxels as metrics
 from training.model import Model

@@ -32,7 +32,7 @@ from pipeline.errors import UserError
 from pipeline.progress import Log
 from pipeline.seeds import generator
 from pipeline.stages.photographs import Photographs, load_photographs
-from training.data import ShapeData
+from training.data.shapes import ShapeData
 from training.evaluation import baselines
 from training.measure import BATCH, chosen, truth
 from training.metrics import alignment, intervals

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from pipeline.formats.npz import write_npz
 from pipeline.seeds import generator, stable_hash
 from pipeline.settings.evaluation import Evaluation
-from training.data import ShapeData
+from training.data.shapes import ShapeData
 from training.evaluation import baselines
 from training.evaluation.latent import picked_views, pictures_of
 from training.measure import chosen, predict, truth

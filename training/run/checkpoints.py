@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.settings.training import Experiment
-from training.data import ShapeData
+from training.data.shapes import ShapeData
 from training.networks import checkpoint
 from training.networks.build import Networks
 from training.parallel import Ranks

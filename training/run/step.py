@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from pipeline.seeds import stable_hash
 from pipeline.settings.training import Experiment
-from training.data_device import Inputs
+from training.data.batches import Inputs
 from training.networks import losses
 from training.networks.build import Networks
 from training.networks.layers import channels_last

@@ -12,7 +12,7 @@ from typing import TypedDict, cast
 import torch
 from torch import Tensor
 
-from training.data_pictures import Augment, coloured, drawn, erased, over_background, recoloured, windows, zoomed
+from training.data.pictures import Augment, coloured, drawn, erased, over_background, recoloured, windows, zoomed
 
 _CAMERAS = ("K", "camera_to_world", "azimuth_deg", "elevation_deg", "distance", "roll_deg")
 

@@ -18,8 +18,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from training.data import CAMERAS, ShapeData
-from training.data_device import unpack_bits
+from training.data.batches import unpack_bits
+from training.data.shapes import CAMERAS, ShapeData
 
 
 class ShapeViews(Dataset[dict[str, Tensor]]):

@@ -30,7 +30,7 @@ from pipeline.shards import Shard
 from pipeline.shards.bulk import load_composites, load_rows, open_bank_of
 from pipeline.shards.index import open_indexed, read_index
 from pipeline.shards.schema import damaged
-from training.data_memory import allow_open_files, fits_in_ram
+from training.data.memory import allow_open_files, fits_in_ram
 
 Bytes = npt.NDArray[np.uint8]
 Integers = npt.NDArray[np.int64]

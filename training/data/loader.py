@@ -25,11 +25,11 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from training.data import CAMERAS, ShapeData
-from training.data_device import Batch, move
-from training.data_memory import fits_on_device
-from training.data_pictures import DRAWS
-from training.sampler import Sampler
+from training.data.batches import Batch, move
+from training.data.memory import fits_on_device
+from training.data.pictures import DRAWS
+from training.data.sampler import Sampler
+from training.data.shapes import CAMERAS, ShapeData
 
 _BLOCK = 64  # steps whose choices are computed together, to spread the cost of small array calls
 
