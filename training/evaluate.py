@@ -39,12 +39,12 @@ from training.evaluation import baselines, latent, tables
 from training.evaluation.classify import classify, classify_shards
 from training.evaluation.photographs import evaluate_photographs, reads_photographs
 from training.evaluation.reconstruction import Splits, empty_predictions, reconstruction
+from training.inference.model import Model, load_model
+from training.inference.validation import chosen, sample, truth
 from training.loop import choose_device
-from training.measure import chosen, sample, truth
 from training.metrics import generation, intervals
 from training.metrics import voxels as metrics
 from training.metrics.distances import iou_matrix
-from training.model import Model, load_model
 from training.run import files as run_files
 
 REQUIRED_MARGIN = 0.12  # IoU over the mean shape that a trained reconstruction must reach

@@ -30,7 +30,7 @@ from training.data.loader import Loader
 from training.data.pictures import Augment
 from training.data.sampler import Sampler
 from training.data.shapes import ShapeData
-from training.measure import Looker, chosen, truth
+from training.inference.validation import Looker, chosen, truth
 from training.networks.build import Networks, set_output_bias
 from training.parallel import Ranks, connected, from_environment
 from training.run import files as run_files

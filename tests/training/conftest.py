@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.training.tiny_world import settings, write_world
+from training.inference.model import Model, load_model
 from training.loop import choose_device, training_loop
-from training.model import Model, load_model
 
 
 @pytest.fixture(scope="session")

@@ -14,8 +14,8 @@ from tests.training.tiny_world import fixed, settings
 from training.command.train import main
 from training.data.shapes import ShapeData
 from training.evaluation import classify
+from training.inference.model import Model, load_model
 from training.loop import choose_device, training_loop
-from training.model import Model, load_model
 from training.networks.build import Discriminator, initialise
 
 

@@ -14,12 +14,13 @@ from pipeline.formats.results import centre
 from pipeline.settings.evaluation import Evaluation
 from tests.figures import bare_numbers, figures
 from tests.training.tiny_world import box, settings, write_world
-from training import evaluate, measure
+from training import evaluate
 from training.command.train import main
 from training.data.shapes import ShapeData
 from training.evaluation import baselines, reconstruction, tables
+from training.inference import validation as measure
+from training.inference.validation import truth
 from training.loop import training_loop
-from training.measure import truth
 
 FEW = Evaluation(samples=12, chamfer_shapes=4, points=64, views=(1, 2, 9), latent_shapes=20, interpolations=2, steps=3)
 FILES = ("results.json", "results.md", "predictions.npz", "samples.npz", "latent.npz", "interpolations.npz")

@@ -11,8 +11,8 @@ from pipeline.seeds import generator
 from tests.training.tiny_world import settings
 from training.data.shapes import ShapeData
 from training.evaluation import latent
+from training.inference.model import Model, load_model
 from training.loop import choose_device, training_loop
-from training.model import Model, load_model
 
 
 @pytest.fixture(scope="module")

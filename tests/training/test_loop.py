@@ -18,8 +18,8 @@ from pipeline import runlock
 from pipeline.errors import UserError
 from tests.training.tiny_world import settings
 from training import loop
+from training.inference.validation import Look
 from training.loop import STOPPING, Interrupted, crosses, interruptible, training_loop
-from training.measure import Look
 from training.networks import checkpoint
 from training.run.alarms import symptoms
 from training.run.files import Metrics

@@ -21,10 +21,10 @@ from tests.training.tiny_world import settings
 from training.command.train import main
 from training.data.shapes import ShapeData
 from training.evaluation import photographs
+from training.inference.model import Model
 from training.loop import training_loop
 from training.metrics import alignment
 from training.metrics import pix3d as pix3d_scores
-from training.model import Model
 
 
 @pytest.fixture(scope="module")

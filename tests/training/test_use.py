@@ -16,12 +16,12 @@ from pipeline.errors import UserError
 from pipeline.formats.binvox import read_binvox
 from pipeline.meshes.surface import level_surface
 from tests.training.tiny_world import row, settings
-from training import use
 from training.command.train import main
-from training.export import Reconstructor, Sampler
+from training.inference import reconstruct as use
+from training.inference.export import Reconstructor, Sampler
+from training.inference.model import Model, load_model
 from training.loop import training_loop
 from training.metrics.voxels import Levels
-from training.model import Model, load_model
 
 
 @pytest.fixture(scope="module")

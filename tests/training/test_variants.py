@@ -18,11 +18,11 @@ from pipeline.settings.training import Experiment, Preset
 from pipeline.settings.training_presets import PRESETS
 from tests.training.test_step import batch
 from tests.training.tiny_world import fixed, settings, write_world
-from training import measure
 from training.data.shapes import ShapeData
+from training.inference import validation as measure
+from training.inference.model import load_model
 from training.loop import training_loop
 from training.metrics import voxels as metrics
-from training.model import load_model
 from training.networks.build import Networks
 from training.run.files import read_metrics
 from training.run.step import Step, uses_bf16

@@ -82,14 +82,14 @@ def add(commands: Any) -> None:
 
 
 def _model(options: argparse.Namespace) -> Any:
+    from training.inference.model import load_model
     from training.loop import choose_device
-    from training.model import load_model
 
     return load_model(options.run, choose_device("cpu"))
 
 
 def _write_all(options: argparse.Namespace, model: Any, levels: Any) -> None:
-    from training import use
+    from training.inference import reconstruct as use
 
     cut = use.Cut(use.threshold_of(model, options.threshold), options.largest)
     empty = 0
@@ -105,7 +105,7 @@ def _write_all(options: argparse.Namespace, model: Any, levels: Any) -> None:
 
 
 def _write_one(options: argparse.Namespace, model: Any, levels: Any) -> None:
-    from training import use
+    from training.inference import reconstruct as use
 
     cut = use.Cut(use.threshold_of(model, options.threshold), options.largest)
     use.write_shape(options.output, levels, model.header.resolution, cut)
@@ -114,7 +114,7 @@ def _write_one(options: argparse.Namespace, model: Any, levels: Any) -> None:
 
 
 def _sample(options: argparse.Namespace) -> int:
-    from training import use
+    from training.inference import reconstruct as use
 
     if options.count < 1:
         raise UserError("--count must be at least 1", got=str(options.count))
@@ -124,7 +124,7 @@ def _sample(options: argparse.Namespace) -> int:
 
 
 def _reconstruct(options: argparse.Namespace) -> int:
-    from training import use
+    from training.inference import reconstruct as use
 
     model = _model(options)
     crop = tuple(options.crop) if options.crop else None
@@ -145,7 +145,7 @@ def _reconstruct(options: argparse.Namespace) -> int:
 
 
 def _interpolate(options: argparse.Namespace) -> int:
-    from training import use
+    from training.inference import reconstruct as use
 
     if options.steps < 2:
         raise UserError("--steps must be at least 2", got=str(options.steps))
@@ -156,7 +156,7 @@ def _interpolate(options: argparse.Namespace) -> int:
 
 
 def _arithmetic(options: argparse.Namespace) -> int:
-    from training import use
+    from training.inference import reconstruct as use
 
     model = _model(options)
     _write_one(options, model, use.arithmetic(model, options.plus, options.minus))
@@ -164,7 +164,7 @@ def _arithmetic(options: argparse.Namespace) -> int:
 
 
 def _export(options: argparse.Namespace) -> int:
-    from training.export import export
+    from training.inference.export import export
 
     results = options.run / "results.json" if options.run.is_dir() else None
     files = export(_model(options), options.output, results, onnx=not options.no_onnx)
@@ -173,7 +173,7 @@ def _export(options: argparse.Namespace) -> int:
 
 
 def _check(options: argparse.Namespace) -> int:
-    from training.held_out import TOLERANCE, check
+    from training.inference.held_out import TOLERANCE, check
 
     checked = check(_model(options), options.run)
     held_out = f"{checked.shapes} held-out shapes"

@@ -27,10 +27,10 @@ from sklearn.svm import SVC
 from pipeline.errors import UserError
 from training.data.batches import unpack_bits
 from training.data.shapes import ShapeData
-from training.measure import BATCH
+from training.inference.model import Model
+from training.inference.validation import BATCH
 from training.metrics import intervals
 from training.metrics.voxels import Floats
-from training.model import Model
 from training.networks import checkpoint
 from training.networks.build import Discriminator, Networks, initialise
 from training.run.step import REAL

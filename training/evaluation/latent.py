@@ -26,9 +26,9 @@ from threadpoolctl import threadpool_limits
 
 from pipeline.seeds import stable_hash
 from training.data.shapes import ShapeData
-from training.measure import BATCH, chosen, levels_of, shown, truth
+from training.inference.model import Model
+from training.inference.validation import BATCH, chosen, levels_of, shown, truth
 from training.metrics import voxels as metrics
-from training.model import Model
 from training.run.step import POSTERIOR, mean_code
 
 Arrays = dict[str, npt.NDArray[Any]]

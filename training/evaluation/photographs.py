@@ -34,14 +34,14 @@ from pipeline.seeds import generator
 from pipeline.stages.photographs import Photographs, load_photographs
 from training.data.shapes import ShapeData
 from training.evaluation import baselines
-from training.measure import BATCH, chosen, truth
+from training.inference.model import Model
+from training.inference.validation import BATCH, chosen, truth
 from training.metrics import alignment, intervals
 from training.metrics import pix3d as pix3d_scores
 from training.metrics import voxels as metrics
 from training.metrics.alignment import ORIENTATIONS, Aligned, Field
 from training.metrics.distances import iou_matrix
 from training.metrics.voxels import Floats
-from training.model import Model
 from training.run.step import POSTERIOR, mean_code
 
 ALIGNED_UP_TO = 20  # voxels a side: the IKEA set; alignment is not part of Pix3D's protocol

@@ -15,13 +15,13 @@ from pipeline.settings.evaluation import Evaluation
 from training.data.shapes import ShapeData
 from training.evaluation import baselines
 from training.evaluation.latent import picked_views, pictures_of
-from training.measure import chosen, predict, truth
+from training.inference.model import Model
+from training.inference.validation import chosen, predict, truth
 from training.metrics import intervals
 from training.metrics import voxels as metrics
 from training.metrics.alignment import average_precision
 from training.metrics.surfaces import TAU, surface_scores
 from training.metrics.voxels import Floats, Levels
-from training.model import Model
 
 TRAIN_SHAPES, TRAIN_VIEWS = 256, 2  # for the overfit gap
 R2N2_THRESHOLD = 102  # 0.4, fixed in the evaluation of Choy et al. 2016 (arXiv 1604.00449)

@@ -6,7 +6,7 @@ both go to the terminal, to metrics.jsonl and to train.json.
 
 from __future__ import annotations
 
-from training.measure import Look
+from training.inference.validation import Look
 
 COLLAPSE = 0.85  # pairwise IoU between predictions of different shapes; a mean shape for all has 1
 EMPTY = 0.1  # share of the data's occupancy

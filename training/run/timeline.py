@@ -24,7 +24,7 @@ import torch
 from pipeline.atomic import atomic_path
 from pipeline.settings.training import Experiment
 from training.data.shapes import ShapeData
-from training.measure import chosen, predict, sample, shown
+from training.inference.validation import chosen, predict, sample, shown
 from training.metrics.voxels import Levels
 from training.networks.build import Networks
 from training.run.step import encode

@@ -9,7 +9,7 @@ from types import TracebackType
 from tqdm import tqdm
 
 from pipeline.progress import Log, say
-from training.measure import Look
+from training.inference.validation import Look
 from training.run.alarms import ADVICE
 
 

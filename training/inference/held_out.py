@@ -16,9 +16,9 @@ import numpy as np
 
 from pipeline.errors import UserError
 from pipeline.formats.npz import write_npz
-from training import use
+from training.inference import reconstruct as use
+from training.inference.model import Model
 from training.metrics import voxels as metrics
-from training.model import Model
 
 HELD_OUT = "held-out.npz"
 TOLERANCE = 0.005  # other processors round otherwise, which moves a few voxels of some shapes

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from pipeline.atomic import atomic_path, write_json, write_text
 from pipeline.errors import UserError
-from training import held_out
-from training.model import CONFIG, WEIGHTS, Model, export_config
+from training.inference import held_out
+from training.inference.model import CONFIG, WEIGHTS, Model, export_config
 from training.run.step import POSTERIOR, code_draws, draws_codes, mean_code, sampling_source
 
 SAMPLER, RECONSTRUCTOR = "sampler.onnx", "reconstructor.onnx"

@@ -18,9 +18,9 @@ from pipeline.formats.binvox import write_binvox
 from pipeline.meshes.glb import write_glb
 from pipeline.meshes.mesh import Material, Mesh
 from pipeline.meshes.surface import level_surface
-from training.measure import levels_of, sample
+from training.inference.model import Model
+from training.inference.validation import levels_of, sample
 from training.metrics.voxels import Levels
-from training.model import Model
 from training.run.step import POSTERIOR, mean_code, prior_codes, sampling_source
 from training.show.boards import grid_picture
 
