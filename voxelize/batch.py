@@ -113,7 +113,7 @@ def voxelize_file(common: dict[str, Any], path: str) -> tuple[bytes, dict[str, A
     # Imported here: only the worker processes pay for the compiler.
     from voxelize import builtin, formats
     from voxelize.engines import engine
-    from voxelize.frame import fitted
+    from voxelize.kernels.frame import fitted
     from voxelize.meshes import read_mesh
     from voxelize.quality import quality
 

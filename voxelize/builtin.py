@@ -14,14 +14,15 @@ import numpy.typing as npt
 
 from pipeline.conventions import Grid
 from pipeline.errors import Reject, UserError
-from voxelize import bits, frame, postprocess
-from voxelize.columns import cross_lines, solid_words
-from voxelize.components import fill_inside
-from voxelize.frame import Frame
+from voxelize import postprocess
+from voxelize.kernels import bits, frame
+from voxelize.kernels.columns import cross_lines, solid_words
+from voxelize.kernels.components import fill_inside
+from voxelize.kernels.frame import Frame
+from voxelize.kernels.robust import add_thin_parts, towards_centre
+from voxelize.kernels.surface import surface_words
+from voxelize.kernels.wires import draw_wires
 from voxelize.options import Options, memory_bytes
-from voxelize.robust import add_thin_parts, towards_centre
-from voxelize.surface import surface_words
-from voxelize.wires import draw_wires
 
 
 @dataclass(frozen=True)

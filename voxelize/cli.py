@@ -92,8 +92,8 @@ def describe(path: Path) -> dict[str, Any]:
         facts["filled"] = [[int(a), int(b)] for a, b in zip(places.min(axis=0), places.max(axis=0))]
     if len(set(grid.shape)) == 1:
         # Imported here: the rest of the command needs no compiler.
-        from voxelize import bits
-        from voxelize.components import count_parts
+        from voxelize.kernels import bits
+        from voxelize.kernels.components import count_parts
 
         facts["parts"] = int(count_parts(bits.from_grid(grid)))
     return facts

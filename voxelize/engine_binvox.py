@@ -23,10 +23,11 @@ import numpy.typing as npt
 from pipeline.conventions import Grid
 from pipeline.errors import Reject, UserError
 from pipeline.formats.binvox import read_binvox
-from voxelize import bits, builtin, frame
+from voxelize import builtin
 from voxelize.builtin import Solid
+from voxelize.kernels import bits, frame
+from voxelize.kernels.robust import add_thin_parts
 from voxelize.options import Options
-from voxelize.robust import add_thin_parts
 
 PROGRAM = "binvox"
 _MODE_FLAGS = {"binvox": [], "robust": [], "carve": ["-c"], "vote": ["-v"], "exact": ["-e"]}

@@ -13,12 +13,13 @@ import numpy.typing as npt
 
 from pipeline.conventions import Grid
 from pipeline.errors import Reject, UserError
-from voxelize import bits, builtin, frame
+from voxelize import builtin
 from voxelize.builtin import Solid
-from voxelize.columns import solid_words
-from voxelize.components import fill_inside
+from voxelize.kernels import bits, frame
+from voxelize.kernels.columns import solid_words
+from voxelize.kernels.components import fill_inside
+from voxelize.kernels.robust import add_thin_parts
 from voxelize.options import Options
-from voxelize.robust import add_thin_parts
 
 Points = npt.NDArray[np.float64]
 Faces = npt.NDArray[np.int64]

@@ -8,7 +8,7 @@ import numpy as np
 
 from pipeline.formats.binvox import write_binvox
 from voxelize.builtin import Solid
-from voxelize.frame import Frame
+from voxelize.kernels.frame import Frame
 
 TYPES = ("binvox", "raw", "npy", "vtk")
 

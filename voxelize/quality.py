@@ -8,10 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.conventions import Grid
-from voxelize import bits
 from voxelize.builtin import Solid, surface_of
-from voxelize.components import count_parts
-from voxelize.robust import without_specks
+from voxelize.kernels import bits
+from voxelize.kernels.components import count_parts
+from voxelize.kernels.robust import without_specks
 
 
 def quality(

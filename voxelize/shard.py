@@ -79,7 +79,7 @@ def make_job(settings: dict[str, Any]) -> Job:
     """What the worker does, with kernels compiled and engine found before the first shape's time begins to count."""
     from pipeline.meshes.glb import write_glb
     from pipeline.meshes.mesh import Mesh
-    from voxelize.robust import compile_bridges
+    from voxelize.kernels.robust import compile_bridges
 
     compile_bridges()
     # Two sheets apart: robust then takes all its steps.
@@ -99,7 +99,7 @@ def voxelize_glb(settings: dict[str, Any], glb: bytes, given: Grid | None) -> tu
     from pipeline.meshes.glb import read_glb
     from voxelize.builtin import Solid
     from voxelize.engines import engine
-    from voxelize.frame import UNIT_BOX
+    from voxelize.kernels.frame import UNIT_BOX
     from voxelize.quality import quality
 
     mesh = read_glb(glb, textures=False)

@@ -17,7 +17,7 @@ from pipeline.meshes.off import read_off
 from tests.voxelize.solids import Mesh, box, cylinder, iou, joined, sphere, table, torus
 from voxelize.builtin import Solid, voxelize
 from voxelize.formats import encode
-from voxelize.frame import fitted
+from voxelize.kernels.frame import fitted
 from voxelize.options import PRESETS, Options
 
 FLAGS = {

@@ -12,9 +12,9 @@ from benchmarks.voxelizer.meshes import furniture, placed, real_meshes
 from pipeline.errors import Reject
 from pipeline.furniture import CATEGORIES
 from tests.voxelize.solids import Mesh, box, joined, sphere, table
-from voxelize import bits
 from voxelize.builtin import voxelize
-from voxelize.components import count_parts
+from voxelize.kernels import bits
+from voxelize.kernels.components import count_parts
 from voxelize.options import UNIT_BOX_BOUNDS, Options
 from voxelize.quality import bounded_parts, quality
 

@@ -11,7 +11,7 @@ from pipeline.conventions import Grid
 from pipeline.errors import Reject
 from tests.voxelize.solids import Mesh
 from voxelize.builtin import surface_of, voxelize
-from voxelize.frame import UNIT_BOX
+from voxelize.kernels.frame import UNIT_BOX
 from voxelize.options import UNIT_BOX_BOUNDS, Options
 
 AROUND = np.ones((3, 3, 3), dtype=bool)

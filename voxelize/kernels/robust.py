@@ -20,9 +20,9 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from voxelize.bits import ONE, Words, span, spread
-from voxelize.components import run_labels
-from voxelize.surface import surface_words
+from voxelize.kernels.bits import ONE, Words, span, spread
+from voxelize.kernels.components import run_labels
+from voxelize.kernels.surface import surface_words
 
 Runs = tuple[npt.NDArray[np.int32], npt.NDArray[np.int32], npt.NDArray[np.int64], npt.NDArray[np.int32], int]
 """What `run_labels` returns."""

@@ -14,7 +14,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from voxelize.bits import ONE, span
+from voxelize.kernels.bits import ONE, span
 
 HALF = 0.51  # half side of the inflated voxel
 FIELD = 11  # bits for a voxel number, of at most 1024 and what lies around the grid

@@ -20,7 +20,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from voxelize.bits import ALL, ONE, parity_prefix, span, transpose_block
+from voxelize.kernels.bits import ALL, ONE, parity_prefix, span, transpose_block
 
 # A graphics driver rounds a triangle's corners to 1/256 of a pixel in the picture, but takes its
 # depth from the unrounded ones, at the middle of the pixel; with both, every file that the
