@@ -111,8 +111,9 @@ def _work(
 def voxelize_file(common: dict[str, Any], path: str) -> tuple[bytes, dict[str, Any]]:
     """One mesh file -> the output's bytes and its record; runs in a worker process."""
     # Imported here: only the worker processes pay for the compiler.
-    from voxelize import builtin, formats
-    from voxelize.engines import engine
+    from voxelize import formats
+    from voxelize.engines import builtin
+    from voxelize.engines.choose import engine
     from voxelize.kernels.frame import fitted
     from voxelize.meshes import read_mesh
     from voxelize.quality import quality

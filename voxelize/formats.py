@@ -7,7 +7,7 @@ import io
 import numpy as np
 
 from pipeline.formats.binvox import write_binvox
-from voxelize.builtin import Solid
+from voxelize.engines.builtin import Solid
 from voxelize.kernels.frame import Frame
 
 TYPES = ("binvox", "raw", "npy", "vtk")

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.conventions import Grid
-from voxelize.builtin import Solid, surface_of
+from voxelize.engines.builtin import Solid, surface_of
 from voxelize.kernels import bits
 from voxelize.kernels.components import count_parts
 from voxelize.kernels.robust import without_specks

@@ -97,8 +97,8 @@ def voxelize_glb(settings: dict[str, Any], glb: bytes, given: Grid | None) -> tu
     """
     # Imported here: only the worker process pays for the compiler.
     from pipeline.meshes.glb import read_glb
-    from voxelize.builtin import Solid
-    from voxelize.engines import engine
+    from voxelize.engines.builtin import Solid
+    from voxelize.engines.choose import engine
     from voxelize.kernels.frame import UNIT_BOX
     from voxelize.quality import quality
 

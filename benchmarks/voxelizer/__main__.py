@@ -30,8 +30,8 @@ from pipeline.meshes.mesh import Mesh as TexturedMesh
 from pipeline.meshes.off import read_off
 from pipeline.progress import say
 from pipeline.settings.voxels import Voxels
-from voxelize import builtin
-from voxelize.engine_binvox import plain_off
+from voxelize.engines import builtin
+from voxelize.engines.binvox_program import plain_off
 from voxelize.options import UNIT_BOX_BOUNDS, Options
 from voxelize.quality import quality
 from voxelize.shard import make_job

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.errors import Reject
-from voxelize.builtin import voxelize
+from voxelize.engines.builtin import voxelize
 from voxelize.options import UNIT_BOX_BOUNDS, Options
 
 Vertices = npt.NDArray[np.float64]

@@ -14,9 +14,9 @@ from pipeline.meshes.glb import write_glb
 from pipeline.meshes.mesh import Mesh
 from tests.voxelize.solids import Mesh as Triangles
 from tests.voxelize.solids import box, sphere, table
-from voxelize.builtin import voxelize
 from voxelize.cli import main, options_of, parser
-from voxelize.engine_binvox import plain_off
+from voxelize.engines.binvox_program import plain_off
+from voxelize.engines.builtin import voxelize
 from voxelize.options import PRESETS, Options
 
 

@@ -13,8 +13,8 @@ import pytest
 
 from pipeline.errors import Reject, UserError
 from tests.voxelize.solids import box, iou, joined, sphere, table, torus
-from voxelize.builtin import voxelize
-from voxelize.engines import Engine, engine
+from voxelize.engines.builtin import voxelize
+from voxelize.engines.choose import Engine, engine
 from voxelize.options import UNIT_BOX_BOUNDS, Options
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -35,7 +35,7 @@ print("Read 0 faces" if how == "reads nothing" else "Read {faces} faces")
 if how == "writes nothing": sys.exit(0)
 from pipeline.formats.binvox import write_binvox
 from pipeline.meshes.off import read_off
-from voxelize.builtin import voxelize
+from voxelize.engines.builtin import voxelize
 from voxelize.cli import options_of, parser
 solid = voxelize(*read_off(open(sys.argv[-1], "rb").read()), options_of(parser().parse_args(sys.argv[1:])))
 data = write_binvox(solid.grid, *solid.placement)

@@ -14,7 +14,7 @@ from pipeline.meshes.glb import write_glb
 from pipeline.meshes.mesh import Mesh
 from tests.pipeline.test_off import MALFORMED as OFF
 from tests.voxelize.solids import box
-from voxelize.builtin import voxelize
+from voxelize.engines.builtin import voxelize
 from voxelize.meshes import read_mesh
 from voxelize.options import Options
 

@@ -15,7 +15,7 @@ from pipeline.meshes.load import load_mesh
 from pipeline.meshes.obj import read_obj
 from pipeline.meshes.off import read_off
 from tests.voxelize.solids import Mesh, box, cylinder, iou, joined, sphere, table, torus
-from voxelize.builtin import Solid, voxelize
+from voxelize.engines.builtin import Solid, voxelize
 from voxelize.formats import encode
 from voxelize.kernels.frame import fitted
 from voxelize.options import PRESETS, Options

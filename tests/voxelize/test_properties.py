@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.voxelize.solids import Mesh, box, joined, sphere, table, torus
-from voxelize.builtin import voxelize
+from voxelize.engines.builtin import voxelize
 from voxelize.options import UNIT_BOX_BOUNDS, Options
 
 MODES = ["carve", "vote", "binvox", "robust"]

@@ -12,7 +12,7 @@ from benchmarks.voxelizer.meshes import furniture, placed, real_meshes
 from pipeline.errors import Reject
 from pipeline.furniture import CATEGORIES
 from tests.voxelize.solids import Mesh, box, joined, sphere, table
-from voxelize.builtin import voxelize
+from voxelize.engines.builtin import voxelize
 from voxelize.kernels import bits
 from voxelize.kernels.components import count_parts
 from voxelize.options import UNIT_BOX_BOUNDS, Options

@@ -10,7 +10,7 @@ from scipy import ndimage
 from pipeline.conventions import Grid
 from pipeline.errors import Reject
 from tests.voxelize.solids import Mesh
-from voxelize.builtin import surface_of, voxelize
+from voxelize.engines.builtin import surface_of, voxelize
 from voxelize.kernels.frame import UNIT_BOX
 from voxelize.options import UNIT_BOX_BOUNDS, Options
 

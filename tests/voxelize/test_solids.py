@@ -7,7 +7,7 @@ import pytest
 
 from pipeline.errors import Reject, UserError
 from tests.voxelize.solids import Mesh, box, cylinder, iou, joined, sphere, torus, truth
-from voxelize.builtin import Solid, voxelize
+from voxelize.engines.builtin import Solid, voxelize
 from voxelize.options import MODES, UNIT_BOX_BOUNDS, Options, memory_bytes
 
 

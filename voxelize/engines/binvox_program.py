@@ -23,8 +23,8 @@ import numpy.typing as npt
 from pipeline.conventions import Grid
 from pipeline.errors import Reject, UserError
 from pipeline.formats.binvox import read_binvox
-from voxelize import builtin
-from voxelize.builtin import Solid
+from voxelize.engines import builtin
+from voxelize.engines.builtin import Solid
 from voxelize.kernels import bits, frame
 from voxelize.kernels.robust import add_thin_parts
 from voxelize.options import Options

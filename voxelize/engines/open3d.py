@@ -13,8 +13,8 @@ import numpy.typing as npt
 
 from pipeline.conventions import Grid
 from pipeline.errors import Reject, UserError
-from voxelize import builtin
-from voxelize.builtin import Solid
+from voxelize.engines import builtin
+from voxelize.engines.builtin import Solid
 from voxelize.kernels import bits, frame
 from voxelize.kernels.columns import solid_words
 from voxelize.kernels.components import fill_inside

@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.errors import UserError
-from voxelize import builtin
-from voxelize.builtin import Solid
+from voxelize.engines import builtin
+from voxelize.engines.builtin import Solid
 from voxelize.options import Options
 
 
@@ -43,11 +43,11 @@ def engine(name: str, seconds: float = 600.0) -> Engine:
     if name in ("auto", "builtin"):
         return Builtin()
     if name == "binvox":
-        from voxelize.engine_binvox import BinvoxProgram
+        from voxelize.engines.binvox_program import BinvoxProgram
 
         return BinvoxProgram(seconds)
     if name == "open3d":
-        from voxelize.engine_open3d import Open3d
+        from voxelize.engines.open3d import Open3d
 
         return Open3d()
     raise UserError("unknown engine", got=name, wanted=", ".join(NAMES))

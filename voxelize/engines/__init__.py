@@ -1,0 +1,1 @@
+"""The programs that can voxelize a mesh."""
