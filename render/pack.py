@@ -88,7 +88,7 @@ def _pictures(
 def choose_background(
     seed: int, shape_id: str, view: int, bank: Bank | None, kind: str, size_px: int
 ) -> tuple[int, npt.NDArray[np.float32]]:
-    """Bank row and crop (row, column, side, mirror, gain) behind one view; see pipeline/bank.py."""
+    """Bank row and crop (row, column, side, mirror, gain) behind one view; see pipeline/pictures/bank.py."""
     rng = generator(seed, "background", shape_id, view)
     if kind == "transparent":
         return NOTHING, np.array([0, 0, 0, 0, 1], np.float32)

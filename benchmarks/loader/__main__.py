@@ -35,7 +35,7 @@ from training.data.sampler import Sampler
 from training.data.shapes import ShapeData
 
 CASES = (Case(128, 1), Case(32, 12))
-OUT = Path(__file__).resolve().parent.parent / "docs" / "loader.md"
+OUT = Path(__file__).resolve().parents[2] / "docs" / "loader.md"
 
 
 def main(argv: Sequence[str] | None = None) -> int:

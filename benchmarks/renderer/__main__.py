@@ -41,7 +41,7 @@ from render.cameras import make_cameras
 from render.lights import make_lights
 from render.scene import prepare_scene
 
-DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "renderer.md"
+DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "renderer.md"
 OURS, STOCK = "raster (built in)", "pyrender, EGL"
 SIZES = ("128", "256")
 JOB_SHAPES, JOB_VIEWS, JOB_FACES = 32, 24, 5_000

@@ -21,7 +21,7 @@ from render.pack import choose_background
 from render.scene import prepare_scene
 from render.sheet import Row, draw_sheet
 
-OUT = Path(__file__).resolve().parent.parent / "docs" / "img"
+OUT = Path(__file__).resolve().parents[2] / "docs" / "img"
 SIZE_PX, VIEWS = 128, 6
 
 

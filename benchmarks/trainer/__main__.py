@@ -27,7 +27,7 @@ from training.networks.build import Networks
 from training.run.average import Average
 from training.run.step import Step, encode
 
-DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "training.md"
+DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "training.md"
 LATENT, SIZE_PX, RESOLUTION, VIEWS = 200, 64, 32, 12
 Loops = dict[str, Callable[[int], object]]
 

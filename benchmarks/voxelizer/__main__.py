@@ -36,7 +36,7 @@ from voxelize.options import UNIT_BOX_BOUNDS, Options
 from voxelize.quality import quality
 from voxelize.shard import make_job
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 DOC = ROOT / "docs" / "voxelizer.md"
 DATA = ROOT.parent / "shared" / "data"
 SIZES = (32, 64, 128)

@@ -9,7 +9,7 @@ by all primitives.  Where glTF and `Mesh` differ: glTF's colour factors and vert
 linear, `Mesh` has sRGB bytes; glTF's v runs down from the top of the picture, `Mesh`'s runs
 up.  Surfaces are two-sided, because the windings of real meshes cannot be trusted.  The same
 mesh gives the same bytes.  `read_glb` reads what `write_glb` wrote; files from elsewhere go
-through pipeline/load.py.  Specification:
+through pipeline/meshes/load.py.  Specification:
 https://registry.khronos.org/glTF/specs/2.0/glTF-2.0.html
 """
 

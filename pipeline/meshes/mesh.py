@@ -1,7 +1,7 @@
 """`Mesh` and `Material`: a triangle mesh as every stage sees it, independent of any library.
 
-Files become a Mesh in pipeline/load.py; a Mesh becomes a normalised .glb and comes back in
-pipeline/glb.py.  Colours are sRGB uint8 with straight alpha; UV (0, 0) is the bottom left
+Files become a Mesh in pipeline/meshes/load.py; a Mesh becomes a normalised .glb and comes back in
+pipeline/meshes/glb.py.  Colours are sRGB uint8 with straight alpha; UV (0, 0) is the bottom left
 of the picture, as in OBJ.
 """
 

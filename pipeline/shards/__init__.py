@@ -6,7 +6,7 @@
     with open_shard("shards/demo/000.h5") as shard:
         shard.records[3], shard.images(3), shard.array("voxels")[3]
 
-The parts: `shards_schema` what is stored, `shards_write`, `shards_read`, `shards_verify`.
+The parts: `schema` what is stored, `write`, `read`, `verify`.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from pipeline.errors import UserError
 from pipeline.settings.render import Render
-from render.backends import opengl as backend_pyrender
+from render.backends import opengl
 from render.backends.raster import Layers, Lights, RasterBackend
 from render.cameras import Camera
 from render.scene import Scene
@@ -30,11 +30,11 @@ def settle(settings: Render) -> Render:
     if settings.backend == "raster":
         return settings
     if settings.backend == "auto":
-        return settings.model_copy(update={"backend": "pyrender" if backend_pyrender.gpu_answers() else "raster"})
-    if not backend_pyrender.available():
+        return settings.model_copy(update={"backend": "pyrender" if opengl.gpu_answers() else "raster"})
+    if not opengl.available():
         raise UserError(
             "the pyrender backend cannot start",
-            got=backend_pyrender.why_not(),
+            got=opengl.why_not(),
             wanted="an EGL or OSMesa library (Debian: libegl1 libgl1 libxrender1, or libosmesa6)",
             do="install it, or set render.backend to raster",
         )
@@ -45,4 +45,4 @@ def make_backend(settings: Render) -> Backend:
     """The backend of settled settings."""
     if settings.backend == "raster":
         return RasterBackend(settings.supersampling, settings.specular)
-    return backend_pyrender.PyrenderBackend(settings.supersampling, settings.specular)
+    return opengl.PyrenderBackend(settings.supersampling, settings.specular)

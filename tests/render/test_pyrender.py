@@ -19,7 +19,7 @@ from pipeline.settings.render import Render, Specular
 from pipeline.shards import open_shard
 from pipeline.worker import IsolatedWorker
 from render.backends import choose as backends
-from render.backends import opengl as backend_pyrender
+from render.backends import opengl
 from render.backends.raster import Layers, RasterBackend
 from render.cameras import make_cameras
 from render.lights import make_lights, unlit
@@ -39,7 +39,7 @@ GLOSSY = Specular(strength=0.3, shininess=16)
 
 def _start(platform: str) -> Any:
     """In a process of its own, as the stage does it: the context must not be inherited."""
-    backend = backend_pyrender.PyrenderBackend(2, GLOSSY, platform=platform)
+    backend = opengl.PyrenderBackend(2, GLOSSY, platform=platform)
 
     def render(mesh: Mesh, camera: Any, lights: Any) -> Layers:
         backend.load(prepare_scene(mesh))
@@ -48,9 +48,9 @@ def _start(platform: str) -> Any:
     return render
 
 
-@pytest.fixture(scope="module", params=backend_pyrender.PLATFORMS)
+@pytest.fixture(scope="module", params=opengl.PLATFORMS)
 def opengl(request: pytest.FixtureRequest) -> Iterator[IsolatedWorker[Layers]]:
-    name, why_not = backend_pyrender.probe(request.param)
+    name, why_not = opengl.probe(request.param)
     if not name:
         pytest.skip(f"no OpenGL context: {why_not}")
     start = functools.partial(_start, request.param)
@@ -89,8 +89,8 @@ def test_white_on_white_is_white(opengl: IsolatedWorker[Layers]) -> None:
 
 
 def test_the_stage_draws_with_it_and_says_so(tmp_path: Path) -> None:
-    if not backend_pyrender.available():
-        pytest.skip(f"no OpenGL context: {backend_pyrender.why_not()}")
+    if not opengl.available():
+        pytest.skip(f"no OpenGL context: {opengl.why_not()}")
     pack = prepared_pack(tmp_path / "in.zip", {"odd/calibration": calibration(), "round/ball": ball(12)})
     for backend in ("raster", "pyrender"):
         settings = Render.model_validate({"backend": backend, "size_px": 64, "views": 2})
@@ -105,13 +105,13 @@ def test_the_stage_draws_with_it_and_says_so(tmp_path: Path) -> None:
 
 
 def test_edited_shaders_change_the_code_of_the_stage() -> None:
-    text = b"".join((backend_pyrender.SHADERS / name).read_bytes() for name in ("mesh.frag", "mesh.vert"))
-    assert hashlib.sha256(text).hexdigest()[:12] == backend_pyrender.SHADERS_VERSION, "write the new digits into it"
+    text = b"".join((opengl.SHADERS / name).read_bytes() for name in ("mesh.frag", "mesh.vert"))
+    assert hashlib.sha256(text).hexdigest()[:12] == opengl.SHADERS_VERSION, "write the new digits into it"
 
 
 def test_auto_takes_the_built_in_renderer_where_no_gpu_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backend_pyrender, "probe", lambda platform: ("llvmpipe (LLVM 15)", ""))
-    assert not backend_pyrender.gpu_answers()
+    assert not opengl.gpu_answers()
     assert backends.settle(Render(backend="auto")).backend == "raster"
     monkeypatch.setattr(backend_pyrender, "probe", lambda platform: ("NVIDIA H100", ""))
     assert backends.settle(Render(backend="auto")).backend == "pyrender"
