@@ -31,7 +31,7 @@ from pipeline.pictures.colour import linear_to_srgb
 SUFFIXES = (".off", ".obj", ".ply", ".stl", ".glb", ".gltf")
 MAX_FILE_BYTES = 2**30
 _MAX_PICTURE_PIXELS = 2**26
-# All that trimesh's readers have been seen to raise for cut and flipped files (tests/pipeline/test_load.py).
+# All that trimesh's readers have been seen to raise for cut and flipped files (tests/pipeline/meshes/test_load.py).
 _DAMAGE = (
     ArithmeticError,
     AssertionError,

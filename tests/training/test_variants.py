@@ -16,7 +16,7 @@ from pipeline.settings.config import Config, load
 from pipeline.settings.parse import parse
 from pipeline.settings.training import Experiment, Preset
 from pipeline.settings.training_presets import PRESETS
-from tests.training.test_step import batch
+from tests.training.run.test_step import batch
 from tests.training.tiny_world import fixed, settings, write_world
 from training.data.shapes import ShapeData
 from training.inference import validation as measure

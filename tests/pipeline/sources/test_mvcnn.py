@@ -28,7 +28,7 @@ from pipeline.stages.ledger import collect_files, enforce_limit
 from pipeline.stages.prepare import prepare_shard
 
 NO_LOG = Log(None)
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 # A plane in ModelNet's axes (+Z up, front at -Y): a long body, a fin up at the back, one wing to +X.
 BOXES = [((-1, -6, -1), (1, 6, 1)), ((-0.5, 4.5, 1), (0.5, 6, 4)), ((1, -1, -0.3), (5, 1, 0.3))]
 CORNERS = np.array([[x, y, z] for x in (0, 1) for y in (0, 1) for z in (0, 1)])

@@ -161,7 +161,7 @@ def test_the_workflow_imports_such_a_set_and_makes_the_others(tmp_path: Path) ->
         f"datasets:\n  r2n2.v1: {{source: r2n2, mirrors: ['{tmp_path}/m'], shards: 2}}\n"
         "  made: {source: procedural, shards: 3}\n"
     )
-    root = Path(__file__).resolve().parents[2]
+    root = Path(__file__).resolve().parents[3]
     command = [sys.executable, "-m", "snakemake", "-n", "samples", "--cores", "1", "--snakefile",
                str(root / "Snakefile"), "--configfile", str(tmp_path / "config.yaml")]  # fmt: skip
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)

@@ -16,7 +16,7 @@ import torch
 from pipeline.errors import UserError
 from pipeline.settings.training import Experiment
 from tests.training.processes import train_together
-from tests.training.test_step import batch, made
+from tests.training.run.test_step import batch, made
 from tests.training.tiny_world import settings
 from training.command import launch
 from training.loop import choose_device, training_loop

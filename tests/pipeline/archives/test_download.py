@@ -19,7 +19,7 @@ from pipeline.seeds import generator
 from pipeline.settings.datasets import Dataset
 from pipeline.sources.base import RemoteFile
 from pipeline.stages.fetch import fetch_dataset
-from tests.pipeline.faulty_server import Plan, serving
+from tests.pipeline.archives.faulty_server import Plan, serving
 
 QUICK = Patience(attempts=3, pause_s=0.01, timeout_s=1.0)
 

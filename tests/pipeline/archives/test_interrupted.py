@@ -18,9 +18,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.pipeline.faulty_server import Plan, serving
+from tests.pipeline.archives.faulty_server import Plan, serving
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 MESHES = 40
 
 

@@ -11,7 +11,7 @@ from pipeline.shards import create
 from pipeline.shards.index import write_index
 from pipeline.shards.schema import KINDS, TEXT_FIELDS
 from tests.conftest import ROOT
-from tests.pipeline.shards_helpers import aligned_arrays, l_shape, record, write_shard
+from tests.pipeline.shards.helpers import aligned_arrays, l_shape, record, write_shard
 
 TEXT = (ROOT / "docs" / "formats.md").read_text(encoding="utf-8")
 EXAMPLES = dict(re.findall(r"<!-- example: (\w+) -->\n```python\n(.*?)```", TEXT, re.DOTALL))

@@ -15,8 +15,8 @@ from pipeline.pictures.bank import composite
 from pipeline.pictures.camera import look_at_origin, project
 from pipeline.settings.training import Experiment
 from pipeline.shards.index import write_index
-from tests.pipeline.shards_helpers import arrays, write_shard, write_test_bank
-from tests.training.test_data import number_of, write_set
+from tests.pipeline.shards.helpers import arrays, write_shard, write_test_bank
+from tests.training.data.test_data import number_of, write_set
 from training.data.batches import Batch, to_device, unpack_bits
 from training.data.loader import Loader
 from training.data.pictures import DRAWS, SKINNED, Augment, recoloured

@@ -19,7 +19,7 @@ from pipeline.shards import create, open_shard
 from pipeline.shards.command import main
 from pipeline.shards.index import write_index
 from pipeline.shards.sheet import projections
-from tests.pipeline.shards_helpers import aligned_arrays, arrays, l_shape, record, write_shard, write_test_bank
+from tests.pipeline.shards.helpers import aligned_arrays, arrays, l_shape, record, write_shard, write_test_bank
 
 
 def run(*arguments: object) -> int:

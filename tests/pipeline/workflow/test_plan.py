@@ -23,7 +23,7 @@ from pipeline.settings.training import Experiment
 from pipeline.workflow.console import Console, clock
 from pipeline.workflow.plan import Plan, only_looks
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def _with(section: str, **values: object) -> dict[str, object]:

@@ -19,7 +19,7 @@ from pipeline.seeds import generator
 from pipeline.shards import open_shard, verify
 from pipeline.shards.schema import KINDS
 from tests.conftest import ROOT
-from tests.pipeline.shards_helpers import record, write_shard
+from tests.pipeline.shards.helpers import record, write_shard
 
 STORAGES = ("composite", "layers")
 
@@ -182,7 +182,7 @@ def test_other_files_are_refused(tmp_path: Path, content: bytes) -> None:
 _KILL_WRITERS = """
 import os, random, signal, sys, time
 from pathlib import Path
-from tests.pipeline.shards_helpers import write_shard
+from tests.pipeline.shards.helpers import write_shard
 
 folder, storage, times = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 rng, write = random.Random(3), lambda place: write_shard(place / "000.h5", storage, range(6), size_px=64)

@@ -23,7 +23,7 @@ from pipeline.shards.bulk import load_composites, load_rows
 from pipeline.shards.command import main
 from pipeline.shards.index import make_index, open_indexed, read_index, write_index
 from tests.conftest import ROOT
-from tests.pipeline.shards_helpers import arrays, record, write_shard, write_test_bank
+from tests.pipeline.shards.helpers import arrays, record, write_shard, write_test_bank
 
 ALL_KINDS = list(KINDS)
 
@@ -201,7 +201,7 @@ import resource, sys
 from pathlib import Path
 from pipeline.errors import run_command
 from tests.conftest import ROOT
-from tests.pipeline.shards_helpers import write_shard
+from tests.pipeline.shards.helpers import write_shard
 
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), resource.RLIM_INFINITY))
 sys.exit(run_command(lambda: write_shard(Path(sys.argv[1])) and 0))

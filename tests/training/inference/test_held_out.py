@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from safetensors.torch import load_file, save_file
 
-from tests.training.test_evaluate import FEW
+from tests.training.evaluation.test_evaluate import FEW
 from tests.training.tiny_world import settings
 from tests.world import ROOT
 from training.command.train import main

@@ -13,7 +13,7 @@ from pipeline.progress import Log
 from pipeline.settings.datasets import Dataset
 from pipeline.stages.fetch import fetch_dataset
 from pipeline.upkeep.doctor import examine
-from tests.pipeline.faulty_server import Plan, serving
+from tests.pipeline.archives.faulty_server import Plan, serving
 
 
 def doctor(folder: Path, text: str, capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
@@ -90,7 +90,7 @@ def test_targets_stand_before_the_configuration_that_would_swallow_them(
 
 def test_before_the_set_up_it_says_how_to_set_up() -> None:
     # -S: a Python without the packages, as on a fresh clone.
-    root = Path(__file__).resolve().parents[2]
+    root = Path(__file__).resolve().parents[3]
     done = subprocess.run([sys.executable, "-S", "-m", "pipeline", "doctor"], cwd=root, capture_output=True, text=True)
     assert done.returncode == 1
     assert "run `make setup`, then `.venv/bin/python -m pipeline doctor`" in done.stderr

@@ -16,7 +16,7 @@ from pipeline.pictures.bank import open_bank
 from pipeline.shards import create, open_shard
 from pipeline.shards.bulk import bank_mark
 from pipeline.shards.index import write_index
-from tests.pipeline.shards_helpers import arrays, record, write_shard, write_test_bank
+from tests.pipeline.shards.helpers import arrays, record, write_shard, write_test_bank
 from training.data.batches import Batch
 from training.data.loader import Loader
 from training.data.memory import allow_open_files, free_ram
