@@ -35,8 +35,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             killed = world.killed_at(seeded_moments(100 + number, arguments.kills, length))
             same = lasting_digests(world.results) == wanted
             equal += same
-            rows.append(f"| {number + 1} | {killed.count('data')} | {killed.count('training')} | "
-                        f"{'the same' if same else '**different**'} |")  # fmt: skip
+            rows.append(
+                f"| {number + 1} | {killed.count('data')} | {killed.count('training')} | "
+                f"{'the same' if same else '**different**'} |"
+            )
             fill(arguments.output, "kills", block(rows, equal, arguments.kills, len(wanted)))
     return 0 if equal == arguments.rounds else 1
 

@@ -75,8 +75,10 @@ def _rates(folder: Path, meshes: int, rounds: int) -> list[str]:
             rates[way].append(meshes / (_processor_s() - before))
             say(f"round {number + 1}: {way}: {rates[way][-1]:.0f} meshes/s")
     wanted = ["at least 100", ""]
-    return [f"| {way}; OFF meshes of {FACES:,} faces | {statistics.median(found):.0f} /s a core | {goal} |"
-            for (way, found), goal in zip(rates.items(), wanted, strict=True)]  # fmt: skip
+    return [
+        f"| {way}; OFF meshes of {FACES:,} faces | {statistics.median(found):.0f} /s a core | {goal} |"
+        for (way, found), goal in zip(rates.items(), wanted, strict=True)
+    ]
 
 
 def _index(folder: Path) -> str:

@@ -29,16 +29,27 @@ PRESET, DOCUMENT = ROOT / "presets" / "real-chairs.yaml", ROOT / "docs" / "resul
 PICTURES = ROOT / "docs" / "img" / "real-chairs"
 TABLES = {
     "reconstruction": ["IoU", "training IoU", "AP", "F-score", "Chamfer", "samples/s"],
-    "samples": ["empty", "occupancy", "pairwise IoU", "1-NNA IoU", "1-NNA Chamfer", "COV", "MMD",
-                "nearest training IoU", "copies"],
+    "samples": [
+        "empty",
+        "occupancy",
+        "pairwise IoU",
+        "1-NNA IoU",
+        "1-NNA Chamfer",
+        "COV",
+        "MMD",
+        "nearest training IoU",
+        "copies",
+    ],
     "classification": ["SVM accuracy", "random features' SVM", "voxels' SVM"],
     "photographs": ["ikea chair AP", "ikea chair AP aligned"],
-}  # fmt: skip
+}
 BASELINES = {
-    "mean_shape": "mean training shape", "nearest_pixels": "nearest training picture",
-    "nearest_training": "nearest training shape (privileged)", "random_shape": "random training shape",
+    "mean_shape": "mean training shape",
+    "nearest_pixels": "nearest training picture",
+    "nearest_training": "nearest training shape (privileged)",
+    "random_shape": "random training shape",
     "chance": "chance",
-}  # fmt: skip
+}
 SHOWN = ["balanced", "resnet", "mean-12", "max-12", "projections", "long", "long-paint", "longest-paint"]
 SAMPLED = ["balanced", "no-game", "mean-12", "long", "gan", "hinge-gan", "balanced-gan", "long-gan"]
 JUDGED = "long-paint"
@@ -55,8 +66,11 @@ def main() -> int:
     runs = [arguments.output_dir / "runs" / name for name in names]
     runs = [run for run in runs if (run / "results.json").exists()]
     if not runs:
-        raise UserError("nothing was evaluated here", where=str(arguments.output_dir),
-                        do=f"snakemake --cores 2 evaluate_all --configfile {PRESET.relative_to(ROOT)}")  # fmt: skip
+        raise UserError(
+            "nothing was evaluated here",
+            where=str(arguments.output_dir),
+            do=f"snakemake --cores 2 evaluate_all --configfile {PRESET.relative_to(ROOT)}",
+        )
     rows, first = compare(runs), json.loads((runs[0] / "results.json").read_text(encoding="utf-8"))
     for name, columns in TABLES.items():
         block = chosen([row for row in rows if set(columns[:1]) & row.mean.keys()], columns)
@@ -72,9 +86,11 @@ def beside(name: str, results: dict[str, Any], rows: Sequence[Row]) -> str:
     """Baselines on the same shapes or photographs, as a sentence; they are the same for every row."""
     places = {
         "reconstruction": ["baselines.{}.iou"],
-        "photographs": ["photographs.ikea.scores.{}.ap.classes.chair",
-                        "photographs.ikea.scores.{}.ap_aligned.classes.chair"],
-    }.get(name, [])  # fmt: skip
+        "photographs": [
+            "photographs.ikea.scores.{}.ap.classes.chair",
+            "photographs.ikea.scores.{}.ap_aligned.classes.chair",
+        ],
+    }.get(name, [])
     words = []
     for key, title in BASELINES.items():
         found = [figure_at(results, place.format(key)) for place in places]

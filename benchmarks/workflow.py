@@ -117,8 +117,10 @@ def paper(machine: str) -> str:
         _configure(folder, SMALL)
         snakemake(folder, "--cores", "1", "shards_all")
         costs = [cost for cost in measured(folder / "results") if cost.stage in STAGES]
-    lines = ["| | shapes a shard | s a shard job | on the clock | prepared | voxels | views | shards |",
-             "|---|---|---|---|---|---|---|---|"]  # fmt: skip
+    lines = [
+        "| | shapes a shard | s a shard job | on the clock | prepared | voxels | views | shards |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
     lines += [_large(costs, *row) for row in LARGE]
     return "\n".join([table(costs), "", *lines, "", f"Measured on one core of {machine}."])
 
@@ -135,13 +137,26 @@ def _large(costs: Sequence[Cost], name: str, shapes: int, cores: int, shards: in
 
 def snakemake(folder: Path, *arguments: str) -> Spent:
     """Run it in `folder`."""
-    command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--workflow-profile",
-               str(ROOT / "profiles" / "default")]  # fmt: skip
+    command = [
+        sys.executable,
+        "-m",
+        "snakemake",
+        "--snakefile",
+        str(ROOT / "Snakefile"),
+        "--workflow-profile",
+        str(ROOT / "profiles" / "default"),
+    ]
     cores = () if "--cores" in arguments else ("--cores", "2")
     before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-    process = subprocess.Popen([*command, *cores, *arguments], cwd=folder, env=environment, text=True,
-                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT)  # fmt: skip
+    process = subprocess.Popen(
+        [*command, *cores, *arguments],
+        cwd=folder,
+        env=environment,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
     assert process.stdout is not None
     said = process.stdout.read()
     _, status, own = os.wait4(process.pid, 0)

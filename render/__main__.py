@@ -37,8 +37,15 @@ def pack(arguments: argparse.Namespace, log: Log) -> None:
     from render.pack import pack_shard
 
     settings = parse(PackSettings, arguments.settings, "--settings")
-    pack_shard(arguments.renders, arguments.voxels, arguments.bank, arguments.output, seed=arguments.seed,
-               settings=settings, log=log)  # fmt: skip
+    pack_shard(
+        arguments.renders,
+        arguments.voxels,
+        arguments.bank,
+        arguments.output,
+        seed=arguments.seed,
+        settings=settings,
+        log=log,
+    )
 
 
 def sheet(arguments: argparse.Namespace, log: Log) -> None:

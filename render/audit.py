@@ -65,9 +65,11 @@ def audit_index(index_path: Path, out: Path, *, log: Log) -> None:
     write_json(out, report)
     log.write("audit", **{key: value for key, value in report.items() if key != "flagged"})
     _refuse(report, findings, index_path, out)
-    say(f"audit {index['dataset']}: {findings.shapes} shapes, silhouette IoU {report['mean_iou']}, "
+    say(
+        f"audit {index['dataset']}: {findings.shapes} shapes, silhouette IoU {report['mean_iou']}, "
         f"{len(findings.flagged)} flagged; views: {findings.empty_views} empty, {findings.black_views} black, "
-        f"{findings.cut_off_views} cut off")  # fmt: skip
+        f"{findings.cut_off_views} cut off"
+    )
 
 
 def _sample(index_path: Path, index: dict[str, Any]) -> set[tuple[int, int]]:
@@ -129,10 +131,10 @@ def _refuse(report: dict[str, Any], findings: Findings, index_path: Path, out: P
             "the voxels do not have the axes of the views",
             where=str(index_path),
             got=f"silhouette IoU {report['axes'][name(IDENTITY)]} as they are, {report['axes'][name(best)]} with the "
-                f"voxels read as {name(best)}",
+            f"voxels read as {name(best)}",
             wanted="the identity (+x +y +z) fits best of all 48 ways",
             do=f"{advice(best)}; every way is in {out}",
-        )  # fmt: skip
+        )
     share = len(findings.flagged) / max(findings.shapes, 1)
     if share > MOST_FLAGGED:
         raise UserError(

@@ -85,19 +85,33 @@ def build_bank(source: Path, out: Path, *, seed: int, settings: Backgrounds, ren
         with tempfile.TemporaryFile(dir=out.parent) as file:
             crops = _best_crops(pictures, _Spool(file, size_px), seed=seed, settings=settings, tally=tally, log=log)
             if not crops.names:
-                raise UserError("no usable background pictures", where=str(source),
-                                got=f"{tally.found} pictures; left out: {tally.summary() or 'none'}",
-                                wanted=f"JPEG or PNG files of at least {size_px // 2} pixels a side",
-                                do="give another folder in backgrounds.path")  # fmt: skip
+                raise UserError(
+                    "no usable background pictures",
+                    where=str(source),
+                    got=f"{tally.found} pictures; left out: {tally.summary() or 'none'}",
+                    wanted=f"JPEG or PNG files of at least {size_px // 2} pixels a side",
+                    do="give another folder in backgrounds.path",
+                )
             tally.used = len(crops)
             looks = np.stack([draw_look(settings, seed, name) for name in crops.names])
-            write_bank(out, crops, {"names": crops.names, "counts": tally.as_json(), "seed": seed,
-                                    "settings": settings.model_dump(mode="json")}, looks)  # fmt: skip
+            write_bank(
+                out,
+                crops,
+                {
+                    "names": crops.names,
+                    "counts": tally.as_json(),
+                    "seed": seed,
+                    "settings": settings.model_dump(mode="json"),
+                },
+                looks,
+            )
     except OSError as error:
         raise disk_error(error, out) from error
     log.write("bank", **tally.as_json())
-    say(f"backgrounds: {tally.used} of {tally.found} pictures, {size_px} px"
-        + (f"; left out: {tally.summary()}" if tally.refused else ""))  # fmt: skip
+    say(
+        f"backgrounds: {tally.used} of {tally.found} pictures, {size_px} px"
+        + (f"; left out: {tally.summary()}" if tally.refused else "")
+    )
 
 
 class _Spool(Sequence[Image]):
@@ -190,8 +204,18 @@ def decode_picture(data: bytes, name: str, tally: Tally, least_px: int = 1) -> I
     except Pillow.DecompressionBombError:
         tally.refuse("too_large", name)
         return None
-    except (OSError, ValueError, SyntaxError, TypeError, IndexError, KeyError, AttributeError, EOFError,
-            MemoryError, OverflowError) as error:  # fmt: skip
+    except (
+        OSError,
+        ValueError,
+        SyntaxError,
+        TypeError,
+        IndexError,
+        KeyError,
+        AttributeError,
+        EOFError,
+        MemoryError,
+        OverflowError,
+    ) as error:
         # The many ways in which Pillow's decoders say that a file is broken.
         tally.refuse("unreadable", f"{name} ({type(error).__name__})")
         return None

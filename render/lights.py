@@ -32,14 +32,27 @@ def make_lights(seed: int, shape_id: str, view: int, camera: Camera) -> Lights:
     """The lights of one view: number, direction, colour and energy."""
     rng = generator(seed, "lights", shape_id, view)
     rows: list[tuple[float, ...]] = [(0.0, 1.0, 0.0, AMBIENT, *_tint(rng), rng.uniform(0.35, 0.55))]
-    rows.append((*_around(camera, rng.uniform(-70, 70), rng.uniform(20, 70)), DIRECTIONAL, *_tint(rng),
-                 rng.uniform(0.45, 0.75)))  # fmt: skip
+    rows.append(
+        (*_around(camera, rng.uniform(-70, 70), rng.uniform(20, 70)), DIRECTIONAL, *_tint(rng), rng.uniform(0.45, 0.75))
+    )
     if rng.random() < 0.5:  # a weaker light from the other side or from behind
-        rows.append((*_around(camera, rng.uniform(80, 280), rng.uniform(5, 60)), DIRECTIONAL, *_tint(rng),
-                     rng.uniform(0.1, 0.3)))  # fmt: skip
+        rows.append(
+            (
+                *_around(camera, rng.uniform(80, 280), rng.uniform(5, 60)),
+                DIRECTIONAL,
+                *_tint(rng),
+                rng.uniform(0.1, 0.3),
+            )
+        )
     if rng.random() < 0.4:  # a lamp two unit boxes away
-        rows.append((*(2.0 * _around(camera, rng.uniform(-90, 90), rng.uniform(20, 80))), POINT, *_tint(rng),
-                     rng.uniform(0.4, 1.2)))  # fmt: skip
+        rows.append(
+            (
+                *(2.0 * _around(camera, rng.uniform(-90, 90), rng.uniform(20, 80))),
+                POINT,
+                *_tint(rng),
+                rng.uniform(0.4, 1.2),
+            )
+        )
     return _table(rows)
 
 

@@ -45,14 +45,22 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--cameras", choices=sorted(PRESETS), default="ring")
     one.add_argument("--backgrounds", type=Path, help="folder or archive of photographs, or a bank")
     one.add_argument("--colour", default="white", help="behind the views without photographs: white, random or #rrggbb")
-    one.add_argument("--compositing", choices=COMPOSITING, default="srgb",
-                     help="where soft edges are mixed; none keeps them transparent (folders of PNGs only)")  # fmt: skip
+    one.add_argument(
+        "--compositing",
+        choices=COMPOSITING,
+        default="srgb",
+        help="where soft edges are mixed; none keeps them transparent (folders of PNGs only)",
+    )
     one.add_argument("--backend", choices=("auto", "raster", "pyrender"), default="raster")
     one.add_argument("--specular", type=float, default=HIGHLIGHTS.strength, help="strength of the highlights, 0 to 1")
     one.add_argument("--shininess", type=int, default=HIGHLIGHTS.shininess, help="4, 8, 16, 32, 64 or 128")
     one.add_argument("--supersampling", type=int, choices=(1, 2, 3, 4), default=2)
-    one.add_argument("--up-axis", choices=sorted(UP_AXIS_TO_WORLD), default=None,
-                     help="which axis of the files points up; default: z for OFF, y for the rest")  # fmt: skip
+    one.add_argument(
+        "--up-axis",
+        choices=sorted(UP_AXIS_TO_WORLD),
+        default=None,
+        help="which axis of the files points up; default: z for OFF, y for the rest",
+    )
     one.add_argument("--seed", type=int, default=1)
     return one
 
@@ -61,18 +69,23 @@ def look(argv: Sequence[str]) -> None:
     """Draw what the command line asks for."""
     arguments = parser().parse_args(argv)
     try:
-        settings = Render.model_validate({
-            "size_px": arguments.size, "views": arguments.views, "cameras": arguments.cameras,
-            "backend": arguments.backend, "supersampling": arguments.supersampling,
-            "specular": {"strength": arguments.specular, "shininess": arguments.shininess},
-        })  # fmt: skip
+        settings = Render.model_validate(
+            {
+                "size_px": arguments.size,
+                "views": arguments.views,
+                "cameras": arguments.cameras,
+                "backend": arguments.backend,
+                "supersampling": arguments.supersampling,
+                "specular": {"strength": arguments.specular, "shininess": arguments.shininess},
+            }
+        )
         Backgrounds(source="none", colour=arguments.colour)
     except ValueError as error:
         raise UserError(
             "the views cannot be drawn like this",
             got=" ".join(str(error).split()),
             wanted="--size 32 to 1024, a multiple of 8; --views 1 to 256; --specular 0 to 1; --shininess 4 to 128, "
-            "a power of two; --colour white, random or #rrggbb",  # fmt: skip
+            "a power of two; --colour white, random or #rrggbb",
         ) from error
     as_sheet = arguments.output.suffix.lower() == ".png"
     if as_sheet and arguments.compositing == "none":
@@ -99,8 +112,10 @@ def look(argv: Sequence[str]) -> None:
         raise UserError("none of the meshes can be drawn", do="the lines above say why")
     if as_sheet:
         what = f"{arguments.cameras} cameras, {arguments.size} px, {backend.name}"
-        write_png(arguments.output, draw_sheet(f"{len(rows)} of {len(arguments.meshes)} meshes", what, rows,
-                                               cell_px=arguments.size))  # fmt: skip
+        write_png(
+            arguments.output,
+            draw_sheet(f"{len(rows)} of {len(arguments.meshes)} meshes", what, rows, cell_px=arguments.size),
+        )
     say(f"{len(rows)} meshes x {arguments.views} views: {arguments.output}")
 
 
@@ -132,8 +147,14 @@ def _pictures(
     scene = prepare_scene(mesh)
     backend.load(scene)
     used = scene.vertices[np.unique(scene.faces)]
-    cameras = make_cameras(settings.cameras, seed=arguments.seed, shape_id=name, views=settings.views,
-                           size_px=settings.size_px, vertices=used)  # fmt: skip
+    cameras = make_cameras(
+        settings.cameras,
+        seed=arguments.seed,
+        shape_id=name,
+        views=settings.views,
+        size_px=settings.size_px,
+        vertices=used,
+    )
     pictures = []
     for view, camera in enumerate(cameras):
         rgba = backend.render(camera, make_lights(arguments.seed, name, view, camera)).rgba

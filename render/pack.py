@@ -40,16 +40,27 @@ def pack_shard(
     with open_shard(renders) as views:
         both = [(row, record) for row, record in enumerate(views.records) if record.shape_id in by_id]
         resolution = _resolution(grids, by_id, both)
-        attributes = {**views.attributes, "shards": settings.model_dump(mode="json"), "seed": seed,
-                      "compositing": settings.compositing, "voxels_dim": resolution,
-                      "bank": None if bank is None else bank_mark(bank)}  # fmt: skip
-        with create(out, settings.storage, count=len(both), views=views.views, size_px=views.size_px,
-                    resolution=resolution, attributes=attributes) as shard:  # fmt: skip
+        attributes = {
+            **views.attributes,
+            "shards": settings.model_dump(mode="json"),
+            "seed": seed,
+            "compositing": settings.compositing,
+            "voxels_dim": resolution,
+            "bank": None if bank is None else bank_mark(bank),
+        }
+        with create(
+            out,
+            settings.storage,
+            count=len(both),
+            views=views.views,
+            size_px=views.size_px,
+            resolution=resolution,
+            attributes=attributes,
+        ) as shard:
             for row, record in progress(both, "pack", log=log):
                 grid = read_binvox(grids.payload(by_id[record.shape_id])).grid
                 merged = dataclasses.replace(record, facts={**by_id[record.shape_id].facts, **record.facts})
-                shard.append(merged, voxels=pack_grid(grid),
-                             **_pictures(views, row, record, bank, seed, settings))  # fmt: skip
+                shard.append(merged, voxels=pack_grid(grid), **_pictures(views, row, record, bank, seed, settings))
             for rejection in _losses(views, grids):
                 shard.reject(rejection)
             packed, lost = len(shard.records), len(shard.rejects)
@@ -74,8 +85,10 @@ def _pictures(
     """The arrays of one shape, composited or in layers."""
     arrays = {name: views.array(name)[row] for name in views.fields if name not in ("rgba", "placement")}
     rgba = views.array("rgba")[row]
-    choices = [choose_background(seed, record.shape_id, view, bank, settings.background, views.size_px)
-               for view in range(views.views)]  # fmt: skip
+    choices = [
+        choose_background(seed, record.shape_id, view, bank, settings.background, views.size_px)
+        for view in range(views.views)
+    ]
     arrays["background_id"] = np.array([number for number, _ in choices], np.int32)
     arrays["background_crop"] = np.stack([crop for _, crop in choices])
     arrays["background_look"] = np.stack([_look(bank, number) for number, _ in choices])

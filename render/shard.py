@@ -48,8 +48,17 @@ def render_shard(prepared: Path, out: Path, *, seed: int, settings: Render, log:
         memory_bytes=MEMORY_BYTES if raster else None,  # GPU drivers map far more than they use
         start="fork" if raster else "spawn",
     )
-    with worker, create(out, "renders", count=len(pack.records), views=settings.views, size_px=settings.size_px,
-                        attributes=attributes) as shard:  # fmt: skip
+    with (
+        worker,
+        create(
+            out,
+            "renders",
+            count=len(pack.records),
+            views=settings.views,
+            size_px=settings.size_px,
+            attributes=attributes,
+        ) as shard,
+    ):
         for record, payload in progress(pack, "render", total=len(pack.records), log=log):
             try:
                 arrays, facts = worker.call(record.shape_id, payload)
@@ -59,8 +68,10 @@ def render_shard(prepared: Path, out: Path, *, seed: int, settings: Render, log:
                 continue
             shard.append(_with_facts(record, facts), **arrays)
         drawn, lost = len(shard.records), len(shard.rejects)
-    say(f"render {prepared.parent.name}/{prepared.stem}: {drawn} shapes x {settings.views} views"
-        + (f", {lost} rejected" if lost else ""))  # fmt: skip
+    say(
+        f"render {prepared.parent.name}/{prepared.stem}: {drawn} shapes x {settings.views} views"
+        + (f", {lost} rejected" if lost else "")
+    )
 
 
 def _with_facts(record: Record, facts: dict[str, Any]) -> Record:
@@ -83,8 +94,9 @@ def render_shape(
     scene = prepare_scene(mesh)
     backend.load(scene)
     used = scene.vertices[np.unique(scene.faces)]
-    cameras = make_cameras(settings.cameras, seed=seed, shape_id=shape_id, views=settings.views,
-                           size_px=settings.size_px, vertices=used)  # fmt: skip
+    cameras = make_cameras(
+        settings.cameras, seed=seed, shape_id=shape_id, views=settings.views, size_px=settings.size_px, vertices=used
+    )
     lights = [make_lights(seed, shape_id, view, camera) for view, camera in enumerate(cameras)]
     rgba = np.stack([backend.render(camera, row).rgba for camera, row in zip(cameras, lights, strict=True)])
     centres, areas = face_samples(scene.vertices[scene.faces])

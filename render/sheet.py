@@ -78,8 +78,11 @@ def _choose(index_path: Path, index: dict[str, Any], shapes: int) -> list[Place]
         with open_indexed(index_path, entry) as shard:
             for row, record in enumerate(shard.records):
                 found.setdefault(record.category, []).append((stable_hash("sheet", record.shape_id), number, row))
-    return [(number, row, category) for category, all_of_it in sorted(found.items())
-            for _, number, row in sorted(all_of_it)[:shapes]]  # fmt: skip
+    return [
+        (number, row, category)
+        for category, all_of_it in sorted(found.items())
+        for _, number, row in sorted(all_of_it)[:shapes]
+    ]
 
 
 def _rows(

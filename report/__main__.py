@@ -65,9 +65,14 @@ def _gallery(arguments: argparse.Namespace) -> int:
 
     with Log(arguments.log) as log:
         write_gallery(
-            arguments.shards_index, arguments.prepared, arguments.ledger, arguments.output,
-            bank_path=arguments.bank, most=arguments.shapes, log=log,
-        )  # fmt: skip
+            arguments.shards_index,
+            arguments.prepared,
+            arguments.ledger,
+            arguments.output,
+            bank_path=arguments.bank,
+            most=arguments.shapes,
+            log=log,
+        )
     return 0
 
 
@@ -83,9 +88,13 @@ def _study(arguments: argparse.Namespace) -> int:
     from report.study import write_study
 
     files = write_study(
-        arguments.output_dir, arguments.experiments, arguments.output,
-        sampled=arguments.samples_of, judged=arguments.photographs_of, category=arguments.category,
-    )  # fmt: skip
+        arguments.output_dir,
+        arguments.experiments,
+        arguments.output,
+        sampled=arguments.samples_of,
+        judged=arguments.photographs_of,
+        category=arguments.category,
+    )
     say(f"study: {', '.join(str(path) for path in files)}")
     return 0
 

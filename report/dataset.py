@@ -31,10 +31,14 @@ def section(facts: DatasetFacts) -> dict[str, Any]:
         "voxels": voxels(facts.voxels, facts.voxel_seconds),
         "audit": _audit(facts.audit),
         "sheet": figures.contact_sheet(facts.sheet) if facts.sheet.exists() else None,
-        "settings": [("digest of its shards (SHA-256)", index["digest"]),
-                     *((key, value if isinstance(value, (str, int, float)) else json.dumps(value, sort_keys=True))
-                       for key, value in sorted(index["attributes"].items()))],
-    }  # fmt: skip
+        "settings": [
+            ("digest of its shards (SHA-256)", index["digest"]),
+            *(
+                (key, value if isinstance(value, (str, int, float)) else json.dumps(value, sort_keys=True))
+                for key, value in sorted(index["attributes"].items())
+            ),
+        ],
+    }
 
 
 def reasons(rows: list[ledger.Row]) -> list[dict[str, Any]]:
@@ -44,10 +48,14 @@ def reasons(rows: list[ledger.Row]) -> list[dict[str, Any]]:
         if row.status == "rejected":
             groups.setdefault((row.stage, row.reason), []).append(row)
     return [
-        {"stage": stage, "reason": reason.replace("_", " "), "count": len(members),
-         "example": f"{members[0].shape_id}: {members[0].detail}"}
+        {
+            "stage": stage,
+            "reason": reason.replace("_", " "),
+            "count": len(members),
+            "example": f"{members[0].shape_id}: {members[0].detail}",
+        }
         for (stage, reason), members in sorted(groups.items())
-    ]  # fmt: skip
+    ]
 
 
 def voxels(records: list[dict[str, Any]], seconds: list[float]) -> str:
@@ -101,5 +109,7 @@ def _audit(audit: dict[str, Any]) -> dict[str, Any] | None:
 def _repairs(rows: list[ledger.Row]) -> str:
     """How many shapes each repair touched, as one sentence."""
     touched = Counter(part.split("=")[0] for row in rows for part in row.repairs.split())
-    return ", ".join(f"{name.replace('_', ' ')} in {count} {'shape' if count == 1 else 'shapes'}"
-                     for name, count in touched.most_common())  # fmt: skip
+    return ", ".join(
+        f"{name.replace('_', ' ')} in {count} {'shape' if count == 1 else 'shapes'}"
+        for name, count in touched.most_common()
+    )

@@ -69,8 +69,11 @@ def verdict(results: dict[str, Any]) -> dict[str, str]:
 
 
 def _rollbacks(metrics: Sequence[dict[str, Any]]) -> list[str]:
-    return [f"Went back to {line['samples']:,} samples: {line['why']}" for line in metrics
-            if line.get("event") == "rollback"]  # fmt: skip
+    return [
+        f"Went back to {line['samples']:,} samples: {line['why']}"
+        for line in metrics
+        if line.get("event") == "rollback"
+    ]
 
 
 def _plots(results: dict[str, Any], alarms: Sequence[Alarm]) -> list[dict[str, Any]]:
@@ -102,8 +105,11 @@ def _curve(name: str, lines: Sequence[dict[str, Any]]) -> Curve:
 
 def _looks(looks: Sequence[dict[str, Any]]) -> list[dict[str, str]]:
     """The numbers behind the first curve."""
-    return [{"samples": f"{line['samples']:,}", "iou": f"{line['iou']:.3f}"} for line in looks
-            if line.get("iou") is not None]  # fmt: skip
+    return [
+        {"samples": f"{line['samples']:,}", "iou": f"{line['iou']:.3f}"}
+        for line in looks
+        if line.get("iou") is not None
+    ]
 
 
 # ---- shapes --------------------------------------------------------------------------------
@@ -127,11 +133,21 @@ def _reconstructions(path: Path, results: dict[str, Any]) -> list[dict[str, Any]
     if not len(table.get("iou", ())):
         return []
     return [
-        {"title": f"Reconstructions of {tables.SPLITS[results['measured_on']]} shapes: {title}",
-         "shapes": [_triple(table, row, "image", "levels", f"{gather.short(str(table['id'][row]))} · "
-                            f"IoU {table['iou'][row]:.2f}") for row in rows]}
+        {
+            "title": f"Reconstructions of {tables.SPLITS[results['measured_on']]} shapes: {title}",
+            "shapes": [
+                _triple(
+                    table,
+                    row,
+                    "image",
+                    "levels",
+                    f"{gather.short(str(table['id'][row]))} · IoU {table['iou'][row]:.2f}",
+                )
+                for row in rows
+            ],
+        }
         for title, rows in groups(len(table["iou"]), SHOWN)
-    ]  # fmt: skip
+    ]
 
 
 def _triple(table: Arrays, row: int, picture: str, levels: str, caption: str) -> dict[str, str]:
@@ -156,13 +172,15 @@ def _samples(path: Path) -> list[dict[str, str | None]]:
     for row, bits in enumerate(table.get("bits", ())[:SAMPLES]):
         grid = figures.grid_of(bits)
         nearest = figures.voxels(figures.grid_of(table["nearest_bits"][row]), GREY) if "nearest_bits" in table else None
-        out.append({
-            "picture": figures.voxels(grid, GREEN),
-            "note": f"{int(grid.sum()):,} voxels" if grid.any() else "empty",
-            "nearest": nearest,
-            "id": gather.short(str(table["nearest_id"][row])) if nearest else None,
-            "iou": f"{table['nearest_iou'][row]:.2f}" if nearest else None,
-        })  # fmt: skip
+        out.append(
+            {
+                "picture": figures.voxels(grid, GREEN),
+                "note": f"{int(grid.sum()):,} voxels" if grid.any() else "empty",
+                "nearest": nearest,
+                "id": gather.short(str(table["nearest_id"][row])) if nearest else None,
+                "iou": f"{table['nearest_iou'][row]:.2f}" if nearest else None,
+            }
+        )
     return out
 
 
@@ -177,9 +195,16 @@ def _photographs(path: Path, results: dict[str, Any]) -> list[dict[str, Any]]:
         aligned = results["photographs"][name]["aligned"]
         for title, rows in groups(len(table["picture"]), PHOTOGRAPHS):
             shapes = [
-                _triple(table, row, "image", "aligned_levels", f"{table['category'][row]} · AP {table['ap'][row]:.2f}"
-                        + (f", aligned {table['ap_aligned'][row]:.2f}" if aligned else "")) for row in rows
-            ]  # fmt: skip
+                _triple(
+                    table,
+                    row,
+                    "image",
+                    "aligned_levels",
+                    f"{table['category'][row]} · AP {table['ap'][row]:.2f}"
+                    + (f", aligned {table['ap_aligned'][row]:.2f}" if aligned else ""),
+                )
+                for row in rows
+            ]
             out.append({"title": f"Photographs of {name}: {title}", "shapes": shapes})
     return out
 
@@ -191,8 +216,11 @@ def _settings(facts: ExperimentFacts) -> list[dict[str, str]]:
     """What was asked for, as the run wrote it down."""
     config = facts.folder / "config.json"
     found = gather.read_json(config) if config.exists() else {}
-    parts = [("Experiment", found.get("settings")), ("Data it was trained on", found.get("data")),
-             ("Evaluation", facts.results.get("evaluation"))]  # fmt: skip
+    parts = [
+        ("Experiment", found.get("settings")),
+        ("Data it was trained on", found.get("data")),
+        ("Evaluation", facts.results.get("evaluation")),
+    ]
     return [
         {"title": title, "text": json.dumps(value, indent=1, ensure_ascii=False)} for title, value in parts if value
     ]
@@ -206,8 +234,9 @@ def _cost(facts: ExperimentFacts) -> str:
     speeds = sorted(line["samples_per_s"] for line in facts.timing if "samples_per_s" in line)
     words += [f"{speeds[len(speeds) // 2]:,.0f} samples a second (median)."] if speeds else []
     pieces = [line for line in facts.timing if "micro_batch" in line]
-    words += [f"Out of memory after {line['samples']:,} samples; from there {line['micro_batch']} at once."
-              for line in pieces]  # fmt: skip
+    words += [
+        f"Out of memory after {line['samples']:,} samples; from there {line['micro_batch']} at once." for line in pieces
+    ]
     parts = {line["part"]: line["seconds"] for line in facts.measured}  # of several evaluations the last
     if parts:
         words.append("Evaluation: " + ", ".join(f"{part} {seconds:.0f} s" for part, seconds in parts.items()) + ".")

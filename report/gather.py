@@ -50,8 +50,12 @@ def datasets(output: Path) -> list[DatasetFacts]:
         audit = output / "audits" / f"{name}.json"
         sheet = output / "samples" / name / "sheet.png"
         checked = read_json(audit) if audit.exists() else {}
-        times = [line["seconds"] for log in sorted(output.glob(f"logs/voxelize/{name}-*.jsonl"))
-                 for line in read_lines(log) if line["event"] == "shape"]  # fmt: skip
+        times = [
+            line["seconds"]
+            for log in sorted(output.glob(f"logs/voxelize/{name}-*.jsonl"))
+            for line in read_lines(log)
+            if line["event"] == "shape"
+        ]
         ledger = output / "ledger" / f"{name}.tsv"
         found.append(DatasetFacts(name, read_json(path), sheet, checked, ledger, voxel_records(output, name), times))
     return found
@@ -64,8 +68,16 @@ def experiments(output: Path) -> list[ExperimentFacts]:
         run = path.parent
         log = output / "logs" / "evaluate" / f"{run.name}.jsonl"
         measured = [line for line in read_lines(log) if line.get("event") == "measured"]
-        found.append(ExperimentFacts(run.name, run, read_json(path), read_lines(run / "metrics.jsonl"),
-                                     read_lines(run / "timing.jsonl"), measured))  # fmt: skip
+        found.append(
+            ExperimentFacts(
+                run.name,
+                run,
+                read_json(path),
+                read_lines(run / "metrics.jsonl"),
+                read_lines(run / "timing.jsonl"),
+                measured,
+            )
+        )
     return found
 
 
@@ -144,8 +156,9 @@ def short(shape_id: str, parts: int = 3) -> str:
 
 
 def _unreadable(path: Path, error: Exception) -> UserError:
-    return UserError("cannot read a result", where=str(path), got=str(error),
-                     do="delete it and run the same command again")  # fmt: skip
+    return UserError(
+        "cannot read a result", where=str(path), got=str(error), do="delete it and run the same command again"
+    )
 
 
 def _number(text: str | None) -> float | None:

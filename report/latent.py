@@ -49,15 +49,13 @@ def latent_map(path: Path) -> dict[str, Any] | None:
     return {
         "projections": [{"key": name, "label": PROJECTIONS[name][0], "note": PROJECTIONS[name][1]} for name in maps],
         "points": [{"x": x, "y": y, **_look(kind)} for (x, y), kind in zip(first, kinds, strict=True)],
-        "legend": [
-            {"name": name, "count": kinds.count(kind), **_look(kind)} for kind, name in enumerate(categories)
-        ],
+        "legend": [{"name": name, "count": kinds.count(kind), **_look(kind)} for kind, name in enumerate(categories)],
         "thumbnails": figures.sheet(thumbnails, COLUMNS),
         "data": markupsafe.Markup(script_json(facts)),
         "count": len(kinds),
         "width": WIDTH,
         "height": HEIGHT,
-    }  # fmt: skip
+    }
 
 
 def _look(kind: int) -> dict[str, int]:

@@ -76,8 +76,10 @@ def comparison(runs: Sequence[ExperimentFacts]) -> Table | None:
         return None
     sets = sorted({name for run in runs for name in run.results.get("photographs", {})})
     scores = [(name, label, score) for name in sets for label, score in (("AP", "ap"), ("AP, aligned", "ap_aligned"))]
-    photographs = [(f"{name}: {label} ↑", f"photographs.{name}.scores.network.{score}.class_mean", 3)
-                   for name, label, score in scores]  # fmt: skip
+    photographs = [
+        (f"{name}: {label} ↑", f"photographs.{name}.scores.network.{score}.class_mean", 3)
+        for name, label, score in scores
+    ]
     rows = (*_COMPARED, *photographs)
     found = [(label, [figure_at(run.results, place) for run in runs], digits) for label, place, digits in rows]
     facts = [
@@ -85,15 +87,20 @@ def comparison(runs: Sequence[ExperimentFacts]) -> Table | None:
         ("samples seen", [text(f"{run.results['checkpoint']['samples']:,}") for run in runs]),
         ("alarms at the end", [text(", ".join(_raised(run.results)) or "none") for run in runs]),
     ]
-    numbers = [(label, [NOTHING if one is None else figure(one, digits) for one in figures])
-               for label, figures, digits in found if any(one is not None for one in figures)]  # fmt: skip
+    numbers = [
+        (label, [NOTHING if one is None else figure(one, digits) for one in figures])
+        for label, figures, digits in found
+        if any(one is not None for one in figures)
+    ]
     return {
         "title": "The experiments side by side",
         "columns": [run.name for run in runs],
         "rows": [{"name": label, "note": "", "cells": cells} for label, cells in facts + numbers],
-        "notes": ["↑ more is better, ↓ less is better; below each number its 95 % interval (bootstrap over shapes). "
-                  "Baselines are in each experiment’s own tables."],
-    }  # fmt: skip
+        "notes": [
+            "↑ more is better, ↓ less is better; below each number its 95 % interval (bootstrap over shapes). "
+            "Baselines are in each experiment’s own tables."
+        ],
+    }
 
 
 def _raised(results: dict[str, Any]) -> list[str]:

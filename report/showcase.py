@@ -49,8 +49,12 @@ def _predictions(path: Path) -> dict[str, npt.NDArray[Any]]:
         with np.load(path, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
     except (OSError, ValueError) as error:
-        raise UserError("there are no predictions to show", where=str(path), got=str(error),
-                        do="run `snakemake --cores 2 evaluate_all` first") from error  # fmt: skip
+        raise UserError(
+            "there are no predictions to show",
+            where=str(path),
+            got=str(error),
+            do="run `snakemake --cores 2 evaluate_all` first",
+        ) from error
 
 
 def _median_row(table: dict[str, npt.NDArray[Any]], category: str) -> int:
@@ -66,8 +70,10 @@ def _strip(output: Path, table: dict[str, npt.NDArray[Any]], row: int) -> Image.
     resolution = round(table["levels"].shape[1] ** (1 / 3))
     truth = unpack_grid(table["truth"][row], resolution)
     answer = (table["levels"][row] >= table["threshold"]).reshape((resolution,) * 3)
-    tiles = [Image.fromarray(pixels).resize((TILE, TILE), Image.Resampling.BICUBIC)
-             for pixels in (table["image"][row], *(views[v] for v in others))]  # fmt: skip
+    tiles = [
+        Image.fromarray(pixels).resize((TILE, TILE), Image.Resampling.BICUBIC)
+        for pixels in (table["image"][row], *(views[v] for v in others))
+    ]
     tiles += [draw_voxels(truth, TILE, GREY), draw_voxels(answer, TILE, BLUE)]
     strip = Image.new("RGB", (len(tiles) * (TILE + GAP), TILE + LABEL), "white")
     for column, tile in enumerate(tiles):
@@ -85,5 +91,9 @@ def _views_of(output: Path, shape_id: str) -> npt.NDArray[np.uint8]:
             for row, record in enumerate(shard.records):
                 if record.shape_id == shape_id:
                     return np.asarray(shard.images(row))
-    raise UserError("a predicted shape is in no shard", where=str(folder), got=shape_id,
-                    do="evaluate again: the shards have changed since")  # fmt: skip
+    raise UserError(
+        "a predicted shape is in no shard",
+        where=str(folder),
+        got=shape_id,
+        do="evaluate again: the shards have changed since",
+    )

@@ -68,8 +68,11 @@ def curves(runs: Sequence[Path]) -> str:
         if looks:
             lines.append(charts.Curve(run.name, [x["samples"] for x in looks], [x["iou"] for x in looks]))
     if not lines:
-        raise UserError("none of these experiments has reconstructed anything", got=", ".join(r.name for r in runs),
-                        do="name at least one with an encoder")  # fmt: skip
+        raise UserError(
+            "none of these experiments has reconstructed anything",
+            got=", ".join(r.name for r in runs),
+            do="name at least one with an encoder",
+        )
     if len(lines) > CURVES:
         raise UserError(f"at most {CURVES} curves can be told apart", got=str(len(lines)), do="name fewer experiments")
     last = max(int(line.x[-1]) for line in lines)
@@ -85,8 +88,10 @@ def shapes(runs: Sequence[Path]) -> Image.Image:
     rows = []
     for rank in np.linspace(len(first["id"]) - 1, 0, min(SHAPES, len(first["id"]))).round().astype(int):
         shape = first["id"][rank]
-        tiles: list[Tile] = [(_picture(first["image"][rank]), str(first["category"][rank])),
-                             (draw_voxels(_packed(first["truth"][rank]), TILE, GREY), "")]  # fmt: skip
+        tiles: list[Tile] = [
+            (_picture(first["image"][rank]), str(first["category"][rank])),
+            (draw_voxels(_packed(first["truth"][rank]), TILE, GREY), ""),
+        ]
         for table in tables:
             row = int(np.flatnonzero(table["id"] == shape)[0])
             answer = _cut(table["levels"][row], int(table["threshold"]))
@@ -100,10 +105,12 @@ def samples(runs: Sequence[Path]) -> Image.Image:
     columns: list[list[Tile]] = []
     for run in runs:
         table = gather.arrays(run / "samples.npz")
-        columns.append([
-            (draw_voxels(_packed(bits), TILE, BLUE), f"nearest {nearest:.2f}")
-            for bits, nearest in zip(table["bits"][:SAMPLES], table["nearest_iou"][:SAMPLES], strict=True)
-        ])  # fmt: skip
+        columns.append(
+            [
+                (draw_voxels(_packed(bits), TILE, BLUE), f"nearest {nearest:.2f}")
+                for bits, nearest in zip(table["bits"][:SAMPLES], table["nearest_iou"][:SAMPLES], strict=True)
+            ]
+        )
     return _sheet([run.name for run in runs], list(zip(*columns, strict=True)))
 
 
@@ -114,8 +121,11 @@ def photographs(run: Path, category: str | None) -> Image.Image:
     table = {key.removeprefix(f"{name}/"): value for key, value in found.items() if key.startswith(f"{name}/")}
     members = np.arange(len(table["ap"])) if category is None else np.flatnonzero(table["category"] == category)
     if not len(members):
-        raise UserError("there are no photographs of this category", got=str(category),
-                        wanted=", ".join(sorted(set(table["category"].tolist()))))  # fmt: skip
+        raise UserError(
+            "there are no photographs of this category",
+            got=str(category),
+            wanted=", ".join(sorted(set(table["category"].tolist()))),
+        )
     order = members[np.argsort(-table["ap_aligned"][members], kind="stable")]
     ends = min(PHOTOGRAPHS, (len(order) + 1) // 2)
     rows = [
@@ -128,8 +138,11 @@ def photographs(run: Path, category: str | None) -> Image.Image:
 def _photograph(table: dict[str, Any], row: int) -> list[Tile]:
     truth, answer = _packed(table["truth"][row]), _cut(table["aligned_levels"][row], int(table["threshold"]))
     caption = f"AP {table['ap'][row]:.2f}, aligned {table['ap_aligned'][row]:.2f}"
-    return [(_picture(table["image"][row]), str(table["category"][row])), (draw_voxels(truth, TILE, GREY), ""),
-            (draw_voxels(answer, TILE, BLUE), caption)]  # fmt: skip
+    return [
+        (_picture(table["image"][row]), str(table["category"][row])),
+        (draw_voxels(truth, TILE, GREY), ""),
+        (draw_voxels(answer, TILE, BLUE), caption),
+    ]
 
 
 def _packed(bits: Any) -> Grid:

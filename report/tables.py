@@ -39,8 +39,14 @@ NOTHING = {"text": "", "small": ""}
 
 def tables(results: Mapping[str, Any]) -> list[Table]:
     """Every table of one experiment whose numbers are there, in the order of the page."""
-    found = [reconstruction(results), *categories(results), views(results), samples(results), generation(results),
-             classification(results)]  # fmt: skip
+    found = [
+        reconstruction(results),
+        *categories(results),
+        views(results),
+        samples(results),
+        generation(results),
+        classification(results),
+    ]
     sets = results.get("photographs", {})
     return [table for table in found if table] + [t for name in sets for t in photographs(name, sets[name])]
 
@@ -70,8 +76,9 @@ def reconstruction(results: Mapping[str, Any]) -> Table | None:
         name = f"this network at threshold {one['threshold']:.1f}"
         further.append((name, "mean over shapes: the protocol of 3D-R2N2", figure(one["iou"])))
         further.append((name, "mean over categories: the same", figure(one["category_mean"])))
-    rows += [{"name": name, "note": note, "cells": [cell, *[NOTHING] * (1 + len(columns))]}
-             for name, note, cell in further]  # fmt: skip
+    rows += [
+        {"name": name, "note": note, "cells": [cell, *[NOTHING] * (1 + len(columns))]} for name, note, cell in further
+    ]
     notes = [
         f"Measured on {results['shapes'][results['measured_on']]} {SPLITS[results['measured_on']]} shapes, "
         f"{results['views']} views each: the mean over a shape’s views, then over shapes. "
@@ -136,10 +143,10 @@ def samples(results: Mapping[str, Any]) -> Table | None:
         ("memorised", "memorised", None, "share of samples whose IoU with a training shape is above 0.95"),
     ]
     rows = [
-        {"name": name, "note": note,
-         "cells": [figure(one[key]) if key in one else NOTHING for key in (ours, data)]}
-        for name, ours, data, note in pairs if ours in one
-    ]  # fmt: skip
+        {"name": name, "note": note, "cells": [figure(one[key]) if key in one else NOTHING for key in (ours, data)]}
+        for name, ours, data, note in pairs
+        if ours in one
+    ]
     return _table(
         "Shapes drawn from the prior",
         ["samples", "data"],
@@ -160,15 +167,19 @@ def generation(results: Mapping[str, Any]) -> Table | None:
         _row(
             name,
             [
-                figure(one["chamfer"]["mmd"], 4), figure(one["chamfer"]["cov"]), figure(one["chamfer"]["one_nna"]),
-                figure(one["iou"]["mmd"]), figure(one["iou"]["cov"]), figure(one["iou"]["one_nna"]),
+                figure(one["chamfer"]["mmd"], 4),
+                figure(one["chamfer"]["cov"]),
+                figure(one["chamfer"]["one_nna"]),
+                figure(one["iou"]["mmd"]),
+                figure(one["iou"]["cov"]),
+                figure(one["iou"]["one_nna"]),
                 figure(one["jsd"]),
             ],
             ours=name == "network",
             note={"network": "its samples", "mean_shape": "one shape again and again"}.get(name),
         )
         for name, one in ((name, found[name]) for name in _ordered(found))
-    ]  # fmt: skip
+    ]
     first = next(iter(found.values()))
     notes = [
         f"By Chamfer distance ({first['chamfer']['points']} points, {first['chamfer']['shapes']} shapes of each set) "
@@ -176,8 +187,11 @@ def generation(results: Mapping[str, Any]) -> Table | None:
         "held-out shapes that they cover; 1-NNA: 0.5 where samples and held-out shapes cannot be told apart, 1 "
         "where they have nothing in common; JSD: how differently their points fill the box, 0 to 1."
     ]
-    head = [f"{name}, {way} {better}" for way in ("Chamfer", "IoU")
-            for name, better in (("MMD", "↓"), ("COV", "↑"), ("1-NNA", "→ 0.5"))]  # fmt: skip
+    head = [
+        f"{name}, {way} {better}"
+        for way in ("Chamfer", "IoU")
+        for name, better in (("MMD", "↓"), ("COV", "↑"), ("1-NNA", "→ 0.5"))
+    ]
     return _table(title, [*head, "JSD ↓"], rows, notes)
 
 
@@ -223,14 +237,20 @@ def photographs(name: str, found: Mapping[str, Any]) -> list[Table]:
         f"{in_words(found['occupancy'])} of them filled"
         + (f"; {found['rejected']} could not be used." if found["rejected"] else "."),
         "Means over classes; intervals resample whole objects."
-        + (" Aligned: the best of 48 orientations and all shifts of up to 10 %, as in the paper: an optimistic number, "
-           "so everything beside it is aligned in the same way." if found["aligned"] else ""),
-    ]  # fmt: skip
+        + (
+            " Aligned: the best of 48 orientations and all shifts of up to 10 %, as in the paper: "
+            "an optimistic number, "
+            "so everything beside it is aligned in the same way."
+            if found["aligned"]
+            else ""
+        ),
+    ]
     out = [_table(title, list(kinds.values()), rows, notes)]
     for kind, label in kinds.items():
         classes = list(scores["network"][kind]["classes"])
-        rows = [_row(one, _photographed(scores[one][kind], classes)[1:], ours=one == "network")
-                for one in _ordered(scores)]  # fmt: skip
+        rows = [
+            _row(one, _photographed(scores[one][kind], classes)[1:], ours=one == "network") for one in _ordered(scores)
+        ]
         head = ["mean over photographs", *classes]
         out.append(_table(f"{title}, {label[:-2]} over photographs and of each class", head, rows, [], closed=True))
     if "pix3d" in found:
@@ -299,6 +319,12 @@ def _row(key: str, cells: list[dict[str, str]], *, ours: bool = False, note: str
     return {"name": name, "note": usual if note is None else note, "cells": cells, "ours": ours}
 
 
-def _table(title: str, columns: Sequence[str], rows: list[dict[str, Any]], notes: list[str], *, closed: bool = False,
-           ) -> Table:  # fmt: skip
+def _table(
+    title: str,
+    columns: Sequence[str],
+    rows: list[dict[str, Any]],
+    notes: list[str],
+    *,
+    closed: bool = False,
+) -> Table:
     return {"title": title, "columns": list(columns), "rows": rows, "notes": notes, "closed": closed}

@@ -75,19 +75,31 @@ def test_pipeline_starts_without_heavy_libraries() -> None:
 
 # Sections of config.yaml whose code a stage may depend on: a key that is added to another one re-runs nothing here.
 SECTIONS = {
-    "generate": {"datasets"}, "rooms": {"datasets"}, "index": {"datasets"}, "prepare": {"datasets"},
-    "import": {"datasets"}, "voxelize": {"voxels"}, "backgrounds": {"backgrounds"}, "render": {"render"},
-    "pack": {"shards", "backgrounds"}, "audit": set(), "photographs": {"photographs", "datasets"},
-    "train": {"training", "training_presets"}, "report": {"report", "datasets"},
-}  # fmt: skip
+    "generate": {"datasets"},
+    "rooms": {"datasets"},
+    "index": {"datasets"},
+    "prepare": {"datasets"},
+    "import": {"datasets"},
+    "voxelize": {"voxels"},
+    "backgrounds": {"backgrounds"},
+    "render": {"render"},
+    "pack": {"shards", "backgrounds"},
+    "audit": set(),
+    "photographs": {"photographs", "datasets"},
+    "train": {"training", "training_presets"},
+    "report": {"report", "datasets"},
+}
 
 
 @pytest.mark.parametrize("stage", sorted(SECTIONS))
 def test_a_stage_depends_on_the_settings_of_its_own_section(stage: str) -> None:
     """Else a new key of a training would render 51,000 models again."""
     prefix = "pipeline.settings."
-    known = {module.removeprefix(prefix) for module in provenance.reachable(*STAGE_MODULES[stage])
-             if module.startswith(prefix)}  # fmt: skip
+    known = {
+        module.removeprefix(prefix)
+        for module in provenance.reachable(*STAGE_MODULES[stage])
+        if module.startswith(prefix)
+    }
     assert known - {"base", "parse"} <= SECTIONS[stage]
 
 

@@ -56,8 +56,9 @@ def test_every_target_without_a_command_runs_where_snakemake_is() -> None:
 
 def test_snakemake_finds_nothing_to_criticise() -> None:
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONWARNINGS"}
-    done = subprocess.run([sys.executable, "-m", "snakemake", "--lint"], cwd=ROOT, env=environment,
-                          capture_output=True, text=True)  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-m", "snakemake", "--lint"], cwd=ROOT, env=environment, capture_output=True, text=True
+    )
     assert done.returncode == 0 and "in a good condition" in done.stderr + done.stdout, done.stdout + done.stderr
 
 

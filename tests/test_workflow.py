@@ -49,8 +49,12 @@ def clone(tmp_path: Path) -> Path:
         (tmp_path / "clone").mkdir(exist_ok=True)
         (tmp_path / "clone" / name).write_bytes((ROOT / name).read_bytes())
     for name in ("pipeline", "voxelize", "render", "training", "report", "profiles", "envs"):
-        shutil.copytree(ROOT / name, tmp_path / "clone" / name, copy_function=shutil.copyfile,
-                        ignore=shutil.ignore_patterns("__pycache__", "*.so", "node_modules"))  # fmt: skip
+        shutil.copytree(
+            ROOT / name,
+            tmp_path / "clone" / name,
+            copy_function=shutil.copyfile,
+            ignore=shutil.ignore_patterns("__pycache__", "*.so", "node_modules"),
+        )
     return tmp_path / "clone"
 
 
@@ -198,9 +202,17 @@ def test_highlights_draw_again_and_prepare_nothing(world: World) -> None:
             SHARD | DATASET | LEARNED,
         ),
     ],
-    ids=["render", "voxels", "one data set", "another data set", "training", "an experiment", "a data set",
-         "a data set that an experiment names"],
-)  # fmt: skip
+    ids=[
+        "render",
+        "voxels",
+        "one data set",
+        "another data set",
+        "training",
+        "an experiment",
+        "a data set",
+        "a data set that an experiment names",
+    ],
+)
 def test_a_setting_rebuilds_what_depends_on_it(world: World, change: dict[str, object], jobs: dict[str, int]) -> None:
     world.edit(**change)
     assert world.planned(*ALL_TARGETS) == jobs
@@ -211,23 +223,23 @@ def test_a_setting_rebuilds_what_depends_on_it(world: World, change: dict[str, o
     [
         ("voxelize/shard.py", "# a remark\n", {}),
         ("render/shard.py", '"""Words."""\n', {}),
-        ("voxelize/shard.py", "CHANGED = 1\n",
-         {"voxelize": 5, "pack": 5, **times(3, DATASET), "audit": 3, "train": 2}),
-        ("render/raster.py", "CHANGED = 1\n",
-         {"render": 5, "pack": 5, **times(3, DATASET), "audit": 3, "train": 2}),
+        ("voxelize/shard.py", "CHANGED = 1\n", {"voxelize": 5, "pack": 5, **times(3, DATASET), "audit": 3, "train": 2}),
+        ("render/raster.py", "CHANGED = 1\n", {"render": 5, "pack": 5, **times(3, DATASET), "audit": 3, "train": 2}),
         ("pipeline/meshes/glb.py", "CHANGED = 1\n", None),
         ("training/losses.py", "CHANGED = 1\n", {"train": 2}),
     ],
     ids=["comment", "docstring", "voxelize", "render", "shared", "training"],
-)  # fmt: skip
+)
 def test_code_rebuilds_the_stages_that_import_it(
     world: World, clone: Path, module: str, text: str, jobs: dict[str, int] | None
 ) -> None:
     path = clone / module
     content = path.read_text(encoding="utf-8")
     # A docstring is the first statement of a module; anything else goes to its end.
-    path.write_text(content.replace(content.split('"""')[1], "Other words.", 1) if text.startswith('"') else
-                    content + text, encoding="utf-8")  # fmt: skip
+    path.write_text(
+        content.replace(content.split('"""')[1], "Other words.", 1) if text.startswith('"') else content + text,
+        encoding="utf-8",
+    )
     planned = World(world.folder, world.folder / "config.yaml", clone).planned(*ALL_TARGETS)
     if jobs is None:  # a module of the meshes reaches every stage that reads them, and no fetching
         assert planned["prepare"] == planned["voxelize"] == planned["render"] == planned["pack"] == 5
@@ -295,8 +307,14 @@ def test_verify_repairs_just_what_is_damaged_or_missing(built: World) -> None:
     (results / "prepared" / "mine" / "000.zip").unlink()
     (results / "shards" / "mn" / "001.h5").unlink()
     flip(results / "shards" / "mn" / "000.h5")
-    broken = {"prepared/mn/000.zip", "voxels/sn/000.zip", "renders/mine/001.h5", "prepared/mine/000.zip",
-              "shards/mn/001.h5", "shards/mn/000.h5"}  # fmt: skip
+    broken = {
+        "prepared/mn/000.zip",
+        "voxels/sn/000.zip",
+        "renders/mine/001.h5",
+        "prepared/mine/000.zip",
+        "shards/mn/001.h5",
+        "shards/mn/000.h5",
+    }
     others = {path: path.stat().st_mtime_ns for path in products(results) if relative(path, results) not in broken}
     options = built.command("--configfile", "config.yaml")[3:]  # an option that takes all words after it
     done = built.python("-m", "pipeline", "verify", "results", "--repair", "--", *options)
@@ -311,8 +329,11 @@ def test_verify_repairs_just_what_is_damaged_or_missing(built: World) -> None:
 
 
 def products(results: Path) -> list[Path]:
-    return [path for path in results.rglob("*") if path.is_file() and path.parts[len(results.parts)] not in
-            ("logs", "benchmarks", ".run.lock")]  # fmt: skip
+    return [
+        path
+        for path in results.rglob("*")
+        if path.is_file() and path.parts[len(results.parts)] not in ("logs", "benchmarks", ".run.lock")
+    ]
 
 
 def relative(path: Path, results: Path) -> str:

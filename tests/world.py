@@ -38,23 +38,38 @@ class World:
     def command(self, *arguments: str, cores: int = 2) -> list[str]:
         """The user's command; the profile is named because the folder is not the repository."""
         return [
-            sys.executable, "-m", "snakemake", "--snakefile", str(self.root / "Snakefile"), "--cores", str(cores),
-            "--workflow-profile", str(self.root / "profiles" / "default"), *arguments,
-        ]  # fmt: skip
+            sys.executable,
+            "-m",
+            "snakemake",
+            "--snakefile",
+            str(self.root / "Snakefile"),
+            "--cores",
+            str(cores),
+            "--workflow-profile",
+            str(self.root / "profiles" / "default"),
+            *arguments,
+        ]
 
     def run(self, *arguments: str, cores: int = 2, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run it; the output of a failure is in the assertion."""
         environment = {key: value for key, value in os.environ.items() if key != "PYTHONWARNINGS"}
-        done = subprocess.run(self.command(*arguments, cores=cores), cwd=self.folder, env=environment,
-                              capture_output=True, text=True, check=False)  # fmt: skip
+        done = subprocess.run(
+            self.command(*arguments, cores=cores),
+            cwd=self.folder,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         assert not check or done.returncode == 0, done.stdout[-4000:] + done.stderr[-6000:]
         return done
 
     def python(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run this Python with the project's packages."""
         environment = {**os.environ, "PYTHONPATH": str(self.root), "PYTHONWARNINGS": ""}
-        return subprocess.run([sys.executable, *arguments], cwd=self.folder, env=environment,
-                              capture_output=True, text=True, check=False)  # fmt: skip
+        return subprocess.run(
+            [sys.executable, *arguments], cwd=self.folder, env=environment, capture_output=True, text=True, check=False
+        )
 
     def progress(self) -> int:
         """How far the DAG is: published files, and what the trainers have logged, which counts three times."""
@@ -69,8 +84,13 @@ class World:
         Returns what was killed: ``"training"``, ``"data"``, or nothing for a run that had ended.
         """
         began = time.time()
-        process = subprocess.Popen(self.command(), cwd=self.folder, start_new_session=True,
-                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
+        process = subprocess.Popen(
+            self.command(),
+            cwd=self.folder,
+            start_new_session=True,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
         while process.poll() is None and (self.progress() < progress or self.training(before=began)):
             time.sleep(0.02)
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -120,9 +140,20 @@ def seeded_moments(seed: int, count: int, length: int) -> list[tuple[int, float]
 
 def lasting_digests(results: Path) -> dict[str, str]:
     """SHA-256 of every file that must not depend on cores, machines or interruptions."""
-    patterns = ("index/*/*", "prepared/*/*", "voxels/*/*", "renders/*/*", "shards/*/*", "ledger/*", "audits/*",
-                "runs/*/metrics.jsonl", "runs/*/config.json", "runs/*/train.json", "runs/*/results.json",
-                "runs/*/checkpoints/**/*.safetensors")  # fmt: skip
+    patterns = (
+        "index/*/*",
+        "prepared/*/*",
+        "voxels/*/*",
+        "renders/*/*",
+        "shards/*/*",
+        "ledger/*",
+        "audits/*",
+        "runs/*/metrics.jsonl",
+        "runs/*/config.json",
+        "runs/*/train.json",
+        "runs/*/results.json",
+        "runs/*/checkpoints/**/*.safetensors",
+    )
     paths = sorted({path for pattern in patterns for path in results.glob(pattern) if path.is_file()})
     return {str(path.relative_to(results)): digest(path) for path in paths}
 

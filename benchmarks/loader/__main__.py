@@ -1,4 +1,4 @@
-"""``python -m benchmarks.loader.__main__``: this project's loader beside its peers, in one run; writes docs/loader.md.
+"""``python -m benchmarks.loader``: this project's loader beside its peers, in one run; writes docs/loader.md.
 
 Peers take turns in every round, so that a busy moment of the machine hits all of them alike;
 the table shows medians over the rounds and the best number of workers of each peer.
@@ -40,12 +40,18 @@ OUT = Path(__file__).resolve().parents[2] / "docs" / "loader.md"
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure and write the table."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.loader.__main__", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.loader", description=__doc__)
     parser.add_argument("--shards", type=Path, help="index.json of composite shards; default: made-up pictures")
     parser.add_argument("--bank", type=Path, help="the bank of --shards, for the figures on layers")
     packs = sorted(Path("results/prepared").glob("*/000.zip"))
-    parser.add_argument("--prepared", type=Path, nargs="*", default=packs, metavar="PACK",
-                        help="packs to measure bytes on; default: those of `make demo`")  # fmt: skip
+    parser.add_argument(
+        "--prepared",
+        type=Path,
+        nargs="*",
+        default=packs,
+        metavar="PACK",
+        help="packs to measure bytes on; default: those of `make demo`",
+    )
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=1.5, help="of every measurement")
     parser.add_argument("-o", "--output", type=Path, default=OUT)
@@ -104,10 +110,18 @@ def _world(folder: Path, index: Path | None, bank: Path | None, *, mds: bool) ->
 
 def _as_layers(index: Path, out: Path, bank: Path) -> Path:
     """The first shard in layers.  Composites cannot be taken apart, so colours are those of the composite."""
-    with open_shard(index.parent / read_index(index)["shards"][0]["file"]) as shard, create(
-        out, "layers", count=len(shard), views=shard.views, size_px=shard.size_px, resolution=shard.resolution,
-        attributes={},
-    ) as layers:  # fmt: skip
+    with (
+        open_shard(index.parent / read_index(index)["shards"][0]["file"]) as shard,
+        create(
+            out,
+            "layers",
+            count=len(shard),
+            views=shard.views,
+            size_px=shard.size_px,
+            resolution=shard.resolution,
+            attributes={},
+        ) as layers,
+    ):
         for row, record in enumerate(shard.records):
             arrays = {name: shard.array(name).row(row) for name in shard.fields if name != "placement"}
             alpha = arrays.pop("alpha")[..., None]
@@ -125,17 +139,24 @@ def _made_up(folder: Path, *, shapes: int = 256, views: int = 12, size_px: int =
     cameras.update({name: np.zeros(views) for name in ("azimuth_deg", "elevation_deg", "distance", "roll_deg")})
     paths = [folder / "shards" / f"{number}.h5" for number in range(4)]
     for number, path in enumerate(paths):
-        with create(path, "composite", count=shapes // 4, views=views, size_px=size_px, resolution=32,
-                    attributes={}) as shard:  # fmt: skip
+        with create(
+            path, "composite", count=shapes // 4, views=views, size_px=size_px, resolution=32, attributes={}
+        ) as shard:
             for row in range(number * shapes // 4, (number + 1) * shapes // 4):
                 rng = generator(1, "shape", row)
                 ids, place = rng.integers(0, len(crops), views), int(rng.integers(0, size_px // 4))
                 behind = crops[ids, place : place + size_px, place : place + size_px]
                 rgba = np.stack([_blob(rng, size_px) for _ in range(views)])
                 crop = np.tile(np.array([place, place, size_px, 0, 1], np.float32), (views, 1))
-                shard.append(Record(f"made-up/blob/{row:04d}", "blob", f"{row:04d}", "train"),
-                             images=composite(rgba, behind), alpha=rgba[..., 3], background_id=ids,
-                             voxels=rng.integers(0, 256, 4096, np.uint8), background_crop=crop, **cameras)  # fmt: skip
+                shard.append(
+                    Record(f"made-up/blob/{row:04d}", "blob", f"{row:04d}", "train"),
+                    images=composite(rgba, behind),
+                    alpha=rgba[..., 3],
+                    background_id=ids,
+                    voxels=rng.integers(0, 256, 4096, np.uint8),
+                    background_crop=crop,
+                    **cameras,
+                )
     write_index(paths, folder / "shards" / "index.json")
     return folder / "shards" / "index.json", folder / "bank.npz"
 
@@ -234,7 +255,7 @@ def _page(
     lines = [
         "# How fast shards are read",
         "",
-        "Made by `python -m benchmarks.loader.__main__` (`make bench`), all in one run, warm cache, "
+        "Made by `python -m benchmarks.loader` (`make bench`), all in one run, warm cache, "
         f"{world.shapes} shapes x {world.views} views of {world.size_px} px, "
         f"{os.cpu_count()} cores ({platform.machine()}), PyTorch {torch.__version__}. "
         f"Peers with worker processes or threads ran with 0 and 2 of them and show the better. "

@@ -37,6 +37,7 @@ def lines(packs: Sequence[Path]) -> list[str]:
         return ["| `layers`: bytes a view of real packs | not measured: run `make demo` first, or name `--prepared` |"]
     return [
         f"| `layers`: bytes a view, `{name}` ({shapes} shapes x {VIEWS} views) | "
-        + ", ".join(f"{size:,.0f} at {size_px} px" for size, size_px in zip(sizes, SIZES_PX, strict=True)) + " |"
+        + ", ".join(f"{size:,.0f} at {size_px} px" for size, size_px in zip(sizes, SIZES_PX, strict=True))
+        + " |"
         for name, shapes, sizes in measure(packs)
-    ]  # fmt: skip
+    ]

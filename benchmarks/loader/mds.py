@@ -1,4 +1,4 @@
-"""MosaicML streaming for `benchmarks.loader.__main__`, in a temporary folder: its pins do not fit into this environment.
+"""MosaicML streaming for `benchmarks.loader`, in a temporary folder: its pins do not fit into this environment.
 
 It wants an older NumPy and, for its pictures and texts, torchvision.  Reading and writing MDS
 needs neither, so only that half of the package is imported, and what it needs is installed

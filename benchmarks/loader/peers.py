@@ -1,4 +1,4 @@
-"""The loaders that `benchmarks.loader.__main__` measures: ours, and what people commonly use instead.
+"""The loaders that `benchmarks.loader` measures: ours, and what people commonly use instead.
 
 Every peer gets the same shapes, the same batch and the same number of views, in the form in
 which it is at its best: JPEG peers decode with simplejpeg (libjpeg-turbo), read from a warm
@@ -86,8 +86,10 @@ def plain_tensor(world: World, case: Case, threads: int) -> Batches:
     tables = {"images": pictures, "voxel_bits": data.voxels_bits, "labels": data.labels}
     tensors = {name: torch.from_numpy(table) for name, table in tables.items()}
     rows = [(batch["objects"][:, None] * data.views + batch["views"]).flatten() for batch in chosen]
-    places = [{"images": row, "voxel_bits": batch["objects"], "labels": batch["objects"]}
-              for row, batch in zip(rows, chosen, strict=True)]  # fmt: skip
+    places = [
+        {"images": row, "voxel_bits": batch["objects"], "labels": batch["objects"]}
+        for row, batch in zip(rows, chosen, strict=True)
+    ]
     buffers = {name: table[places[0][name]] for name, table in tensors.items()}
     step = 0
     while True:
@@ -220,8 +222,11 @@ def write_peers(world: World, images: Any, voxels: Any, *, mds: bool) -> None:
     with h5py.File(world.shard, "w") as file:
         file["images"], file["voxels"] = images, voxels
     store = lmdb.open(str(world.folder / "lmdb"), map_size=2**32)
-    tars = {(kind, number): tarfile.open(world.folder / f"webdataset-{kind}-{number}.tar", "w")  # noqa: SIM115
-            for kind in ("one", "all") for number in range(4)}  # fmt: skip
+    tars = {
+        (kind, number): tarfile.open(world.folder / f"webdataset-{kind}-{number}.tar", "w")  # noqa: SIM115
+        for kind in ("one", "all")
+        for number in range(4)
+    }
     with tarfile.open(world.folder / "webdataset-all.tar", "w") as flat, store.begin(write=True) as records:
         for row in range(world.shapes):
             bits = voxels[row].tobytes()

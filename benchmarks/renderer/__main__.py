@@ -1,4 +1,4 @@
-"""``python -m benchmarks.renderer.__main__``: the renderer beside its peers, in one run; fills the tables of docs/renderer.md.
+"""``python -m benchmarks.renderer``: the renderer beside its peers, in one run; fills the tables of docs/renderer.md.
 
 Peers take turns in every round, each in a process of its own on one core, so that a busy moment
 of the machine hits all alike.  Times are CPU times, medians over the views and then the rounds.
@@ -50,7 +50,7 @@ Table = dict[str, dict[str, dict[str, float]]]  # peer -> size -> mesh -> millis
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure everything and write the tables."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.renderer.__main__", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.renderer", description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--core", type=int, default=0, help="the core that every peer runs on")
     parser.add_argument("-o", "--output", type=Path, default=DOCUMENT)
@@ -84,8 +84,9 @@ def _speed(rounds: int, core: int) -> tuple[Table, dict[str, str], dict[str, str
         name = f"{peer}, textured" if textured else peer
         command = [sys.executable, "-W", "ignore", "-m", "benchmarks.renderer.peers", peer, "--core", str(core)]
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "LP_NUM_THREADS": "0"}
-        done = subprocess.run(command + ["--textured"] * textured, capture_output=True, text=True, check=False,
-                              env=environment)  # fmt: skip
+        done = subprocess.run(
+            command + ["--textured"] * textured, capture_output=True, text=True, check=False, env=environment
+        )
         lines = [line for line in done.stdout.splitlines() if line.startswith("{")]
         if lines:
             runs.setdefault(name, []).append(json.loads(lines[-1]))
@@ -119,8 +120,14 @@ def _speed_block(table: Table, versions: dict[str, str], why_not: dict[str, str]
 
 
 def _machine() -> str:
-    model = next((line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines()
-                  if line.startswith("model name")), platform.processor())  # fmt: skip
+    model = next(
+        (
+            line.split(":")[1].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if line.startswith("model name")
+        ),
+        platform.processor(),
+    )
     return f"One core of {model}, {platform.system()}, Python {platform.python_version()}, NumPy {np.__version__}."
 
 
@@ -150,8 +157,9 @@ def _embree_line() -> str:
     for name, mesh in _meshes().items():
         backend.load(prepare_scene(mesh))
         caster = RayMeshIntersector(trimesh.Trimesh(mesh.vertices, mesh.faces, process=False))
-        for view, camera in enumerate(make_cameras("photo", seed=1, shape_id=name, views=12, size_px=128,
-                                                   vertices=mesh.vertices)):  # fmt: skip
+        for view, camera in enumerate(
+            make_cameras("photo", seed=1, shape_id=name, views=12, size_px=128, vertices=mesh.vertices)
+        ):
             eyes, directions = rays(camera)
             hit = caster.intersects_any(eyes, directions)
             backend.render(camera, make_lights(1, name, view, camera))
@@ -164,11 +172,18 @@ def _embree_line() -> str:
                 right.append(meets(mesh.triangles, *ray) == bool(ours[sample]))
                 nearest = max(nearest, abs(float(margins(mesh.triangles, *ray).max())))
     odd = (
-        f"; the {len(right)} others are rays within {nearest:.0e} radians of an edge, which Embree rounds to float32: "
-        f"exact rational arithmetic finds the built-in renderer right in {sum(right)} of them"
-    ) if right else ""  # fmt: skip
-    return (f"| Embree (embreex), alpha | {total} | {equal} bit for bit equal; of {samples:,} covered samples all but "
-            f"{len(right)} agree{odd} |")  # fmt: skip
+        (
+            f"; the {len(right)} others are rays within {nearest:.0e} radians of an edge, "
+            "which Embree rounds to float32: "
+            f"exact rational arithmetic finds the built-in renderer right in {sum(right)} of them"
+        )
+        if right
+        else ""
+    )
+    return (
+        f"| Embree (embreex), alpha | {total} | {equal} bit for bit equal; of {samples:,} covered samples all but "
+        f"{len(right)} agree{odd} |"
+    )
 
 
 def _start_opengl(name: str) -> Any:
@@ -200,8 +215,9 @@ def _opengl_line(name: str) -> str:
     with worker:
         for shape, mesh in _meshes().items():
             raster.load(prepare_scene(mesh))
-            for view, camera in enumerate(make_cameras("photo", seed=1, shape_id=shape, views=12, size_px=128,
-                                                       vertices=mesh.vertices)):  # fmt: skip
+            for view, camera in enumerate(
+                make_cameras("photo", seed=1, shape_id=shape, views=12, size_px=128, vertices=mesh.vertices)
+            ):
                 lights = make_lights(1, shape, view, camera)
                 ours, theirs = raster.render(camera, lights), worker.call(mesh, camera, lights)
                 a, b = ours.rgba[..., 3] / 255.0, theirs.rgba[..., 3] / 255.0
@@ -232,21 +248,46 @@ def _job_block() -> str:
                 prepared.add(record, write_glb(mesh))
                 voxels.add(record, write_binvox(rng.random((32, 32, 32)) > 0.9))
         write_bank(folder / "b.npz", rng.integers(0, 256, (16, 160, 160, 3), dtype=np.uint8), {"names": ["x"] * 16})
-        render = ["render", "shard", "--seed", "1", "--settings", json.dumps({"size_px": 128, "views": JOB_VIEWS}),
-                  "--prepared", str(folder / "p.zip"), "-o", str(folder / "r.h5")]  # fmt: skip
-        pack = ["render", "pack", "--seed", "1", "--renders", str(folder / "r.h5"), "--voxels", str(folder / "v.zip"),
-                "--bank", str(folder / "b.npz"), "-o", str(folder / "c.h5")]  # fmt: skip
+        render = [
+            "render",
+            "shard",
+            "--seed",
+            "1",
+            "--settings",
+            json.dumps({"size_px": 128, "views": JOB_VIEWS}),
+            "--prepared",
+            str(folder / "p.zip"),
+            "-o",
+            str(folder / "r.h5"),
+        ]
+        pack = [
+            "render",
+            "pack",
+            "--seed",
+            "1",
+            "--renders",
+            str(folder / "r.h5"),
+            "--voxels",
+            str(folder / "v.zip"),
+            "--bank",
+            str(folder / "b.npz"),
+            "-o",
+            str(folder / "c.h5"),
+        ]
         seconds = {command[1]: min(_cpu_seconds(command) for _ in range(3)) for command in (render, pack)}
     views = JOB_SHAPES * JOB_VIEWS
-    return (f"{JOB_SHAPES} shapes of {len(mesh.faces):,} faces, {JOB_VIEWS} views each at 128 px: `render shard` takes "
-            f"{seconds['shard']:.1f} s of CPU time and `render pack` {seconds['pack']:.1f} s, process start included: "
-            f"{views / sum(seconds.values()):.0f} views/s/core for both.")  # fmt: skip
+    return (
+        f"{JOB_SHAPES} shapes of {len(mesh.faces):,} faces, {JOB_VIEWS} views each at 128 px: `render shard` takes "
+        f"{seconds['shard']:.1f} s of CPU time and `render pack` {seconds['pack']:.1f} s, process start included: "
+        f"{views / sum(seconds.values()):.0f} views/s/core for both."
+    )
 
 
 def _cpu_seconds(command: list[str]) -> float:
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run([sys.executable, "-m", *command], check=True, capture_output=True,
-                   env={**os.environ, "OMP_NUM_THREADS": "1"})  # fmt: skip
+    subprocess.run(
+        [sys.executable, "-m", *command], check=True, capture_output=True, env={**os.environ, "OMP_NUM_THREADS": "1"}
+    )
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 

@@ -18,8 +18,17 @@ def rays(camera: Camera) -> tuple[Floats, Floats]:
     """Eye and direction (N, 3) of every sample, row by row."""
     places = (np.arange(camera.size_px * SAMPLES) + 0.5) / SAMPLES
     columns, rows = np.meshgrid(places, places)
-    directions = np.stack([(columns - camera.K[0, 2]) / camera.K[0, 0], -(rows - camera.K[1, 2]) / camera.K[1, 1],
-                           -np.ones_like(rows)], axis=-1).reshape(-1, 3) @ camera.camera_to_world[:3, :3].T  # fmt: skip
+    directions = (
+        np.stack(
+            [
+                (columns - camera.K[0, 2]) / camera.K[0, 0],
+                -(rows - camera.K[1, 2]) / camera.K[1, 1],
+                -np.ones_like(rows),
+            ],
+            axis=-1,
+        ).reshape(-1, 3)
+        @ camera.camera_to_world[:3, :3].T
+    )
     return np.broadcast_to(camera.camera_to_world[:3, 3], directions.shape), directions
 
 
@@ -44,8 +53,9 @@ def meets_exactly(triangle: Floats, eye: Floats, ray: Floats) -> bool:
     a, b, c = ([Fraction(x) - o for x, o in zip(corner, origin, strict=True)] for corner in triangle.tolist())
 
     def triple(u: list[Fraction], v: list[Fraction], w: list[Fraction]) -> Fraction:
-        return (u[0] * (v[1] * w[2] - v[2] * w[1]) + u[1] * (v[2] * w[0] - v[0] * w[2])
-                + u[2] * (v[0] * w[1] - v[1] * w[0]))  # fmt: skip
+        return (
+            u[0] * (v[1] * w[2] - v[2] * w[1]) + u[1] * (v[2] * w[0] - v[0] * w[2]) + u[2] * (v[0] * w[1] - v[1] * w[0])
+        )
 
     volume = triple(a, b, c)
     inside = [triple(direction, *pair) for pair in ((b, c), (c, a), (a, b))]

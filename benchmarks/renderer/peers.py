@@ -38,18 +38,29 @@ def bumpy(faces: int, textured: bool = False) -> Mesh:
     material = Material()
     if textured:
         rng = np.random.default_rng(0)
-        material.texture = np.concatenate([rng.integers(60, 256, (512, 512, 3)), np.full((512, 512, 1), 255)], axis=2,
-                                          dtype=np.uint8, casting="unsafe")  # fmt: skip
-    return Mesh(vertices, np.concatenate([parts[0].faces, parts[1].faces + len(parts[0].vertices)]),
-                uv=uv * 3 if textured else None, materials=[material])  # fmt: skip
+        material.texture = np.concatenate(
+            [rng.integers(60, 256, (512, 512, 3)), np.full((512, 512, 1), 255)],
+            axis=2,
+            dtype=np.uint8,
+            casting="unsafe",
+        )
+    return Mesh(
+        vertices,
+        np.concatenate([parts[0].faces, parts[1].faces + len(parts[0].vertices)]),
+        uv=uv * 3 if textured else None,
+        materials=[material],
+    )
 
 
 def _ball(rings: int, radius: float, bump: float) -> Mesh:
-    latitude, longitude = np.meshgrid(np.linspace(0, np.pi, rings + 1), np.linspace(0, 2 * np.pi, 2 * rings + 1),
-                                      indexing="ij")  # fmt: skip
+    latitude, longitude = np.meshgrid(
+        np.linspace(0, np.pi, rings + 1), np.linspace(0, 2 * np.pi, 2 * rings + 1), indexing="ij"
+    )
     r = radius * (1 + bump * np.sin(6 * latitude) * np.sin(5 * longitude))
-    points = np.stack([r * np.sin(latitude) * np.cos(longitude), r * np.cos(latitude),
-                       r * np.sin(latitude) * np.sin(longitude)], axis=-1).reshape(-1, 3)  # fmt: skip
+    points = np.stack(
+        [r * np.sin(latitude) * np.cos(longitude), r * np.cos(latitude), r * np.sin(latitude) * np.sin(longitude)],
+        axis=-1,
+    ).reshape(-1, 3)
     number = np.arange(len(points)).reshape(rings + 1, 2 * rings + 1)
     a, b, c, d = number[:-1, :-1], number[:-1, 1:], number[1:, :-1], number[1:, 1:]
     faces = np.concatenate([np.stack([a, b, c], -1).reshape(-1, 3), np.stack([b, d, c], -1).reshape(-1, 3)])

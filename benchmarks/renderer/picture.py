@@ -34,8 +34,10 @@ def main() -> None:
     presets = [Row(f"{preset}\nchair", (), views("chair", preset, bank)) for preset in PRESETS]
     save(OUT / "renderer-cameras.jpg", draw_sheet("Camera presets", "the first six views of each", presets, SIZE_PX))
     glossy = [Specular(strength=0.0), HIGHLIGHTS, Specular(strength=0.4, shininess=16)]
-    surfaces = [Row(f"highlights {look.strength:g}\nshininess {look.shininess}", (), views("sofa", "r2n2", bank, look))
-                for look in glossy]  # fmt: skip
+    surfaces = [
+        Row(f"highlights {look.strength:g}\nshininess {look.shininess}", (), views("sofa", "r2n2", bank, look))
+        for look in glossy
+    ]
     surfaces.append(Row("opacity 0.5\nevery face", (), views("bookcase", "r2n2", bank, opacity=128)))
     surfaces.append(Row("no picture\ncolour: random", (), views("bed", "r2n2", None)))
     save(
@@ -52,8 +54,9 @@ def views(
     backend = RasterBackend(2, specular)
     backend.load(prepare_scene(mesh))
     out = []
-    for view, camera in enumerate(make_cameras(preset, seed=1, shape_id=category, views=VIEWS, size_px=SIZE_PX,
-                                               vertices=mesh.vertices)):  # fmt: skip
+    for view, camera in enumerate(
+        make_cameras(preset, seed=1, shape_id=category, views=VIEWS, size_px=SIZE_PX, vertices=mesh.vertices)
+    ):
         rgba = backend.render(camera, make_lights(1, category, view, camera)).rgba
         number, crop = choose_background(1, category, view, bank, "photo" if bank else "random", SIZE_PX)
         out.append(composite(rgba, background(bank, number, crop, SIZE_PX)))

@@ -1,4 +1,4 @@
-"""``python -m benchmarks.trainer.__main__``: the update beside the usual one, in one run; fills the tables of docs/training.md.
+"""``python -m benchmarks.trainer``: the update beside the usual one, in one run; fills the tables of docs/training.md.
 
 All candidates take turns in every round, so that a busy moment of the machine hits them alike;
 the tables show medians over the rounds.  Ratios are medians of the ratios within a round.
@@ -34,7 +34,7 @@ Loops = dict[str, Callable[[int], object]]
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure, print and write the tables."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.trainer.__main__", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.trainer", description=__doc__)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--steps", type=int, default=4, help="updates a round")
     parser.add_argument("--threads", type=int, default=2)
@@ -49,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "layout": _layout_table(options.batches[0], options.width, options.rounds, options.steps),
         "stop": _stop_table(options.width),
     }
-    where = f"`python -m benchmarks.trainer.__main__`, {options.threads} thread(s), {_machine()}, torch {torch.__version__}"
+    where = f"`python -m benchmarks.trainer`, {options.threads} thread(s), {_machine()}, torch {torch.__version__}"
     for name, lines in sections.items():
         table = "\n".join([f"{where}, width {options.width} at {RESOLUTION}^3, {SIZE_PX} px:", "", *lines])
         print(f"\n{table}")

@@ -227,14 +227,16 @@ def made_up(folder: Path, case: Case, shapes: int) -> Path:
         "alpha": np.zeros((views, size, size), np.uint8),
     }
     path = folder / "0.h5"
-    with create(path, "composite", count=shapes, views=views, size_px=size, resolution=case.resolution,
-                attributes={}) as shard:  # fmt: skip
+    with create(
+        path, "composite", count=shapes, views=views, size_px=size, resolution=case.resolution, attributes={}
+    ) as shard:
         for row in range(shapes):
             rng = generator(1, "shape", row)
             voxels = np.packbits(rng.random(case.resolution**3) < 0.1)
             images = rng.integers(0, 256, (views, size, size, 3), np.uint8)
-            shard.append(Record(f"made-up/noise/{row:05d}", "noise", str(row), "train"), images=images, voxels=voxels,
-                         **fixed)  # fmt: skip
+            shard.append(
+                Record(f"made-up/noise/{row:05d}", "noise", str(row), "train"), images=images, voxels=voxels, **fixed
+            )
     write_index([path], folder / "index.json")
     return folder / "index.json"
 

@@ -1,4 +1,4 @@
-"""``python -m benchmarks.voxelizer.__main__``: the voxelizer beside its peers, in one run; writes docs/voxelizer.md's tables.
+"""``python -m benchmarks.voxelizer``: the voxelizer beside its peers, in one run; writes docs/voxelizer.md's tables.
 
 The contenders take turns in every round, so that a busy moment of the machine hits all of them
 alike, and the fastest round counts.  Processor time on one core, arrays in, grid out, no files;
@@ -45,7 +45,7 @@ Times = dict[tuple[str, str, int], float]
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure, check, and write the tables between their markers."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.voxelizer.__main__", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.voxelizer", description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--limit", type=float, default=4.0, help="seconds; peers slower than this are left out")
     parser.add_argument(
@@ -226,8 +226,11 @@ def _facts(mesh: Mesh, mode: str, size: int = 32) -> dict[str, Any]:
 
 def real_table(data: Path) -> str:
     """The same of real meshes, at every size, and where the surface alone has another number of parts."""
-    lines = ["| | default: thin recall, mean (worst) | default: whole | robust: thin recall, mean (worst) "
-             "| robust: whole | surface has other parts |", "|---" * 6 + "|"]  # fmt: skip
+    lines = [
+        "| | default: thin recall, mean (worst) | default: whole | robust: thin recall, mean (worst) "
+        "| robust: whole | surface has other parts |",
+        "|---" * 6 + "|",
+    ]
     found = [(name, placed(mesh)) for name, mesh in real_meshes(data)]
     for size in SIZES:
         cells = [f"{len(found)} real meshes at {size}^3"]
@@ -244,12 +247,17 @@ def real_table(data: Path) -> str:
 
 
 FLAGS: dict[str, tuple[str, dict[str, Any]]] = {
-    "def": ("(none)", {}), "c": ("-c", {"mode": "carve"}), "v": ("-v", {"mode": "vote"}),
+    "def": ("(none)", {}),
+    "c": ("-c", {"mode": "carve"}),
+    "v": ("-v", {"mode": "vote"}),
     "e": ("-e", {"mode": "exact"}),
-    "cb": ("-cb", {"centred": True}), "dc": ("-dc", {"dilated": True}), "ri": ("-ri", {"remove_internal": True}),
-    "aw": ("-aw", {"wireframe": True}), "dcaw": ("-aw -dc", {"wireframe": True, "dilated": True}),
+    "cb": ("-cb", {"centred": True}),
+    "dc": ("-dc", {"dilated": True}),
+    "ri": ("-ri", {"remove_internal": True}),
+    "aw": ("-aw", {"wireframe": True}),
+    "dcaw": ("-aw -dc", {"wireframe": True, "dilated": True}),
     "sn": ("-aw -dc -down", {"mode": "shapenet"}),
-}  # fmt: skip
+}
 
 
 def parity_table(golden: Path) -> str:

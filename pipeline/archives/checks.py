@@ -37,7 +37,16 @@ def problem_of(path: Path, name: str) -> str:
             with tarfile.open(path, "r|*") as archive:
                 for _ in archive:
                     pass  # reading to the end checks the compressor's own sums
-    except (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, OSError, RuntimeError,
-            NotImplementedError, ValueError) as error:  # fmt: skip
+    except (
+        zipfile.BadZipFile,
+        tarfile.TarError,
+        zlib.error,
+        lzma.LZMAError,
+        EOFError,
+        OSError,
+        RuntimeError,
+        NotImplementedError,
+        ValueError,
+    ) as error:
         return f"not a whole archive: {error or type(error).__name__}"
     return ""

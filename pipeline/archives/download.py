@@ -105,9 +105,13 @@ def download(
         return Downloaded(sha256, url)
     if file.optional:
         return None
-    raise UserError(f"cannot download {file.name}", where=str(target.parent), got="\n       ".join(answers),
-                    do="the same command again goes on from here; or put the file into a folder and name that "
-                       "folder in `mirrors` of the data set")  # fmt: skip
+    raise UserError(
+        f"cannot download {file.name}",
+        where=str(target.parent),
+        got="\n       ".join(answers),
+        do="the same command again goes on from here; or put the file into a folder and name that "
+        "folder in `mirrors` of the data set",
+    )
 
 
 def token_for(url: str) -> str | None:
@@ -187,8 +191,16 @@ def _receive(file: RemoteFile, url: str, answer: Any, part: IO[bytes], start: in
     expected = total if total is not None else file.bytes
     _enough_space(part, None if expected is None else expected - start)
     part.seek(start)
-    with tqdm(total=expected, initial=start, unit="B", unit_scale=True, desc=file.name, leave=False,
-              disable=not sys.stderr.isatty(), file=sys.stderr) as bar:  # fmt: skip
+    with tqdm(
+        total=expected,
+        initial=start,
+        unit="B",
+        unit_scale=True,
+        desc=file.name,
+        leave=False,
+        disable=not sys.stderr.isatty(),
+        file=sys.stderr,
+    ) as bar:
         while block := answer.read1(_BLOCK):
             try:
                 part.write(block)

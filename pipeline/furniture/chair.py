@@ -20,7 +20,7 @@ from pipeline.furniture.parts import (
     lathe,
     rectangle,
     tube,
-)  # fmt: skip
+)
 
 
 @dataclass(frozen=True)

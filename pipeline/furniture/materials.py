@@ -43,35 +43,53 @@ def _palette(hexadecimal: str) -> tuple[Colour, ...]:
 FAMILIES: dict[str, Family] = {
     "wood": Family(
         _palette("debe91 c49662 a47042 805230 6a4630 4a342a d6cab8 b05c3a"),
-        spread=12, patterns={"wood": 1}, textured=0.7, tile_m=(0.35, 0.7),
+        spread=12,
+        patterns={"wood": 1},
+        textured=0.7,
+        tile_m=(0.35, 0.7),
     ),
     "paint": Family(
         _palette("f0eee8 3a3a3e c4cecc 708a96 ded6c4 8ea68a ba483e e2b24a"),
-        spread=10, patterns={"melange": 1}, textured=0.1,
+        spread=10,
+        patterns={"melange": 1},
+        textured=0.1,
     ),
     "fabric": Family(
         _palette("bab4aa 787c82 485468 8e3c3a 5c7660 cebea0 505056 c48446 5888a0 aa7c96 e2ded6 ceac3e"),
-        spread=14, patterns={"weave": 4, "checks": 2, "stripes": 2, "melange": 3, "dots": 1},
-        textured=0.6, tile_m=(0.18, 0.4),
+        spread=14,
+        patterns={"weave": 4, "checks": 2, "stripes": 2, "melange": 3, "dots": 1},
+        textured=0.6,
+        tile_m=(0.18, 0.4),
     ),
     "leather": Family(
         _palette("5a3c2c 3a3634 965c38 ded4c4 6e2222"),
-        spread=8, patterns={"melange": 1}, textured=0.4, tile_m=(0.2, 0.4)
+        spread=8,
+        patterns={"melange": 1},
+        textured=0.4,
+        tile_m=(0.2, 0.4),
     ),
     "metal": Family(_palette("b0b2b6 787a7e 303034 c6c4be a88c5c"), spread=8, patterns={"melange": 1}, textured=0.0),
     "plastic": Family(
         _palette("ececea 282a2e cc3e36 4270a8 609e62 ecba3e e07e42 96989c"),
-        spread=12, patterns={"dots": 1}, textured=0.0
+        spread=12,
+        patterns={"dots": 1},
+        textured=0.0,
     ),
     "stone": Family(
         _palette("e2ded8 bab8b4 5c6062"),
-        spread=8, patterns={"marble": 2, "melange": 1}, textured=0.7, tile_m=(0.5, 0.9),
+        spread=8,
+        patterns={"marble": 2, "melange": 1},
+        textured=0.7,
+        tile_m=(0.5, 0.9),
     ),
     "linen": Family(
         _palette("ece8e0 dee4ea f0e2d6 d6d8d2"),
-        spread=8, patterns={"stripes": 2, "checks": 1, "weave": 2, "dots": 1}, textured=0.4, tile_m=(0.25, 0.5),
+        spread=8,
+        patterns={"stripes": 2, "checks": 1, "weave": 2, "dots": 1},
+        textured=0.4,
+        tile_m=(0.25, 0.5),
     ),
-}  # fmt: skip
+}
 
 
 def look(draw: Draw, family: str, name: str) -> Look:

@@ -138,9 +138,15 @@ def _draw_room(rng: np.random.Generator) -> _Room:
     base = _wood(rng) if floor is surfaces.boards else _colour(rng, 80, 225, 20)
     back = accent if rng.random() < 0.45 else wall
     lights = np.stack(
-        [rng.uniform(-half, half, 2), rng.uniform(0.7, 1, 2) * height, rng.uniform(0.2, 0.95, 2) * depth,
-         rng.uniform(0.3, 1.1, 2), rng.uniform(0.8, 2.4, 2)], axis=1,
-    ).astype(np.float32)  # fmt: skip
+        [
+            rng.uniform(-half, half, 2),
+            rng.uniform(0.7, 1, 2) * height,
+            rng.uniform(0.2, 0.95, 2) * depth,
+            rng.uniform(0.3, 1.1, 2),
+            rng.uniform(0.8, 2.4, 2),
+        ],
+        axis=1,
+    ).astype(np.float32)
     return _Room(
         half_width=half,
         height=height,
@@ -173,8 +179,15 @@ def _rug(rng: np.random.Generator, half: float, depth: float) -> _Panel:
     wide, long = rng.uniform(0.8, 1.6 * half), rng.uniform(0.8, 0.8 * depth)
     x, z = rng.uniform(-half, half - 0.4), rng.uniform(0.5, max(0.6, depth - long))
     make = (surfaces.stripes, surfaces.pattern, surfaces.carpet, surfaces.tiles)[rng.integers(4)]
-    return _Panel(FLOOR, (x, x + wide), (z, z + long), rng.uniform(0, 0.12), _colour(rng, 30, 220, 50),
-                  make(rng, _colour(rng, 40, 220, 60)), round=bool(rng.random() < 0.25))  # fmt: skip
+    return _Panel(
+        FLOOR,
+        (x, x + wide),
+        (z, z + long),
+        rng.uniform(0, 0.12),
+        _colour(rng, 30, 220, 50),
+        make(rng, _colour(rng, 40, 220, 60)),
+        round=bool(rng.random() < 0.25),
+    )
 
 
 def _wall_panel(rng: np.random.Generator, kind: str, surface: int, span: tuple[float, float], height: float) -> _Panel:
@@ -340,8 +353,15 @@ def _light(room: _Room, surface: npt.NDArray[np.int64], point: Floats) -> Floats
         away = ((point - np.array([x, y, z], dtype=np.float32)) ** 2).sum(axis=1)
         light += strength / (1 + away / reach**2)
     # Corners get less light: the distance to the second and third nearest surfaces.
-    walls = np.stack([point[:, 1], room.height - point[:, 1], room.depth - point[:, 2],
-                      point[:, 0] + room.half_width, room.half_width - point[:, 0]])  # fmt: skip
+    walls = np.stack(
+        [
+            point[:, 1],
+            room.height - point[:, 1],
+            room.depth - point[:, 2],
+            point[:, 0] + room.half_width,
+            room.half_width - point[:, 0],
+        ]
+    )
     walls[surface, np.arange(len(surface))] = np.inf
     light *= 1 - 0.35 * np.exp(-np.maximum(walls.min(axis=0), 0) / 0.25)
     return light / np.float32(1.25) * np.where(surface == CEILING, np.float32(0.92), np.float32(1))

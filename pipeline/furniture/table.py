@@ -88,9 +88,14 @@ def build(table: Table) -> list[Part]:
     """The parts of one table."""
     parts = [extrude("top", _outline(table), "y", (table.height - table.thickness, table.height), 0.008)]
     parts += {
-        "legs": _legs, "round_legs": _legs, "pedestal": _pedestal, "twin": _twin,
-        "trestle": _trestle, "panels": _panels, "cross": _cross,
-    }[table.base](table)  # fmt: skip
+        "legs": _legs,
+        "round_legs": _legs,
+        "pedestal": _pedestal,
+        "twin": _twin,
+        "trestle": _trestle,
+        "panels": _panels,
+        "cross": _cross,
+    }[table.base](table)
     if table.shelf:
         parts.append(_shelf(table))
     return parts

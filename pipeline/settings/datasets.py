@@ -67,8 +67,9 @@ class Dataset(Strict):
         if self.source == "folder" and not self.path:
             raise ValueError("source 'folder' needs `path`, the folder with one sub-folder per category")
         if self.source in ("r2n2", "mvcnn") and (self.up_axis or self.yaw_deg):
-            raise ValueError(f"source {self.source!r} brings pictures, which cannot be turned; "
-                             "remove `up_axis` and `yaw_deg`")  # fmt: skip
+            raise ValueError(
+                f"source {self.source!r} brings pictures, which cannot be turned; remove `up_axis` and `yaw_deg`"
+            )
         if self.val_percent + self.test_percent >= 100:
             raise ValueError("val_percent + test_percent leave nothing to train on; make them smaller")
         return self

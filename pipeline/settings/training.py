@@ -10,9 +10,19 @@ from pipeline.settings.base import Strict
 from pipeline.settings.training_presets import PRESETS
 
 Preset = Literal[
-    "demo", "paper-3dvaegan", "paper-3dgan", "balanced-3dgan", "mv-3dvaegan-max", "mv-3dvaegan-mean", "sn-hinge",
-    "three-projections", "small", "resnet-encoder", "lsgan", "wgan-gp",
-]  # fmt: skip
+    "demo",
+    "paper-3dvaegan",
+    "paper-3dgan",
+    "balanced-3dgan",
+    "mv-3dvaegan-max",
+    "mv-3dvaegan-mean",
+    "sn-hinge",
+    "three-projections",
+    "small",
+    "resnet-encoder",
+    "lsgan",
+    "wgan-gp",
+]
 
 
 class Experiment(Strict):

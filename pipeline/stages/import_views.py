@@ -95,10 +95,14 @@ def import_pictures(
     with (
         Archives.load(archives) as opened,
         create(
-            renders, "renders", count=len(pack.records), views=MVCNN_VIEWS, size_px=settings.size_px,
+            renders,
+            "renders",
+            count=len(pack.records),
+            views=MVCNN_VIEWS,
+            size_px=settings.size_px,
             attributes=attributes,
         ) as views,
-    ):  # fmt: skip
+    ):
         for record, payload in progress(pack, f"import {shard.stem}", total=len(pack.records), log=log):
             mesh = read_glb(payload)
             used = mesh.vertices[np.unique(mesh.faces)]

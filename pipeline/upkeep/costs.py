@@ -14,8 +14,13 @@ from pathlib import Path
 
 from pipeline.errors import UserError
 
-STAGES = {"prepare": ("prepared", ".zip"), "voxelize": ("voxels", ".zip"), "render": ("renders", ".h5"),
-          "import": ("renders", ".h5"), "pack": ("shards", ".h5")}  # fmt: skip
+STAGES = {
+    "prepare": ("prepared", ".zip"),
+    "voxelize": ("voxels", ".zip"),
+    "render": ("renders", ".h5"),
+    "import": ("renders", ".h5"),
+    "pack": ("shards", ".h5"),
+}
 
 
 @dataclass(frozen=True)
@@ -59,8 +64,10 @@ def measured(root: Path) -> list[Cost]:
 
 def table(costs: list[Cost]) -> str:
     """One row a stage, as Markdown."""
-    lines = ["| stage | shards | s a shard (longest) | ms a shape | most memory | MB a shard | kB a shape |",
-             "|---|---|---|---|---|---|---|"]  # fmt: skip
+    lines = [
+        "| stage | shards | s a shard (longest) | ms a shape | most memory | MB a shard | kB a shape |",
+        "|---|---|---|---|---|---|---|",
+    ]
     for cost in costs:
         lines.append(
             f"| {cost.stage} | {cost.shards} | {cost.seconds / cost.shards:.1f} ({cost.longest_s:.1f}) "

@@ -32,8 +32,14 @@ from pipeline.upkeep.repair import repair
 _BLOCK = 1 << 20
 
 
-PATTERNS = ("archives/*.json", "backgrounds/bank.npz", "prepared/*/*.zip", "voxels/*/*.zip", "renders/*/*.h5",
-            "shards/*/*.h5")  # fmt: skip
+PATTERNS = (
+    "archives/*.json",
+    "backgrounds/bank.npz",
+    "prepared/*/*.zip",
+    "voxels/*/*.zip",
+    "renders/*/*.h5",
+    "shards/*/*.h5",
+)
 
 
 def verify_run(root: Path, *, log: Log, mend: bool = False, snakemake: Sequence[str] = ()) -> int:

@@ -51,8 +51,22 @@ _FETCHED = {"source", "mirrors", "path", "procedural", "categories"}
 
 
 # Options of Snakemake that look and make nothing: beside a working run they are welcome.
-_LOOKS = {"--dry-run", "--dryrun", "--report", "--lint", "--rulegraph", "--dag", "--filegraph", "--d3dag", "--summary",
-          "--detailed-summary", "--list-rules", "--list", "--list-target-rules", "--unlock"}  # fmt: skip
+_LOOKS = {
+    "--dry-run",
+    "--dryrun",
+    "--report",
+    "--lint",
+    "--rulegraph",
+    "--dag",
+    "--filegraph",
+    "--d3dag",
+    "--summary",
+    "--detailed-summary",
+    "--list-rules",
+    "--list",
+    "--list-target-rules",
+    "--unlock",
+}
 
 
 def only_looks(arguments: Sequence[str]) -> bool:

@@ -1,4 +1,4 @@
-"""``snakemake --rulegraph | python -m pipeline.workflow.rulegraph > rulegraph.svg``: the rules as a picture, without Graphviz.
+"""``snakemake --rulegraph | python -m pipeline.workflow.rulegraph``: the rules as an SVG picture, without Graphviz.
 
 Layers by the longest way from the sources, top to bottom; the order inside a layer by the
 mean place of the neighbours, swept a few times (Sugiyama, Tagawa and Toda 1981); lines that

@@ -57,8 +57,14 @@ def probe(platform: str) -> tuple[str, str]:
     """(name of the OpenGL renderer, why there is none): one is empty. Runs in a process of its own."""
     environment = {**os.environ, "PYOPENGL_PLATFORM": platform}
     try:
-        done = subprocess.run([sys.executable, "-W", "ignore", "-c", _PROBE], env=environment, capture_output=True,
-                              text=True, timeout=PROBE_SECONDS, check=False)  # fmt: skip
+        done = subprocess.run(
+            [sys.executable, "-W", "ignore", "-c", _PROBE],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=PROBE_SECONDS,
+            check=False,
+        )
     except subprocess.TimeoutExpired:
         return "", f"{platform}: no answer in {PROBE_SECONDS:g} s"
     for line in done.stdout.splitlines():
@@ -121,13 +127,15 @@ class PyrenderBackend:
             material = self._material(scene, int(number))
             textured = material.baseColorTexture is not None
             used = corners[of_it]
-            primitives.append(gl.Primitive(
-                positions=scene.vertices[used].astype(np.float32),
-                normals=scene.normals.reshape(-1, 3)[of_it],
-                texcoord_0=scene.uv[used].astype(np.float32) if textured else None,
-                color_0=scene.vertex_colours[used] / np.float32(255) if len(scene.vertex_colours) else None,
-                material=material,
-            ))  # fmt: skip
+            primitives.append(
+                gl.Primitive(
+                    positions=scene.vertices[used].astype(np.float32),
+                    normals=scene.normals.reshape(-1, 3)[of_it],
+                    texcoord_0=scene.uv[used].astype(np.float32) if textured else None,
+                    color_0=scene.vertex_colours[used] / np.float32(255) if len(scene.vertex_colours) else None,
+                    material=material,
+                )
+            )
             self._materials.append(material)
         self._mesh = gl.Mesh(primitives)
         self._diameter = scene.diameter
@@ -149,8 +157,12 @@ class PyrenderBackend:
         colour = np.array(source.colour[:3]) / 255.0
         return self._gl.MetallicRoughnessMaterial(
             baseColorFactor=np.array([*colour, float(self._supersampling << 16 | int(self._masks[number]))]),
-            baseColorTexture=texture, metallicFactor=self._specular.strength,
-            roughnessFactor=1 / self._specular.shininess, doubleSided=True, alphaMode="OPAQUE")  # fmt: skip
+            baseColorTexture=texture,
+            metallicFactor=self._specular.strength,
+            roughnessFactor=1 / self._specular.shininess,
+            doubleSided=True,
+            alphaMode="OPAQUE",
+        )
 
     def render(self, camera: Camera, lights: Lights) -> Layers:
         """Draw one view of the loaded scene."""
@@ -166,8 +178,10 @@ class PyrenderBackend:
         K = camera.K * factor
         nearest = max(camera.distance - self._diameter, 1e-3)
         farthest = camera.distance + self._diameter
-        scene.add(gl.IntrinsicsCamera(K[0, 0], K[1, 1], K[0, 2], K[1, 2], znear=nearest, zfar=farthest),
-                  pose=camera.camera_to_world)  # fmt: skip
+        scene.add(
+            gl.IntrinsicsCamera(K[0, 0], K[1, 1], K[0, 2], K[1, 2], znear=nearest, zfar=farthest),
+            pose=camera.camera_to_world,
+        )
         if self._renderer is None:
             self._renderer = gl.OffscreenRenderer(side, side)
             self._renderer._renderer._program_cache.shader_dir = str(SHADERS)

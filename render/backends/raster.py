@@ -62,18 +62,56 @@ class RasterBackend:
             self._nearness = np.empty((size * factor, size * factor), np.float32)
             self._samples = np.empty((size * factor, size * factor), np.int32)
         nearness, samples, local = self._nearness, self._samples, self._local
-        draw(scene.vertices, scene.faces, pinhole, pose, NEAR, local, self._screen, nearness, samples,
-             scene.face_material, scene.cutout, self._masks, factor, scene.levels, scene.first_level, scene.texels,
-             scene.uv)  # fmt: skip
+        draw(
+            scene.vertices,
+            scene.faces,
+            pinhole,
+            pose,
+            NEAR,
+            local,
+            self._screen,
+            nearness,
+            samples,
+            scene.face_material,
+            scene.cutout,
+            self._masks,
+            factor,
+            scene.levels,
+            scene.first_level,
+            scene.texels,
+            scene.uv,
+        )
         rgba = np.zeros((size, size, 4), np.uint8)
         depth = np.full((size, size), np.inf, np.float32)
         normals = np.zeros((size, size, 3), np.float32)
         ids = np.full((size, size), -1, np.int32)
-        shade(local, scene.faces, pinhole, pose, nearness, samples, scene.normals,
-              np.ascontiguousarray(lights, dtype=np.float32), self._specular.strength,
-              self._specular.shininess, scene.face_material,
-              scene.material_colour, scene.levels, scene.first_level, scene.level_count, scene.texels, scene.uv,
-              scene.texel_density, scene.vertex_colours, SRGB_TO_LINEAR, ENCODE, rgba, depth, normals, ids)  # fmt: skip
+        shade(
+            local,
+            scene.faces,
+            pinhole,
+            pose,
+            nearness,
+            samples,
+            scene.normals,
+            np.ascontiguousarray(lights, dtype=np.float32),
+            self._specular.strength,
+            self._specular.shininess,
+            scene.face_material,
+            scene.material_colour,
+            scene.levels,
+            scene.first_level,
+            scene.level_count,
+            scene.texels,
+            scene.uv,
+            scene.texel_density,
+            scene.vertex_colours,
+            SRGB_TO_LINEAR,
+            ENCODE,
+            rgba,
+            depth,
+            normals,
+            ids,
+        )
         return Layers(rgba, depth, normals, ids)
 
     @property

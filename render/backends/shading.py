@@ -22,10 +22,32 @@ SAME_DEPTH, SAME_NORMAL = 0.01, 0.985  # within a pixel: 1 % of the depth, 10 de
     nogil=True,
 )
 def shade(
-    local, faces, pinhole, pose, inverse_depth, face_id, corner_normals, lights, specular, shininess,
-    face_material, material_colour, levels, first_level, level_count, texels, uv, texel_density, vertex_colours,
-    decode, encode, rgba, depth, normals, ids,
-):  # fmt: skip
+    local,
+    faces,
+    pinhole,
+    pose,
+    inverse_depth,
+    face_id,
+    corner_normals,
+    lights,
+    specular,
+    shininess,
+    face_material,
+    material_colour,
+    levels,
+    first_level,
+    level_count,
+    texels,
+    uv,
+    texel_density,
+    vertex_colours,
+    decode,
+    encode,
+    rgba,
+    depth,
+    normals,
+    ids,
+):
     """Colour the samples that `draw` found and resolve them to pixels.
 
     pose (4, 4) camera_to_world; lights (L, 8); specular the strength of the highlights, shininess

@@ -27,9 +27,24 @@ CUTOUT_ALPHA = 128  # texels below it are holes in an opacity map
     nogil=True,
 )
 def draw(
-    vertices, faces, pinhole, pose, near, local, screen, inverse_depth, face_id,
-    face_material, cutout, sample_mask, factor, levels, first_level, texels, uv,
-):  # fmt: skip
+    vertices,
+    faces,
+    pinhole,
+    pose,
+    near,
+    local,
+    screen,
+    inverse_depth,
+    face_id,
+    face_material,
+    cutout,
+    sample_mask,
+    factor,
+    levels,
+    first_level,
+    texels,
+    uv,
+):
     """Find the nearest face of every sample.
 
     pinhole (4,) = fx, fy, cx, cy in samples; pose (4, 4) camera_to_world.  Fills local (V, 3),

@@ -68,10 +68,19 @@ def write_gallery(
     write_text(page, text)
 
     problems = sum(bool(shapes.PROBLEMS & set(one.flags)) for one in checked)
-    log.write("done", shapes=len(checked), shown=len(chosen), problems=problems, bytes=page.stat().st_size,
-              chunks=len(later), scene=BUNDLE.exists())  # fmt: skip
-    say(f"gallery {index['dataset']}: {len(chosen)} of {len(checked)} shapes, {problems} with problems, "
-        f"{page.stat().st_size / 1e6:.1f} MB and {len(later)} files beside it")  # fmt: skip
+    log.write(
+        "done",
+        shapes=len(checked),
+        shown=len(chosen),
+        problems=problems,
+        bytes=page.stat().st_size,
+        chunks=len(later),
+        scene=BUNDLE.exists(),
+    )
+    say(
+        f"gallery {index['dataset']}: {len(chosen)} of {len(checked)} shapes, {problems} with problems, "
+        f"{page.stat().st_size / 1e6:.1f} MB and {len(later)} files beside it"
+    )
 
 
 def _check_all(index_path: Path, index: dict[str, Any], bank: Bank | None, log: Log) -> Iterator[Checked]:
@@ -83,15 +92,21 @@ def _check_all(index_path: Path, index: dict[str, Any], bank: Bank | None, log: 
 
 def _choose(checked: Sequence[Checked], most: int) -> list[Checked]:
     """All shapes, or those with problems and a draw of the others; worst silhouette first."""
-    ranked = sorted(checked, key=lambda one: (not shapes.PROBLEMS & set(one.flags),
-                                              stable_hash("gallery", one.record.shape_id)))  # fmt: skip
+    ranked = sorted(
+        checked, key=lambda one: (not shapes.PROBLEMS & set(one.flags), stable_hash("gallery", one.record.shape_id))
+    )
     return sorted(ranked[:most], key=lambda one: (one.iou, one.record.shape_id))
 
 
 def _make_all(
-    index_path: Path, index: dict[str, Any], prepared: Path, bank: Bank | None, chosen: Sequence[Checked],
-    size: Budget, log: Log,
-) -> Iterator[tuple[str, dict[str, Any]]]:  # fmt: skip
+    index_path: Path,
+    index: dict[str, Any],
+    prepared: Path,
+    bank: Bank | None,
+    chosen: Sequence[Checked],
+    size: Budget,
+    log: Log,
+) -> Iterator[tuple[str, dict[str, Any]]]:
     """(shape id, what the page holds of it), in the order of the shards."""
     wanted = {(one.shard, one.row): one for one in chosen}
     for number in progress(sorted({shard for shard, _ in wanted}), "gallery: draw", unit="shard", log=log):
@@ -127,9 +142,13 @@ def _by_key(entries: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _page(
-    index: dict[str, Any], ledger: Path, checked: Sequence[Checked], entries: Sequence[dict[str, Any]],
-    size: Budget, data_folder: str,
-) -> str:  # fmt: skip
+    index: dict[str, Any],
+    ledger: Path,
+    checked: Sequence[Checked],
+    entries: Sequence[dict[str, Any]],
+    size: Budget,
+    data_folder: str,
+) -> str:
     style = read_asset("style.css")
     script = "\n".join(read_asset(file) for file in SCRIPTS)
     scene = BUNDLE.read_text(encoding="utf-8") if BUNDLE.exists() else None

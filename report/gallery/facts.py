@@ -17,16 +17,29 @@ from pipeline.stages import ledger
 from report.gallery.shapes import FLAGS, Checked
 
 MOST_REJECTS = 500  # rows of the table; the ledger has all
-_STAGES = {"index": "listed in the source", "prepare": "mesh read and repaired", "voxelize": "voxelized",
-           "render": "rendered and packed"}  # fmt: skip
+_STAGES = {
+    "index": "listed in the source",
+    "prepare": "mesh read and repaired",
+    "voxelize": "voxelized",
+    "render": "rendered and packed",
+}
 _PACKAGES = ("numpy", "scipy", "h5py", "pillow", "fast-simplification")
 
 
 def flag_counts(checked: Sequence[Checked]) -> list[dict[str, Any]]:
     """How many shapes have each flag, of the whole data set; flags that nobody has are left out."""
     counts = Counter(flag for one in checked for flag in one.flags)
-    return [{"key": flag.key, "label": flag.label, "meaning": flag.meaning, "problem": flag.problem,
-             "count": counts[flag.key]} for flag in FLAGS if counts[flag.key]]  # fmt: skip
+    return [
+        {
+            "key": flag.key,
+            "label": flag.label,
+            "meaning": flag.meaning,
+            "problem": flag.problem,
+            "count": counts[flag.key],
+        }
+        for flag in FLAGS
+        if counts[flag.key]
+    ]
 
 
 def verdict(checked: Sequence[Checked]) -> dict[str, Any]:
@@ -56,11 +69,16 @@ def funnel_rows(path: Path) -> list[dict[str, Any]]:
         if row.status == "rejected":
             why.setdefault(row.stage, Counter())[row.reason] += 1
     return [
-        {"stage": _STAGES[stage], **counts, "share": counts["passed"] / max(len(rows), 1),
-         "reasons": ", ".join(f"{reason.replace('_', ' ')} {count}" for reason, count in
-                              sorted(why.get(stage, Counter()).items()))}
+        {
+            "stage": _STAGES[stage],
+            **counts,
+            "share": counts["passed"] / max(len(rows), 1),
+            "reasons": ", ".join(
+                f"{reason.replace('_', ' ')} {count}" for reason, count in sorted(why.get(stage, Counter()).items())
+            ),
+        }
         for stage, counts in ledger.funnel(rows).items()
-    ]  # fmt: skip
+    ]
 
 
 def rejects(path: Path) -> dict[str, Any]:
@@ -76,8 +94,10 @@ def _ledger(path: Path) -> list[ledger.Row]:
 def provenance(index: dict[str, Any], three: str | None) -> dict[str, Any]:
     """Where every picture on the page comes from, to the byte; `three` is the version that draws in 3D."""
     attributes = index["attributes"]
-    settings = [(key, value if isinstance(value, (str, int, float)) else json.dumps(value, sort_keys=True))
-                for key, value in sorted(attributes.items())]  # fmt: skip
+    settings = [
+        (key, value if isinstance(value, (str, int, float)) else json.dumps(value, sort_keys=True))
+        for key, value in sorted(attributes.items())
+    ]
     versions = ", ".join(f"{package} {importlib.metadata.version(package)}" for package in _PACKAGES)
     return {
         "rows": [

@@ -47,8 +47,12 @@ def pack_mesh(drawn: Drawn) -> str:
     palette, places = np.unique(drawn.colours, axis=0, return_inverse=True)
     steps = np.rint((drawn.vertices + 0.5) * STEPS).clip(0, STEPS).astype(np.int64)
     head = np.array([len(steps), len(drawn.faces), len(palette)], "<u4").tobytes()
-    body = [palette.tobytes() + b"\0" * (-palette.size % 4), *(_differences(steps[:, axis]) for axis in range(3)),
-            _differences(drawn.faces.reshape(-1)), places.reshape(-1).astype("u1").tobytes()]  # fmt: skip
+    body = [
+        palette.tobytes() + b"\0" * (-palette.size % 4),
+        *(_differences(steps[:, axis]) for axis in range(3)),
+        _differences(drawn.faces.reshape(-1)),
+        places.reshape(-1).astype("u1").tobytes(),
+    ]
     return _text(head + b"".join(body))
 
 
@@ -69,8 +73,9 @@ def drawable(mesh: Mesh, most_faces: int) -> Drawn:
     if len(faces) > most_faces:
         points, few = _collapsed(vertices, faces, most_faces)
         largest = _largest(vertices, faces, most_faces)
-        whole, kept, picked = (float(_areas(*part).sum())
-                               for part in ((vertices, faces), (points, few), (vertices, faces[largest])))  # fmt: skip
+        whole, kept, picked = (
+            float(_areas(*part).sum()) for part in ((vertices, faces), (points, few), (vertices, faces[largest]))
+        )
         if kept < (1 - _LOST) * whole and kept < picked:
             faces, colours = faces[largest], colours[largest]
         else:

@@ -206,13 +206,19 @@ def facts(record: Record) -> list[tuple[str, str]]:
         ("drawn by", " ".join(str(render[key]) for key in ("backend", "backend_version") if key in render)),
         ("mesh SHA-256", prepare.get("mesh_sha256")),
     ]
-    return [(label, f"{value:.6g}" if isinstance(value, float) else str(value)) for label, value in rows
-            if value not in (None, "")]  # fmt: skip
+    return [
+        (label, f"{value:.6g}" if isinstance(value, float) else str(value))
+        for label, value in rows
+        if value not in (None, "")
+    ]
 
 
 def _join(found: dict[str, Any], keys: tuple[str, ...]) -> str:
-    return ", ".join(f"{key} {found[key]:,}" if isinstance(found[key], int) else f"{key} {found[key]}"
-                     for key in keys if key in found)  # fmt: skip
+    return ", ".join(
+        f"{key} {found[key]:,}" if isinstance(found[key], int) else f"{key} {found[key]}"
+        for key in keys
+        if key in found
+    )
 
 
 class Meshes:

@@ -75,9 +75,15 @@ def running(folder: Path) -> Iterator[Cluster]:
         SYSTEM.mkdir(exist_ok=True)
         for link in links:
             link.symlink_to(folder / link.name)
-        _start("munged", "--force", f"--key-file={folder}/munge.key", f"--socket={folder}/munge.sock",
-               f"--pid-file={folder}/munged.pid", f"--log-file={folder}/munged.log",
-               f"--seed-file={folder}/munged.seed")  # fmt: skip
+        _start(
+            "munged",
+            "--force",
+            f"--key-file={folder}/munge.key",
+            f"--socket={folder}/munge.sock",
+            f"--pid-file={folder}/munged.pid",
+            f"--log-file={folder}/munged.log",
+            f"--seed-file={folder}/munged.seed",
+        )
         _start("slurmctld", "-c", "-f", f"{folder}/slurm.conf")
         _start("slurmd", "-N", host, "-f", f"{folder}/slurm.conf")
         _wait_until_idle(cluster)

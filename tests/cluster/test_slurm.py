@@ -60,9 +60,14 @@ class ClusterWorld(World):
         """Start ``train_all`` in a session of its own; what it says goes to run-<n>.txt."""
         self.runs += 1
         with open(self.folder / f"run-{self.runs}.txt", "wb") as output:
-            process = subprocess.Popen([*self.cluster_command(), "train_all"], cwd=self.folder, stdout=output,
-                                       stderr=subprocess.STDOUT, env=self.cluster.environment,
-                                       start_new_session=True)  # fmt: skip
+            process = subprocess.Popen(
+                [*self.cluster_command(), "train_all"],
+                cwd=self.folder,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=self.cluster.environment,
+                start_new_session=True,
+            )
         self.started.append(process)
         return process
 

@@ -29,8 +29,9 @@ with (atomic_folder if sys.argv[2] == "folder" else atomic_path)(Path(sys.argv[1
 
 def writer(final: Path, kind: str = "file") -> subprocess.Popen[str]:
     """Another process in the middle of writing `final`."""
-    process = subprocess.Popen([sys.executable, "-c", WRITER, str(final), kind], stdout=subprocess.PIPE, text=True,
-                               cwd=ROOT)  # fmt: skip
+    process = subprocess.Popen(
+        [sys.executable, "-c", WRITER, str(final), kind], stdout=subprocess.PIPE, text=True, cwd=ROOT
+    )
     assert process.stdout is not None and process.stdout.readline() == "writing\n"
     return process
 

@@ -40,10 +40,15 @@ def worker(seconds: float = 10) -> IsolatedWorker[str]:
     return IsolatedWorker(functools.partial(_job_of_a_troubled_library), seconds=seconds, memory_bytes=1 << 30)
 
 
-@pytest.mark.parametrize("what,reason,detail", [
-    ("crash", "crash", "SIGSEGV"), ("exit", "crash", "exit code 3"), ("eat", "memory", "1,073,741,824"),
-    ("reject", "odd", "a detail"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "what,reason,detail",
+    [
+        ("crash", "crash", "SIGSEGV"),
+        ("exit", "crash", "exit code 3"),
+        ("eat", "memory", "1,073,741,824"),
+        ("reject", "odd", "a detail"),
+    ],
+)
 def test_trouble_costs_one_shape(what: str, reason: str, detail: str) -> None:
     with worker() as isolated:
         assert isolated.call("one") == "one done"

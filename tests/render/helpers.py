@@ -20,8 +20,20 @@ from render.cameras import Camera, Pose, place_camera
 from render.scene import Scene, prepare_scene
 
 WHITE = Material(colour=(255, 255, 255, 255))
-_BOX_FACES = [(0, 1, 3), (0, 3, 2), (4, 6, 7), (4, 7, 5), (0, 4, 5), (0, 5, 1),
-              (2, 3, 7), (2, 7, 6), (0, 2, 6), (0, 6, 4), (1, 5, 7), (1, 7, 3)]  # fmt: skip
+_BOX_FACES = [
+    (0, 1, 3),
+    (0, 3, 2),
+    (4, 6, 7),
+    (4, 7, 5),
+    (0, 4, 5),
+    (0, 5, 1),
+    (2, 3, 7),
+    (2, 7, 6),
+    (0, 2, 6),
+    (0, 6, 4),
+    (1, 5, 7),
+    (1, 7, 3),
+]
 
 
 def boxes(
@@ -33,10 +45,14 @@ def boxes(
     for low, high in corners:
         faces.append(np.array(_BOX_FACES) + 8 * len(vertices))
         ends = (low, high)
-        vertices.append(np.array([[ends[i][0], ends[j][1], ends[k][2]]
-                                  for i in (0, 1) for j in (0, 1) for k in (0, 1)]))  # fmt: skip
-    return Mesh(np.concatenate(vertices).astype(np.float64), np.concatenate(faces).astype(np.int64),
-                materials=[material or Material()])  # fmt: skip
+        vertices.append(
+            np.array([[ends[i][0], ends[j][1], ends[k][2]] for i in (0, 1) for j in (0, 1) for k in (0, 1)])
+        )
+    return Mesh(
+        np.concatenate(vertices).astype(np.float64),
+        np.concatenate(faces).astype(np.int64),
+        materials=[material or Material()],
+    )
 
 
 def cube(side: float = 0.9, material: Material | None = None) -> Mesh:
@@ -57,10 +73,12 @@ def calibration(material: Material | None = None) -> Mesh:
 
 def ball(rings: int = 24, radius: float = 0.45, material: Material | None = None) -> Mesh:
     """A sphere of about 4 * rings^2 triangles, with UVs."""
-    latitude, longitude = np.meshgrid(np.linspace(0, np.pi, rings + 1), np.linspace(0, 2 * np.pi, 2 * rings + 1),
-                                      indexing="ij")  # fmt: skip
-    vertices = radius * np.stack([np.sin(latitude) * np.cos(longitude), np.cos(latitude),
-                                  np.sin(latitude) * np.sin(longitude)], axis=-1).reshape(-1, 3)  # fmt: skip
+    latitude, longitude = np.meshgrid(
+        np.linspace(0, np.pi, rings + 1), np.linspace(0, 2 * np.pi, 2 * rings + 1), indexing="ij"
+    )
+    vertices = radius * np.stack(
+        [np.sin(latitude) * np.cos(longitude), np.cos(latitude), np.sin(latitude) * np.sin(longitude)], axis=-1
+    ).reshape(-1, 3)
     uv = np.stack([longitude / (2 * np.pi), 1 - latitude / np.pi], axis=-1).reshape(-1, 2)
     number = np.arange(len(vertices)).reshape(rings + 1, 2 * rings + 1)
     a, b, c, d = number[:-1, :-1], number[:-1, 1:], number[1:, :-1], number[1:, 1:]
@@ -84,8 +102,16 @@ def checkers(squares: int = 4, px: int = 8, dark: int = 40) -> npt.NDArray[np.ui
     return picture
 
 
-def camera(azimuth: float = 30, elevation: float = 20, diameters: float = 1.4, size_px: int = 64, *,
-           mesh: Mesh | None = None, roll: float = 0.0, cut_off: bool = False) -> Camera:  # fmt: skip
+def camera(
+    azimuth: float = 30,
+    elevation: float = 20,
+    diameters: float = 1.4,
+    size_px: int = 64,
+    *,
+    mesh: Mesh | None = None,
+    roll: float = 0.0,
+    cut_off: bool = False,
+) -> Camera:
     vertices = cube().vertices if mesh is None else mesh.vertices
     return place_camera(Pose(azimuth, elevation, diameters, roll, cut_off=cut_off), size_px, vertices)
 

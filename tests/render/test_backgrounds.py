@@ -30,11 +30,23 @@ def picture(name: str, seed: int, size: tuple[int, int], mode: str = "RGB") -> t
     return name, buffer.getvalue()
 
 
-PICTURES = dict([picture("a/wide.jpg", 1, (300, 120)), picture("a/tall.png", 2, (100, 220)),
-                 picture("b/square.jpg", 3, (128, 128)), picture("b/grey.jpg", 4, (160, 120), "L"),
-                 picture("b/see-through.png", 5, (160, 120), "RGBA")])  # fmt: skip
-BAD = dict([picture("tiny.jpg", 6, (20, 20)), ("broken.jpg", PICTURES["a/wide.jpg"][:200]), ("page.png", b"<html>"),
-            ("empty.jpg", b"")])  # fmt: skip
+PICTURES = dict(
+    [
+        picture("a/wide.jpg", 1, (300, 120)),
+        picture("a/tall.png", 2, (100, 220)),
+        picture("b/square.jpg", 3, (128, 128)),
+        picture("b/grey.jpg", 4, (160, 120), "L"),
+        picture("b/see-through.png", 5, (160, 120), "RGBA"),
+    ]
+)
+BAD = dict(
+    [
+        picture("tiny.jpg", 6, (20, 20)),
+        ("broken.jpg", PICTURES["a/wide.jpg"][:200]),
+        ("page.png", b"<html>"),
+        ("empty.jpg", b""),
+    ]
+)
 
 
 def folder(path: Path, files: dict[str, bytes]) -> Path:
@@ -120,8 +132,10 @@ def test_the_same_folder_gives_the_same_bytes_and_another_seed_other_crops(tmp_p
 def test_a_bomb_is_not_decoded(tmp_path: Path) -> None:
     head = b"IHDR" + struct.pack(">IIBBBBB", 30_000, 30_000, 8, 2, 0, 0, 0)
     bomb = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + head + struct.pack(">I", zlib.crc32(head))
-    bomb += b"".join(struct.pack(">I", len(d)) + k + d + struct.pack(">I", zlib.crc32(k + d))
-                     for k, d in ((b"IDAT", zlib.compress(bytes(1000))), (b"IEND", b"")))  # fmt: skip
+    bomb += b"".join(
+        struct.pack(">I", len(d)) + k + d + struct.pack(">I", zlib.crc32(k + d))
+        for k, d in ((b"IDAT", zlib.compress(bytes(1000))), (b"IEND", b""))
+    )
     made = bank(folder(tmp_path / "in", {**PICTURES, "bomb.png": bomb}), tmp_path / "b.npz")
     assert made.info["counts"]["refused"] == {"too_large": 1}
 

@@ -73,14 +73,19 @@ def furniture(category: str) -> Mesh:
 
 
 def test_generated_meshes_in_100_views() -> None:
-    meshes = {"cube": cube(), "calibration": calibration(), "ball": ball(),
-              "textured": ball(12, material=Material(texture=checkers()))}  # fmt: skip
+    meshes = {
+        "cube": cube(),
+        "calibration": calibration(),
+        "ball": ball(),
+        "textured": ball(12, material=Material(texture=checkers())),
+    }
     meshes |= {category: furniture(category) for category in CATEGORIES}
     tally = Tally()
     for name, mesh in meshes.items():
         for preset in ("r2n2", "photo"):
-            compare(mesh, make_cameras(preset, seed=3, shape_id=name, views=4, size_px=64, vertices=mesh.vertices),
-                    tally)  # fmt: skip
+            compare(
+                mesh, make_cameras(preset, seed=3, shape_id=name, views=4, size_px=64, vertices=mesh.vertices), tally
+            )
     # On these Embree has been seen to misjudge one sample each.
     for name in ("bed", "table"):
         mesh = normalise(make_shape(1, name, 0), np.eye(3), max_faces=10**6)[0]
@@ -94,10 +99,18 @@ def test_generated_meshes_in_100_views() -> None:
 def real_meshes(data: Path) -> dict[str, Mesh]:
     """Every ModelNet10 and ShapeNet model of the samples, as `prepare` leaves it."""
     found = {}
-    places = [("modelnet/ModelNet10.zip", ".off", UP_AXIS_TO_WORLD["z"], 1),
-              *((f"shapenet/{zipped.parent.name}/{zipped.name}", ".obj",
-                 SHAPENET_V1_TO_WORLD if "v1" in zipped.parent.name else np.eye(3), 2)
-                for zipped in sorted((data / "shapenet").glob("ShapeNetCore.v?/*.zip")))]  # fmt: skip
+    places = [
+        ("modelnet/ModelNet10.zip", ".off", UP_AXIS_TO_WORLD["z"], 1),
+        *(
+            (
+                f"shapenet/{zipped.parent.name}/{zipped.name}",
+                ".obj",
+                SHAPENET_V1_TO_WORLD if "v1" in zipped.parent.name else np.eye(3),
+                2,
+            )
+            for zipped in sorted((data / "shapenet").glob("ShapeNetCore.v?/*.zip"))
+        ),
+    ]
     for place, suffix, rotation, depth in places:
         with zipfile.ZipFile(data / place) as archive:
             for member in sorted(name for name in archive.namelist() if name.endswith(suffix)):

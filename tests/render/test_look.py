@@ -56,8 +56,23 @@ def test_a_folder_of_views_and_both_formats_stand_upright_alike(tmp_path: Path) 
 def test_plain_colours_and_highlights(tmp_path: Path) -> None:
     pictures = {}
     for name, more in {"matt": ["--specular", "0"], "gloss": ["--specular", "1", "--shininess", "8"]}.items():
-        assert main([str(obj(tmp_path / "a.obj")), "--views", "2", "--size", "64", "--colour", "#20a0ff", *more,
-                     "-o", str(tmp_path / name)]) == 0  # fmt: skip
+        assert (
+            main(
+                [
+                    str(obj(tmp_path / "a.obj")),
+                    "--views",
+                    "2",
+                    "--size",
+                    "64",
+                    "--colour",
+                    "#20a0ff",
+                    *more,
+                    "-o",
+                    str(tmp_path / name),
+                ]
+            )
+            == 0
+        )
         pictures[name] = read_png(tmp_path / name / "a-00.png").astype(int)
         assert (pictures[name][0, 0] == (32, 160, 255)).all()
     assert (pictures["gloss"] >= pictures["matt"]).all()
@@ -76,14 +91,17 @@ def test_files_of_one_name_are_told_apart_by_their_folders(tmp_path: Path) -> No
     assert list(short_names([paths[0]] * 2).values()) == ["model"]
 
 
-@pytest.mark.parametrize("arguments,message", [
-    (["--size", "33"], "cannot be drawn like this"),
-    (["--views", "0"], "cannot be drawn like this"),
-    (["--shininess", "30"], "--shininess 4 to 128, a power of two"),
-    (["--colour", "blue"], "--colour white, random or #rrggbb"),
-    (["--compositing", "none"], "a sheet has no transparency"),
-    (["--backgrounds", "nowhere"], "no such folder or archive"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "arguments,message",
+    [
+        (["--size", "33"], "cannot be drawn like this"),
+        (["--views", "0"], "cannot be drawn like this"),
+        (["--shininess", "30"], "--shininess 4 to 128, a power of two"),
+        (["--colour", "blue"], "--colour white, random or #rrggbb"),
+        (["--compositing", "none"], "a sheet has no transparency"),
+        (["--backgrounds", "nowhere"], "no such folder or archive"),
+    ],
+)
 def test_wrong_wishes_are_explained(tmp_path: Path, arguments: list[str], message: str) -> None:
     with pytest.raises(UserError, match=message):
         main([str(obj(tmp_path / "a.obj")), "-o", str(tmp_path / "s.png"), *arguments])

@@ -75,8 +75,15 @@ def voxel_pack(path: Path, way: Permutation, leave_out: str = "") -> Path:
 
 
 def packed(world: Path, out: Path, voxels: Path | None = None, **settings: str) -> Path:
-    pack_shard(world / "renders.h5", voxels or world / "voxels.zip", world / "bank.npz", out, seed=1,
-               settings=PackSettings(**settings), log=Log(None))  # type: ignore[arg-type]  # fmt: skip
+    pack_shard(
+        world / "renders.h5",
+        voxels or world / "voxels.zip",
+        world / "bank.npz",
+        out,
+        seed=1,
+        settings=PackSettings(**settings),
+        log=Log(None),
+    )  # type: ignore[arg-type]
     return out
 
 
@@ -115,8 +122,22 @@ def test_plain_backgrounds_need_no_bank(
     world: Path, tmp_path: Path, storage: str, kind: str, colour: tuple[int, int, int] | None
 ) -> None:
     out = tmp_path / "c.h5"
-    assert main([*PACK, "--settings", json.dumps({"background": kind, "storage": storage}), "--renders",
-                 str(world / "renders.h5"), "--voxels", str(world / "voxels.zip"), "-o", str(out)]) == 0  # fmt: skip
+    assert (
+        main(
+            [
+                *PACK,
+                "--settings",
+                json.dumps({"background": kind, "storage": storage}),
+                "--renders",
+                str(world / "renders.h5"),
+                "--voxels",
+                str(world / "voxels.zip"),
+                "-o",
+                str(out),
+            ]
+        )
+        == 0
+    )
     with open_shard(out) as shard, open_shard(world / "renders.h5") as views:
         assert (shard.array("background_id")[0] == PLAIN).all()
         seen = set()
@@ -141,14 +162,22 @@ def test_transparent_views_keep_their_foreground_and_nothing_else(world: Path, t
 
 def test_how_the_bank_altered_each_background_is_in_the_shard(world: Path, tmp_path: Path) -> None:
     settings = Backgrounds(source="folder", path="x", blur_px=3, noise=5, colour_jitter=0.3)
-    build_bank(folder(tmp_path / "in", PICTURES), tmp_path / "b.npz", seed=1, settings=settings, render_px=64,
-               log=Log(None))  # fmt: skip
+    build_bank(
+        folder(tmp_path / "in", PICTURES), tmp_path / "b.npz", seed=1, settings=settings, render_px=64, log=Log(None)
+    )
     bank = open_bank(tmp_path / "b.npz")
     assert np.array_equal(bank.looks, np.stack([draw_look(settings, 1, name) for name in bank.names]))
     for storage in ("composite", "layers"):
         out = tmp_path / f"{storage}.h5"
-        pack_shard(world / "renders.h5", world / "voxels.zip", tmp_path / "b.npz", out, seed=1,
-                   settings=PackSettings(storage=storage), log=Log(None))  # type: ignore[arg-type]  # fmt: skip
+        pack_shard(
+            world / "renders.h5",
+            world / "voxels.zip",
+            tmp_path / "b.npz",
+            out,
+            seed=1,
+            settings=PackSettings(storage=storage),
+            log=Log(None),
+        )  # type: ignore[arg-type]
         with open_shard(out) as shard:
             ids, looks = shard.array("background_id")[:], shard.array("background_look")[:]
             assert np.array_equal(looks, bank.looks[ids])
@@ -207,12 +236,15 @@ def test_the_audit_passes_what_fits_and_counts_views(world: Path, tmp_path: Path
     assert report["flagged"] == {}
 
 
-@pytest.mark.parametrize("way,hint", [
-    (((0, 2, 1), (1, -1, 1)), "up_axis: z"),
-    (((2, 1, 0), (1, 1, -1)), "yaw_deg"),
-    (((0, 2, 1), (1, 1, 1)), "mirrored"),
-    (((0, 1, 2), (-1, 1, 1)), "mirrored"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "way,hint",
+    [
+        (((0, 2, 1), (1, -1, 1)), "up_axis: z"),
+        (((2, 1, 0), (1, 1, -1)), "yaw_deg"),
+        (((0, 2, 1), (1, 1, 1)), "mirrored"),
+        (((0, 1, 2), (-1, 1, 1)), "mirrored"),
+    ],
+)
 def test_the_audit_refuses_turned_and_mirrored_voxels_and_says_why(
     world: Path, tmp_path: Path, way: Permutation, hint: str
 ) -> None:
@@ -224,9 +256,10 @@ def test_the_audit_refuses_turned_and_mirrored_voxels_and_says_why(
 
 
 def test_the_audit_counts_odd_views_and_names_the_odd_shape(world: Path, tmp_path: Path) -> None:
-    with open_shard(world / "renders.h5") as good, create(
-        tmp_path / "renders.h5", "renders", count=4, views=4, size_px=64, attributes=good.attributes
-    ) as bad:  # fmt: skip
+    with (
+        open_shard(world / "renders.h5") as good,
+        create(tmp_path / "renders.h5", "renders", count=4, views=4, size_px=64, attributes=good.attributes) as bad,
+    ):
         for row, record in enumerate(good.records):
             arrays = {name: good.array(name)[row] for name in good.fields if name != "placement"}
             rgba = arrays["rgba"].copy()
@@ -237,8 +270,15 @@ def test_the_audit_counts_odd_views_and_names_the_odd_shape(world: Path, tmp_pat
                 rgba[3] = np.roll(rgba[3], 25, axis=0)
             bad.append(record, **{**arrays, "rgba": rgba})
     voxel_pack(tmp_path / "v.zip", IDENTITY)
-    pack_shard(tmp_path / "renders.h5", tmp_path / "v.zip", None, tmp_path / "shards" / "000.h5", seed=1,
-               settings=PackSettings(storage="layers", background="white"), log=Log(None))  # fmt: skip
+    pack_shard(
+        tmp_path / "renders.h5",
+        tmp_path / "v.zip",
+        None,
+        tmp_path / "shards" / "000.h5",
+        seed=1,
+        settings=PackSettings(storage="layers", background="white"),
+        log=Log(None),
+    )
     write_index([tmp_path / "shards" / "000.h5"], tmp_path / "shards" / "index.json")
     audit_index(tmp_path / "shards" / "index.json", tmp_path / "audit.json", log=Log(None))
     report = json.loads((tmp_path / "audit.json").read_text())
@@ -256,8 +296,23 @@ def test_there_are_48_ways_and_advice_for_each() -> None:
 def test_the_voxelizers_grid_lies_behind_the_renders_alpha(tmp_path: Path) -> None:
     """The whole way through files: one prepared pack, voxels by the other stage's own command."""
     prepared = prepared_pack(tmp_path / "p.zip", {"odd/calibration": calibration()})
-    done = subprocess.run([sys.executable, "-m", "voxelize", "shard", "--settings", "{}", "--prepared", str(prepared),
-                           "-o", str(tmp_path / "v.zip")], capture_output=True, text=True, check=False)  # fmt: skip
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "voxelize",
+            "shard",
+            "--settings",
+            "{}",
+            "--prepared",
+            str(prepared),
+            "-o",
+            str(tmp_path / "v.zip"),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     render_shard(
         prepared, tmp_path / "r.h5", seed=4, settings=Render(size_px=64, views=6, cameras="photo"), log=Log(None)

@@ -110,15 +110,15 @@ def test_edited_shaders_change_the_code_of_the_stage() -> None:
 
 
 def test_auto_takes_the_built_in_renderer_where_no_gpu_answers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backend_pyrender, "probe", lambda platform: ("llvmpipe (LLVM 15)", ""))
+    monkeypatch.setattr(opengl, "probe", lambda platform: ("llvmpipe (LLVM 15)", ""))
     assert not opengl.gpu_answers()
     assert backends.settle(Render(backend="auto")).backend == "raster"
-    monkeypatch.setattr(backend_pyrender, "probe", lambda platform: ("NVIDIA H100", ""))
+    monkeypatch.setattr(opengl, "probe", lambda platform: ("NVIDIA H100", ""))
     assert backends.settle(Render(backend="auto")).backend == "pyrender"
 
 
 def test_asking_for_opengl_where_there_is_none_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backend_pyrender, "probe", lambda platform: ("", f"{platform}: no library"))
+    monkeypatch.setattr(opengl, "probe", lambda platform: ("", f"{platform}: no library"))
     with pytest.raises(UserError, match="libegl1") as caught:
         backends.settle(Render(backend="pyrender"))
     assert "egl: no library; osmesa: no library" in str(caught.value)

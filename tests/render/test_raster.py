@@ -160,8 +160,12 @@ def test_a_see_through_material_covers_its_share_of_every_pixel(supersampling: i
 
 def test_what_is_behind_glass_is_seen_through_it() -> None:
     pane, wall = square(Material((0, 0, 255, 128)), z=-0.2), square(Material((255, 0, 0, 255)), z=0.2)
-    both = Mesh(np.concatenate([pane.vertices, wall.vertices]), np.concatenate([pane.faces, wall.faces + 4]),
-                np.array([0, 0, 1, 1]), [*pane.materials, *wall.materials])  # fmt: skip
+    both = Mesh(
+        np.concatenate([pane.vertices, wall.vertices]),
+        np.concatenate([pane.faces, wall.faces + 4]),
+        np.array([0, 0, 1, 1]),
+        [*pane.materials, *wall.materials],
+    )
     for order in (slice(None), slice(None, None, -1)):
         turned = Mesh(both.vertices, both.faces[order], both.face_material[order], both.materials)  # type: ignore[index]
         layers = draw(turned, camera(0, 0, 1.2, mesh=both), unlit())
@@ -271,10 +275,18 @@ def broken(change: str) -> Mesh:
     return mesh
 
 
-@pytest.mark.parametrize("change,reason", [
-    ("all vertices", "not_finite"), ("zero area", "zero_area"), ("no faces", "no_faces"), ("index", "bad_index"),
-    ("negative index", "bad_index"), ("material", "bad_material"), ("uv rows", "bad_attribute"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "change,reason",
+    [
+        ("all vertices", "not_finite"),
+        ("zero area", "zero_area"),
+        ("no faces", "no_faces"),
+        ("index", "bad_index"),
+        ("negative index", "bad_index"),
+        ("material", "bad_material"),
+        ("uv rows", "bad_attribute"),
+    ],
+)
 def test_a_mesh_that_cannot_be_drawn_is_rejected_with_a_reason(change: str, reason: str) -> None:
     with pytest.raises(Reject) as caught:
         prepare_scene(broken(change))

@@ -120,8 +120,10 @@ def test_the_same_bytes_on_one_worker_and_on_sixteen(tmp_path: Path) -> None:
     digests = []
     for workers in (1, 16):
         with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("fork")) as pool:
-            jobs = [pool.submit(render_and_pack, packs[name], tmp_path / "bank.npz", tmp_path / f"{workers}-{name}")
-                    for name in packs]  # fmt: skip
+            jobs = [
+                pool.submit(render_and_pack, packs[name], tmp_path / "bank.npz", tmp_path / f"{workers}-{name}")
+                for name in packs
+            ]
             digests.append([job.result() for job in jobs])
     assert digests[0] == digests[1]
     assert len(set(digests[0])) == 16
@@ -167,8 +169,10 @@ def test_a_shape_that_crashes_hangs_or_eats_memory_costs_itself_only(
 ) -> None:
     monkeypatch.setattr("render.shard.prepare_scene", _trouble)
     monkeypatch.setattr("render.shard.MEMORY_BYTES", 1 << 30)
-    pack = prepared_pack(tmp_path / "in.zip", {"a/crash": cube(), "b/good": ball(6), "c/hang": calibration(),
-                                               "d/hungry": ball(7), "e/good": ball(8)})  # fmt: skip
+    pack = prepared_pack(
+        tmp_path / "in.zip",
+        {"a/crash": cube(), "b/good": ball(6), "c/hang": calibration(), "d/hungry": ball(7), "e/good": ball(8)},
+    )
     settings = SETTINGS.model_copy(update={"seconds_per_shape": 4.0})
     with open_shard(run(pack, tmp_path / "out.h5", settings)) as shard:
         assert [record.key for record in shard.records] == ["b/good", "e/good"]
@@ -189,25 +193,30 @@ def test_auto_writes_into_the_shard_which_backend_it_took(tmp_path: Path, monkey
     with open_shard(run(pack, tmp_path / "out.h5", SETTINGS.model_copy(update={"backend": "auto"}))) as shard:
         assert (shard.attributes["backend"], shard.attributes["render"]["backend"]) == ("raster", "auto")
         assert (shard.records[0].facts["render"]["backend"], shard.records[0].facts["render"]["backend_version"]) == (
-            "raster", RasterBackend.version)  # fmt: skip
+            "raster",
+            RasterBackend.version,
+        )
 
 
 def test_hostile_missing_and_truncated_textures_leave_a_grey_shape_and_a_note(tmp_path: Path) -> None:
     (tmp_path / "secret.png").write_bytes(png(4, 4, bytes(4 * 13)))
     files = {
-        "model/m.mtl": b"".join(b"newmtl %d\nKd 0 0 0\nmap_Kd %s\n" % (i, name) for i, name in enumerate(
-            (b"bomb.png", b"../secret.png", b"gone.jpg", b"cut.png", b"/etc/passwd"))),
+        "model/m.mtl": b"".join(
+            b"newmtl %d\nKd 0 0 0\nmap_Kd %s\n" % (i, name)
+            for i, name in enumerate((b"bomb.png", b"../secret.png", b"gone.jpg", b"cut.png", b"/etc/passwd"))
+        ),
         "model/bomb.png": png(30_000, 30_000, bytes(1000)),
         "model/cut.png": png(64, 64, bytes(64 * 193))[:60],
         "model/m.obj": b"mtllib m.mtl\nv 0 0 0\nv 1 0 0\nv 1 1 0\nv 0 1 1\nvt 1e30 -7\nvt nan 0.5\nvt 2 2\n"
         + b"".join(b"usemtl %d\nf 1/1 %d/2 %d/3\n" % (i, 2 + i % 2, 3 + i % 2) for i in range(5)),
-    }  # fmt: skip
+    }
     for name, data in files.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(data)
     shape = Shape("demo/odd/m", "odd", "m", "train", "m.obj")
-    record, payload = prepare_shape(shape, "m.obj", Files.of_folder(tmp_path / "model"),
-                                    PrepareSettings(source="folder"), np.eye(3))  # fmt: skip
+    record, payload = prepare_shape(
+        shape, "m.obj", Files.of_folder(tmp_path / "model"), PrepareSettings(source="folder"), np.eye(3)
+    )
     facts = record.facts["prepare"]
     assert facts["missing_textures"] == ["bomb.png", "cut.png", "gone.jpg"]
     assert facts["refused_paths"] == ["../secret.png", "/etc/passwd"]
@@ -221,8 +230,11 @@ def test_hostile_missing_and_truncated_textures_leave_a_grey_shape_and_a_note(tm
 
 def png(width: int, height: int, rows: bytes) -> bytes:
     """A PNG with a header that says so, whatever its data hold."""
-    chunks = ((b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)), (b"IDAT", zlib.compress(rows)),
-              (b"IEND", b""))  # fmt: skip
+    chunks = (
+        (b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)),
+        (b"IDAT", zlib.compress(rows)),
+        (b"IEND", b""),
+    )
     return b"\x89PNG\r\n\x1a\n" + b"".join(
         struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks
     )

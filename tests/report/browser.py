@@ -52,8 +52,17 @@ FLAGS = (
     "--disable-dev-shm-usage",
 )
 # Named keys have codes; other keys are letters.  https://w3.org/TR/uievents-code
-_KEY_CODES = {"Enter": 13, "Escape": 27, "Tab": 9, "Home": 36, "End": 35,
-              "ArrowLeft": 37, "ArrowUp": 38, "ArrowRight": 39, "ArrowDown": 40}  # fmt: skip
+_KEY_CODES = {
+    "Enter": 13,
+    "Escape": 27,
+    "Tab": 9,
+    "Home": 36,
+    "End": 35,
+    "ArrowLeft": 37,
+    "ArrowUp": 38,
+    "ArrowRight": 39,
+    "ArrowDown": 40,
+}
 
 
 class Browser:
@@ -77,8 +86,17 @@ class Browser:
         self._last = 0
         self._pages: dict[str, Page] = {}
 
-    def open(self, path: Path, *, width: int = 1200, height: int = 900, dark: bool = False, scripts: bool = True,
-             fragment: str = "", calm: bool = True) -> Page:  # fmt: skip
+    def open(
+        self,
+        path: Path,
+        *,
+        width: int = 1200,
+        height: int = 900,
+        dark: bool = False,
+        scripts: bool = True,
+        fragment: str = "",
+        calm: bool = True,
+    ) -> Page:
         """Load a file in a tab of its own; `calm` asks for reduced motion, so that pictures hold still."""
         target = self.send("Target.createTarget", {"url": "about:blank"})["targetId"]
         session = self.send("Target.attachToTarget", {"targetId": target, "flatten": True})["sessionId"]
@@ -139,8 +157,12 @@ class Browser:
     def __enter__(self) -> Browser:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None,
-                 ) -> None:  # fmt: skip
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self.close()
 
 
@@ -214,18 +236,28 @@ class Page:
             ("mouseReleased", 1.0),
         ):
             x, y = (a + (b - a) * share for a, b in zip(start, end))
-            self.send("Input.dispatchMouseEvent", {"type": kind, "x": x, "y": y, "button": "left", "buttons": 1,
-                                                   "clickCount": 1})  # fmt: skip
+            self.send(
+                "Input.dispatchMouseEvent",
+                {"type": kind, "x": x, "y": y, "button": "left", "buttons": 1, "clickCount": 1},
+            )
 
     def resize(self, width: int, height: int) -> None:
-        self.send("Emulation.setDeviceMetricsOverride",
-                  {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False})  # fmt: skip
+        self.send(
+            "Emulation.setDeviceMetricsOverride",
+            {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False},
+        )
 
     def prefer(self, *, dark: bool, calm: bool = True) -> None:
         """What the reader's system asks for."""
-        self.send("Emulation.setEmulatedMedia", {"features": [
-            {"name": "prefers-color-scheme", "value": "dark" if dark else "light"},
-            {"name": "prefers-reduced-motion", "value": "reduce" if calm else "no-preference"}]})  # fmt: skip
+        self.send(
+            "Emulation.setEmulatedMedia",
+            {
+                "features": [
+                    {"name": "prefers-color-scheme", "value": "dark" if dark else "light"},
+                    {"name": "prefers-reduced-motion", "value": "reduce" if calm else "no-preference"},
+                ]
+            },
+        )
 
     def picture(self, file: Path | None = None, *, whole: bool = False) -> npt.NDArray[np.uint8]:
         """(H, W, 3) what is seen, or the `whole` page; also written to `file`."""

@@ -65,14 +65,30 @@ def chairs(count: int, different: int = 14) -> list[Made]:
     """`count` shapes of two categories and all splits."""
     grids = [furniture(number) for number in range(min(count, different))]
     meshes = [surface_of(grid) for grid in grids]
-    return [Made(f"shape_{number:04d}", ("chair", "stool")[number % 2], SPLITS[number % 4],
-                 grids[number % different], meshes[number % different]) for number in range(count)]  # fmt: skip
+    return [
+        Made(
+            f"shape_{number:04d}",
+            ("chair", "stool")[number % 2],
+            SPLITS[number % 4],
+            grids[number % different],
+            meshes[number % different],
+        )
+        for number in range(count)
+    ]
 
 
 def make_run(
-    root: Path, shapes: Sequence[Made], *, way: Permutation = IDENTITY, views: int = 8, size_px: int = 64,
-    per_shard: int = 200, kind: str = "composite", meshes: bool = True, rejected: Sequence[Row] = (),
-) -> Path:  # fmt: skip
+    root: Path,
+    shapes: Sequence[Made],
+    *,
+    way: Permutation = IDENTITY,
+    views: int = 8,
+    size_px: int = 64,
+    per_shard: int = 200,
+    kind: str = "composite",
+    meshes: bool = True,
+    rejected: Sequence[Row] = (),
+) -> Path:
     """Write a run's folder; the voxels are the shapes turned by `way`, while views and meshes are not."""
     drawn: dict[bytes, dict[str, Any]] = {}
     shards = []
@@ -80,10 +96,17 @@ def make_run(
         some = shapes[start : start + per_shard]
         shards.append(root / "shards" / "demo" / f"{number:03d}.h5")
         with (
-            create(shards[-1], kind, count=len(some), views=views, size_px=size_px, resolution=len(some[0].grid),
-                   attributes={"seed": 1, "render": {"backend": "test"}}) as shard,
+            create(
+                shards[-1],
+                kind,
+                count=len(some),
+                views=views,
+                size_px=size_px,
+                resolution=len(some[0].grid),
+                attributes={"seed": 1, "render": {"backend": "test"}},
+            ) as shard,
             write_pack(root / "prepared" / "demo" / f"{number:03d}.zip", ".glb") as pack,
-        ):  # fmt: skip
+        ):
             for made in some:
                 place = made.grid.tobytes()
                 if place not in drawn:
@@ -106,14 +129,26 @@ def make_run(
 def make_gallery(root: Path, *, most: int = 2000) -> Path:
     """Build the page of a run made by `make_run`."""
     page = root / "samples" / "demo" / "gallery.html"
-    write_gallery(root / "shards" / "demo" / "index.json", root / "prepared" / "demo", root / "ledger" / "demo.tsv",
-                  page, bank_path=root / "bank.npz", most=most, log=Log(None))  # fmt: skip
+    write_gallery(
+        root / "shards" / "demo" / "index.json",
+        root / "prepared" / "demo",
+        root / "ledger" / "demo.tsv",
+        page,
+        bank_path=root / "bank.npz",
+        most=most,
+        log=Log(None),
+    )
     return page
 
 
 def _record(made: Made, mesh: Mesh) -> Record:
-    prepare = {"mesh_sha256": "0" * 64, "faces": len(mesh.faces), "vertices": len(mesh.vertices), "repairs": {},
-               "source_member": f"{made.name}.off"}  # fmt: skip
+    prepare = {
+        "mesh_sha256": "0" * 64,
+        "faces": len(mesh.faces),
+        "vertices": len(mesh.vertices),
+        "repairs": {},
+        "source_member": f"{made.name}.off",
+    }
     voxels = {"mode": "test", "engine": "test", "parts": 1, "bounded_parts": 1, "thin_recall": 1.0, "watertight": True}
     facts = {"prepare": prepare, "voxelize": {**voxels, **made.facts}, "render": {"backend": "test"}}
     return Record(f"demo/{made.category}/{made.name}", made.category, made.name, made.split, facts)
@@ -160,8 +195,10 @@ def silhouette(grid: Grid, K: npt.NDArray[Any], pose: npt.NDArray[Any], size_px:
 
 def _room(rng: np.random.Generator, size_px: int) -> npt.NDArray[np.uint8]:
     """A background that compresses like a photograph: coarse and fine blotches."""
-    coarse, fine = (Image.fromarray(rng.integers(low, high, (n, n, 3), np.uint8)).resize((size_px, size_px))
-                    for n, low, high in ((5, 30, 200), (24, 0, 50)))  # fmt: skip
+    coarse, fine = (
+        Image.fromarray(rng.integers(low, high, (n, n, 3), np.uint8)).resize((size_px, size_px))
+        for n, low, high in ((5, 30, 200), (24, 0, 50))
+    )
     return np.asarray(coarse) + np.asarray(fine)
 
 

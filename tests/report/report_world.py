@@ -43,11 +43,31 @@ def make_data(root: Path, *, hostile: bool = False) -> Path:
     (root / "samples" / "demo").mkdir(parents=True)
     Image.fromarray(RNG.integers(0, 255, (40, 60, 3), np.uint8)).save(root / "samples" / "demo" / "sheet.png")
     axes = {"+x +y +z": 0.91, "-x +y +z": 0.83}
-    write_json(root / "audits" / "demo.json",
-               {"axes": axes, "mean_iou": 0.905, "flagged": {}, "flagged_below": 0.55, "views": 8, "empty_views": 0,
-                "black_views": 0, "cut_off_views": 0})  # fmt: skip
-    facts = {"mode": "robust", "engine": "builtin", "watertight": True, "odd_lines": [0.0, 0.0, 0.0], "occupancy": 0.1,
-             "thin_recall": 1.0, "parts": 1, "surface_parts": 2, "bounded_parts": 1, "duplicate_faces": 0}  # fmt: skip
+    write_json(
+        root / "audits" / "demo.json",
+        {
+            "axes": axes,
+            "mean_iou": 0.905,
+            "flagged": {},
+            "flagged_below": 0.55,
+            "views": 8,
+            "empty_views": 0,
+            "black_views": 0,
+            "cut_off_views": 0,
+        },
+    )
+    facts = {
+        "mode": "robust",
+        "engine": "builtin",
+        "watertight": True,
+        "odd_lines": [0.0, 0.0, 0.0],
+        "occupancy": 0.1,
+        "thin_recall": 1.0,
+        "parts": 1,
+        "surface_parts": 2,
+        "bounded_parts": 1,
+        "duplicate_faces": 0,
+    }
     with write_pack(root / "voxels" / "demo" / "000.zip", ".binvox") as pack:
         pack.add(Record("demo/chair/a", "chair", "a", "train", {"voxelize": facts}), b"")
     lines(root / "logs" / "voxelize" / "demo-000.jsonl", [{"event": "shape", "seconds": 0.0015}])
@@ -77,9 +97,19 @@ def made_results(*, encoder: bool, hostile: bool) -> dict[str, Any]:
     """What training/evaluate.py writes, with drawn numbers."""
     categories = [HOSTILE if hostile else CATEGORIES[0], CATEGORIES[1]]
     sentence = f"it has learned <b>{name_of(hostile)}</b>" if encoder else "no encoder, so nothing is reconstructed"
-    samples = ("occupancy", "data_occupancy", "pairwise_iou", "data_pairwise_iou", "diversity", "data_diversity",
-               "largest_component", "data_largest_component", "empty_rate", "memorised",
-               "nearest_training")  # fmt: skip
+    samples = (
+        "occupancy",
+        "data_occupancy",
+        "pairwise_iou",
+        "data_pairwise_iou",
+        "diversity",
+        "data_diversity",
+        "largest_component",
+        "data_largest_component",
+        "empty_rate",
+        "memorised",
+        "nearest_training",
+    )
     out: dict[str, Any] = {
         "preset": "demo",
         "checkpoint": {"samples": 800},
@@ -94,11 +124,16 @@ def made_results(*, encoder: bool, hostile: bool) -> dict[str, Any]:
             "categories": categories,
             "shapes": {"train": 40, "tuning": 5, "test": 6},
             "measured_on": "test",
-            "accuracy": {"majority": interval(), **{name: {**interval(), "numbers": 3584, "C": 0.1} for name in
-                                                    ("voxels", "random_weights", "discriminator")}},
+            "accuracy": {
+                "majority": interval(),
+                **{
+                    name: {**interval(), "numbers": 3584, "C": 0.1}
+                    for name in ("voxels", "random_weights", "discriminator")
+                },
+            },
         },
         "figures": _figures(encoder),
-    }  # fmt: skip
+    }
     return out | (_reconstruction(categories) if encoder else {})
 
 
@@ -110,8 +145,11 @@ def _generation() -> dict[str, Any]:
     def scores() -> dict[str, Any]:
         return {"mmd": interval(), "cov": interval(), "one_nna": interval()}
 
-    return {"iou": {"shapes": 6, **scores()}, "chamfer": {"shapes": 6, "points": 64, **scores()},
-            "jsd": {"shapes": 6, "points": 64, **interval("value")}}  # fmt: skip
+    return {
+        "iou": {"shapes": 6, **scores()},
+        "chamfer": {"shapes": 6, "points": 64, **scores()},
+        "jsd": {"shapes": 6, "points": 64, **interval("value")},
+    }
 
 
 def _reconstruction(categories: list[str]) -> dict[str, Any]:
@@ -122,9 +160,19 @@ def _reconstruction(categories: list[str]) -> dict[str, Any]:
     def summary() -> dict[str, Any]:
         return {"class_mean": interval(), "photograph_mean": interval(), "classes": {c: interval() for c in categories}}
 
-    ikea = {"photographs": 4, "objects": 3, "rejected": 1, "voxels": R, "aligned": True, "threshold": 0.5,
-            "occupancy": interval(), "scores": {name: {"privileged": False, **{kind: summary() for kind in scores}}
-                                                for name in ("network", "chance", "nearest_training")}}  # fmt: skip
+    ikea = {
+        "photographs": 4,
+        "objects": 3,
+        "rejected": 1,
+        "voxels": R,
+        "aligned": True,
+        "threshold": 0.5,
+        "occupancy": interval(),
+        "scores": {
+            name: {"privileged": False, **{kind: summary() for kind in scores}}
+            for name in ("network", "chance", "nearest_training")
+        },
+    }
     pix3d = {**ikea, "aligned": False, "pix3d": {kind: summary() for kind in ("iou_boxed", "cd", "emd")}}
     pix3d["pix3d"]["iou_threshold"] = 0.17
     return {
@@ -132,8 +180,7 @@ def _reconstruction(categories: list[str]) -> dict[str, Any]:
         "threshold": 0.43,
         "baselines": {name: {"iou": interval(), "privileged": name == "class_mean_shape"} for name in baselines},
         "margin": {name: interval() for name in baselines},
-        "categories": {c: {"shapes": 3, "iou": interval(), **{b: interval() for b in baselines}}
-                       for c in categories},
+        "categories": {c: {"shapes": 3, "iou": interval(), **{b: interval() for b in baselines}} for c in categories},
         "median_iou": interval("value"),
         "overfit": {"train_iou": interval(), "gap": interval(), "train_shapes": 40},
         "r2n2": {"threshold": 0.4, "iou": interval(), "category_mean": interval()},
@@ -145,7 +192,7 @@ def _reconstruction(categories: list[str]) -> dict[str, Any]:
             "categories": {c: {"shapes": 3, **{kind: interval() for kind in kinds}} for c in categories},
         },
         "photographs": {"ikea": ikea, "pix3d": pix3d, "other": {"skipped": "the network reads no pictures"}},
-    }  # fmt: skip
+    }
 
 
 def _figures(encoder: bool) -> dict[str, Any]:
@@ -175,31 +222,73 @@ def _write_shapes(run: Path, *, encoder: bool, hostile: bool) -> None:
     def pictures(*count: int) -> npt.NDArray[np.uint8]:
         return RNG.integers(0, 255, (*count, S, S, 3), np.uint8)
 
-    save(run / "predictions.npz", id=ids[:held_out], category=ids[:held_out], view=np.zeros(held_out),
-         image=pictures(held_out), truth=bits[:held_out], levels=levels[:held_out],
-         iou=np.linspace(0.1, 0.9, held_out), threshold=np.array(128, np.uint8))  # fmt: skip
-    save(run / "samples.npz", bits=bits[:5], levels=levels[:5], threshold=np.array(128), nearest_id=ids[:5],
-         nearest_bits=bits[1:6], nearest_iou=np.linspace(0.2, 0.6, 5))  # fmt: skip
+    save(
+        run / "predictions.npz",
+        id=ids[:held_out],
+        category=ids[:held_out],
+        view=np.zeros(held_out),
+        image=pictures(held_out),
+        truth=bits[:held_out],
+        levels=levels[:held_out],
+        iou=np.linspace(0.1, 0.9, held_out),
+        threshold=np.array(128, np.uint8),
+    )
+    save(
+        run / "samples.npz",
+        bits=bits[:5],
+        levels=levels[:5],
+        threshold=np.array(128),
+        nearest_id=ids[:5],
+        nearest_bits=bits[1:6],
+        nearest_iou=np.linspace(0.2, 0.6, 5),
+    )
     if encoder:
         save(run / "timeline" / "inputs.npz", pictures=pictures(3), truth=bits[:3], shape_ids=ids[:3])
     for place, samples in enumerate(MOMENTS):
         answers = {"reconstructions": bits[place : place + 3], "reconstruction_levels": levels[:3]} if encoder else {}
-        save(run / "timeline" / f"{samples:09d}.npz", samples=bits[place : place + 2], sample_levels=levels[:2],
-             threshold=np.array(128), **answers)  # fmt: skip
+        save(
+            run / "timeline" / f"{samples:09d}.npz",
+            samples=bits[place : place + 2],
+            sample_levels=levels[:2],
+            threshold=np.array(128),
+            **answers,
+        )
     codes = 12 if encoder else 0
     category = np.array([name if hostile else CATEGORIES[n % 2] for n in range(codes)], np.str_)
-    save(run / "latent.npz", id=ids[:codes], category=category, split=np.array(["test"] * codes, np.str_),
-         code=RNG.normal(size=(codes, LATENT)), pca=RNG.normal(size=(codes, 2)), tsne=RNG.normal(size=(codes, 2)),
-         thumbnail=RNG.integers(0, 255, (codes, 10, 10, 3), np.uint8))  # fmt: skip
+    save(
+        run / "latent.npz",
+        id=ids[:codes],
+        category=category,
+        split=np.array(["test"] * codes, np.str_),
+        code=RNG.normal(size=(codes, LATENT)),
+        pca=RNG.normal(size=(codes, 2)),
+        tsne=RNG.normal(size=(codes, 2)),
+        thumbnail=RNG.integers(0, 255, (codes, 10, 10, 3), np.uint8),
+    )
     pairs = 2 if encoder else 0
-    save(run / "interpolations.npz", ids=ids[:4].reshape(2, 2)[:pairs], image=pictures(pairs, 2),
-         bits=np.stack([bits[:5], bits[1:6]])[:pairs], iou_ends=np.full((pairs, 2), 0.625),
-         sum_ids=ids[:3][None][:pairs], sum_image=pictures(min(pairs, 1), 3),
-         sum_bits=bits[:4][None][:pairs])  # fmt: skip
+    save(
+        run / "interpolations.npz",
+        ids=ids[:4].reshape(2, 2)[:pairs],
+        image=pictures(pairs, 2),
+        bits=np.stack([bits[:5], bits[1:6]])[:pairs],
+        iou_ends=np.full((pairs, 2), 0.625),
+        sum_ids=ids[:3][None][:pairs],
+        sum_image=pictures(min(pairs, 1), 3),
+        sum_bits=bits[:4][None][:pairs],
+    )
     if encoder:
-        rows = {"picture": ids[:4], "category": ids[:4], "object": ids[:4], "image": pictures(4), "truth": bits[:4],
-                "levels": levels[:4], "aligned_levels": levels[:4], "threshold": np.array(128),
-                "ap": np.full(4, 0.375), "ap_aligned": np.full(4, 0.875)}  # fmt: skip
+        rows = {
+            "picture": ids[:4],
+            "category": ids[:4],
+            "object": ids[:4],
+            "image": pictures(4),
+            "truth": bits[:4],
+            "levels": levels[:4],
+            "aligned_levels": levels[:4],
+            "threshold": np.array(128),
+            "ap": np.full(4, 0.375),
+            "ap_aligned": np.full(4, 0.875),
+        }
         save(run / "photographs.npz", sets=np.array(["ikea"]), **{f"ikea/{key}": rows[key] for key in rows})
 
 

@@ -105,8 +105,14 @@ def test_colours_are_those_of_the_materials() -> None:
 
 def test_more_colours_than_a_byte_can_number_become_fewer() -> None:
     rng = np.random.default_rng(1)
-    mesh = Mesh(rng.uniform(-0.4, 0.4, (900, 3)), np.arange(900).reshape(-1, 3), None, [Material((255,) * 4)], None,
-                rng.integers(0, 256, (900, 4), np.uint8))  # fmt: skip
+    mesh = Mesh(
+        rng.uniform(-0.4, 0.4, (900, 3)),
+        np.arange(900).reshape(-1, 3),
+        None,
+        [Material((255,) * 4)],
+        None,
+        rng.integers(0, 256, (900, 4), np.uint8),
+    )
     drawn = geometry.drawable(mesh, 1000)
     assert len(drawn.faces) == 300 and len(np.unique(drawn.colours, axis=0)) <= 255
     assert np.array_equal(unpacked(geometry.pack_mesh(drawn))[2], drawn.colours)
@@ -128,8 +134,10 @@ def test_views_are_spread_and_the_first_is_among_them() -> None:
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of 14 shapes with refused ones, and its gallery."""
-    rejected = [Row("demo/chair/torn", "chair", "", "prepare", "rejected", "truncated", "7 of 9 faces <b>"),
-                Row("demo/chair/lost", "chair", "", "index", "rejected", "missing_mesh", "no file")]  # fmt: skip
+    rejected = [
+        Row("demo/chair/torn", "chair", "", "prepare", "rejected", "truncated", "7 of 9 faces <b>"),
+        Row("demo/chair/lost", "chair", "", "index", "rejected", "missing_mesh", "no file"),
+    ]
     root = make_run(tmp_path_factory.mktemp("run"), chairs(14), per_shard=5, rejected=rejected)
     make_gallery(root)
     return root
@@ -310,8 +318,14 @@ def test_json_inside_a_script_cannot_end_it() -> None:
 
 
 def test_the_command_writes_page_and_log(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    files = ["--shards-index", run / "shards/demo/index.json", "--prepared", run / "prepared/demo",
-             "--ledger", run / "ledger/demo.tsv"]  # fmt: skip
+    files = [
+        "--shards-index",
+        run / "shards/demo/index.json",
+        "--prepared",
+        run / "prepared/demo",
+        "--ledger",
+        run / "ledger/demo.tsv",
+    ]
     arguments = [*files, "--shapes", "3", "-o", tmp_path / "g.html", "--log", tmp_path / "g.jsonl"]
     monkeypatch.setattr("sys.argv", ["report", "gallery", *map(str, arguments)])
     assert main() == 0

@@ -45,8 +45,13 @@ def test_filters_search_and_order(page: Page) -> None:
     assert choose("q", "nothing like it") == [] and page.run("!document.getElementById('nothing').hidden")
     choose("q", "")
     facts = {shape["key"]: shape for shape in page.run("meta.shapes")}
-    for order, value, sign in (("", "iou", 1), ("sparse", "occupancy", 1), ("dense", "occupancy", -1),
-                               ("few", "faces", 1), ("many", "faces", -1)):  # fmt: skip
+    for order, value, sign in (
+        ("", "iou", 1),
+        ("sparse", "occupancy", 1),
+        ("dense", "occupancy", -1),
+        ("few", "faces", 1),
+        ("many", "faces", -1),
+    ):
         found = [sign * facts[key][value] for key in choose("order", order)]
         assert found == sorted(found) and len(set(found)) > 5, order
     names = choose("order", "name")
@@ -98,7 +103,10 @@ def test_addresses_say_what_is_shown(root: Path, browser: Browser) -> None:
     assert page.run("document.getElementById('shape-name').textContent") == "shape_0003"
     assert "thin parts lost" in page.run("document.getElementById('shape-flags').textContent")
     assert page.run("['category', 'order', 'q'].map((id) => document.getElementById(id).value)") == [
-        "stool", "many", "shape"]  # fmt: skip
+        "stool",
+        "many",
+        "shape",
+    ]
     assert len(page.run(VISIBLE)) == 7
     page.run("document.getElementById('close').click()")
     page.wait("!document.getElementById('shape').open && !/[#&]shape=/.test(location.hash)")

@@ -90,8 +90,11 @@ def test_a_chart_puts_points_where_its_ticks_say() -> None:
     chart = charts.chart("IoU", [Curve("a", [0, 500, 1000], [0.2, 0.3, 0.4])], 1000, level=("mean", 0.3))
     x = {label: at for at, label in chart["x_ticks"]}
     y = {label: at for at, label in chart["y_ticks"]}
-    assert chart["curves"][0]["points"] == [(x["0"], y["0.2"]), pytest.approx(((x["0"] + x["1,000"]) / 2, y["0.3"])),
-                                            (x["1,000"], y["0.4"])]  # fmt: skip
+    assert chart["curves"][0]["points"] == [
+        (x["0"], y["0.2"]),
+        pytest.approx(((x["0"] + x["1,000"]) / 2, y["0.3"])),
+        (x["1,000"], y["0.4"]),
+    ]
     assert chart["level"] == ("mean", y["0.3"]) and y["0.4"] < y["0.2"], "up is more"
     assert chart["alt"] == "IoU: a from 0.2 after 0 samples to 0.4 after 1,000"
 
@@ -164,8 +167,16 @@ def test_a_damaged_result_is_named(tmp_path: Path) -> None:
 
 
 def test_voxel_quality_names_the_worst_shape_and_counts_parts_exactly() -> None:
-    record = {"mode": "robust", "engine": "builtin", "watertight": True, "odd_lines": [0.0, 0.02, 0.0], "parts": 1,
-              "surface_parts": 2, "bounded_parts": 1, "duplicate_faces": 0}  # fmt: skip
+    record = {
+        "mode": "robust",
+        "engine": "builtin",
+        "watertight": True,
+        "odd_lines": [0.0, 0.02, 0.0],
+        "parts": 1,
+        "surface_parts": 2,
+        "bounded_parts": 1,
+        "duplicate_faces": 0,
+    }
     good = {**record, "shape_id": "d/c/good", "thin_recall": 1.0, "occupancy": 0.2}
     bad = {**record, "shape_id": "d/c/bad", "thin_recall": 0.5, "occupancy": 0.01, "parts": 3, "watertight": False}
     grown = {**good, "shape_id": "d/c/grown", "parts": 1, "bounded_parts": 2}

@@ -180,9 +180,17 @@ def test_alarms_timings_versions_and_links_are_there(page: str) -> None:
 
 def test_all_of_the_issue_is_on_the_page(page: str) -> None:
     full = page[page.index('id="e-full"') : page.index('id="e-prior"')]
-    for text in ("the median, what to expect", "the best", "the worst", "each beside the training shape nearest to it",
-                 "A map of the codes", "Between two pictures", "Sums of codes", "Photographs of ikea: the worst",
-                 "The same codes and pictures while the network learns"):  # fmt: skip
+    for text in (
+        "the median, what to expect",
+        "the best",
+        "the worst",
+        "each beside the training shape nearest to it",
+        "A map of the codes",
+        "Between two pictures",
+        "Sums of codes",
+        "Photographs of ikea: the worst",
+        "The same codes and pictures while the network learns",
+    ):
         assert text in full, text
     prior = page[page.index('id="e-prior"') :]
     assert "A map of the codes" not in prior and "Fixed picture" not in prior and "Shape of fixed code 2" in prior
@@ -232,9 +240,22 @@ def test_the_same_run_gives_the_same_bytes(root: Path, page: str, tmp_path: Path
 # ---- what is missing -----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["predictions.npz", "samples.npz", "latent.npz", "interpolations.npz",
-                                  "photographs.npz", "timeline", "config.json", "train.json", "metrics.jsonl",
-                                  "timing.jsonl", "timeline/inputs.npz"])  # fmt: skip
+@pytest.mark.parametrize(
+    "name",
+    [
+        "predictions.npz",
+        "samples.npz",
+        "latent.npz",
+        "interpolations.npz",
+        "photographs.npz",
+        "timeline",
+        "config.json",
+        "train.json",
+        "metrics.jsonl",
+        "timing.jsonl",
+        "timeline/inputs.npz",
+    ],
+)
 def test_a_missing_file_takes_its_part_along_and_nothing_else(root: Path, page: str, tmp_path: Path, name: str) -> None:
     shutil.copytree(root / "runs" / "full", tmp_path / "runs" / "full")
     path = tmp_path / "runs" / "full" / name
@@ -242,8 +263,15 @@ def test_a_missing_file_takes_its_part_along_and_nothing_else(root: Path, page: 
     text = make_page(tmp_path).read_text(encoding="utf-8")
     headings = re.findall(r"<h[34]>.*?</h[34]>", page[page.index('id="e-full"') : page.index('id="e-prior"')])
     left = re.findall(r"<h[34]>.*?</h[34]>", text[text.index('id="e-full"') :])
-    lost = {"predictions.npz": 3, "samples.npz": 1, "latent.npz": 1, "interpolations.npz": 2, "photographs.npz": 3,
-            "timeline": 1, "config.json": 1}.get(name, 0)  # fmt: skip
+    lost = {
+        "predictions.npz": 3,
+        "samples.npz": 1,
+        "latent.npz": 1,
+        "interpolations.npz": 2,
+        "photographs.npz": 3,
+        "timeline": 1,
+        "config.json": 1,
+    }.get(name, 0)
     assert len(headings) - len(left) == lost and set(left) <= set(headings)
 
 

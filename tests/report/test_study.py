@@ -32,8 +32,10 @@ def test_every_experiment_has_its_curve_and_its_column(root: Path, tmp_path: Pat
     with np.load(root / "runs" / "one" / "predictions.npz") as table:
         rows = min(study.SHAPES, len(table["id"]))
     with Image.open(files[1]) as sheet:
-        assert sheet.size == (4 * (study.TILE + 2 * study.GAP),
-                              study.HEAD + rows * (study.TILE + study.LABEL + study.GAP))  # fmt: skip
+        assert sheet.size == (
+            4 * (study.TILE + 2 * study.GAP),
+            study.HEAD + rows * (study.TILE + study.LABEL + study.GAP),
+        )
         tile = np.asarray(sheet)[study.HEAD : study.HEAD + study.TILE, 2 * (study.TILE + 2 * study.GAP) :][
             :, : study.TILE
         ]

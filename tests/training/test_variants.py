@@ -33,10 +33,21 @@ RESOLUTIONS = {"small": 32}  # kernel 3 without padding leaves nothing of 16^3
 def from_config(preset: str, **changes: object) -> Experiment:
     """The preset as an entry of config.yaml names it, at a tiny width; several views stay several."""
     entry = {
-        "datasets": ["boxes"], "preset": preset, "samples": 200, "batch": 4, "threads": 1, "device": "cpu", "latent": 8,
-        "width": 0.0625, "encoder_width": 0.0625, "validate_every": 100, "checkpoint_every": 100, "log_every": 20,
-        **({"views_per_shape": 2} if PRESETS[preset].get("views_per_shape", 1) > 1 else {}), **changes,
-    }  # fmt: skip
+        "datasets": ["boxes"],
+        "preset": preset,
+        "samples": 200,
+        "batch": 4,
+        "threads": 1,
+        "device": "cpu",
+        "latent": 8,
+        "width": 0.0625,
+        "encoder_width": 0.0625,
+        "validate_every": 100,
+        "checkpoint_every": 100,
+        "log_every": 20,
+        **({"views_per_shape": 2} if PRESETS[preset].get("views_per_shape", 1) > 1 else {}),
+        **changes,
+    }
     config = parse(Config, {"datasets": {"boxes": {"source": "procedural"}}, "experiments": {preset: entry}}, "test")
     return config.experiments[preset]
 
@@ -217,14 +228,16 @@ def test_a_variant_learns_eight_shapes_by_heart(preset: str, tmp_path: Path) -> 
     [
         ({"datasets": []}, "name at least one data set"),
         ({"datasets": ["a"], "preset": "demoo"}, "preset"),
-        ({"datasets": ["a"], "encoder": "none", "adversarial_weight": 0, "reconstruction_weight": 0},
-         "nothing to learn from"),
+        (
+            {"datasets": ["a"], "encoder": "none", "adversarial_weight": 0, "reconstruction_weight": 0},
+            "nothing to learn from",
+        ),
         ({"datasets": ["a"], "encoder": "none"}, "cannot reconstruct"),
         ({"datasets": ["a"], "encoder_input": "projections", "views_per_shape": 2}, "set views_per_shape to 1"),
         ({"datasets": ["a"], "adversarial": "wgan-gp", "discriminator_norm": True}, "set discriminator_norm to false"),
         ({"datasets": ["a"], "sample": 5}, "did you mean 'samples'"),
     ],
-)  # fmt: skip
+)
 def test_settings_that_cannot_work_are_refused_before_any_job(values: dict[str, object], message: str) -> None:
     with pytest.raises(UserError, match=message):
         parse(Experiment, values, "config.yaml")

@@ -86,8 +86,18 @@ def fixed() -> torch.Generator:
 def settings(**changes: Any) -> Experiment:
     """A quick experiment; every test says what it changes."""
     quick: dict[str, Any] = {
-        "datasets": ("boxes",), "seed": 5, "samples": 96, "batch": 8, "threads": 1, "device": "cpu", "latent": 8,
-        "encoder_width": 0.0625, "width": 0.125, "adversarial_every": 2, "validate_every": 32, "checkpoint_every": 32,
+        "datasets": ("boxes",),
+        "seed": 5,
+        "samples": 96,
+        "batch": 8,
+        "threads": 1,
+        "device": "cpu",
+        "latent": 8,
+        "encoder_width": 0.0625,
+        "width": 0.125,
+        "adversarial_every": 2,
+        "validate_every": 32,
+        "checkpoint_every": 32,
         "log_every": 16,
-    }  # fmt: skip
+    }
     return Experiment.model_validate({**quick, **changes})

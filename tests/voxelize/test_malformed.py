@@ -20,8 +20,10 @@ from voxelize.options import Options
 
 SQUARE = "v 0 0 0\nv 1 0 0\nv 1 1 0\nv 0 1 1\n"
 GLB = write_glb(Mesh(*box()))
-PLY = "ply\nformat ascii 1.0\nelement vertex {v}\nproperty float x\nproperty float y\nproperty float z\n" \
-      "element face {f}\nproperty list uchar int vertex_indices\nend_header\n{body}"  # fmt: skip
+PLY = (
+    "ply\nformat ascii 1.0\nelement vertex {v}\nproperty float x\nproperty float y\nproperty float z\n"
+    "element face {f}\nproperty list uchar int vertex_indices\nend_header\n{body}"
+)
 PLY_BODY = "0 0 0\n1 0 0\n1 1 0\n0 1 1\n3 0 1 2\n3 0 2 3\n"
 
 
@@ -40,7 +42,9 @@ def glb(head: object, binary: bytes = b"") -> bytes:
 
 FILES: dict[str, bytes] = {
     **{f"{name}.off": data for name, (data, _) in OFF.items()},
-    "empty.obj": b"", "blank.obj": b"\n\n  \n", "only vertices.obj": SQUARE.encode(),
+    "empty.obj": b"",
+    "blank.obj": b"\n\n  \n",
+    "only vertices.obj": SQUARE.encode(),
     "only faces.obj": b"f 1 2 3\n",
     "index 0.obj": (SQUARE + "f 0 1 2\n").encode(),
     "index too high.obj": (SQUARE + "f 1 2 9\n").encode(),
@@ -60,7 +64,9 @@ FILES: dict[str, bytes] = {
     "one point.obj": b"v 1 1 1\nv 1 1 1\nv 1 1 1\nf 1 2 3\n",
     "material outside.obj": (f"mtllib ../../../etc/passwd\n{SQUARE}usemtl x\nf 1 2 3\nf 1 3 4\n").encode(),
     "many groups.obj": (SQUARE + "".join(f"g g{i}\nusemtl m{i}\nf 1 2 3\nf 1 3 4\n" for i in range(3000))).encode(),
-    "empty.ply": b"", "only magic.ply": b"ply\n", "no format.ply": b"ply\nend_header\n",
+    "empty.ply": b"",
+    "only magic.ply": b"ply\n",
+    "no format.ply": b"ply\nend_header\n",
     "cut.ply": PLY.format(v=4, f=2, body=PLY_BODY[:20]).encode(),
     "more vertices.ply": PLY.format(v=40, f=2, body=PLY_BODY).encode(),
     "billions.ply": PLY.format(v=4_000_000_000, f=2, body=PLY_BODY).encode(),
@@ -70,24 +76,39 @@ FILES: dict[str, bytes] = {
     "words.ply": PLY.format(v=4, f=2, body=PLY_BODY.replace("1 1 0", "a b c")).encode(),
     "no faces.ply": PLY.format(v=4, f=0, body="0 0 0\n1 0 0\n1 1 0\n0 1 1\n").encode(),
     "binary cut.ply": PLY.format(v=4, f=2, body="").replace("ascii", "binary_little_endian").encode() + b"\0" * 9,
-    "empty.stl": b"", "short.stl": b"\0" * 40, "cut.stl": stl(4, 2), "billions.stl": stl(4_000_000_000, 1),
-    "none.stl": stl(0, 0), "nan.stl": stl(2, 2, float("nan")), "inf.stl": stl(2, 2, float("inf")),
+    "empty.stl": b"",
+    "short.stl": b"\0" * 40,
+    "cut.stl": stl(4, 2),
+    "billions.stl": stl(4_000_000_000, 1),
+    "none.stl": stl(0, 0),
+    "nan.stl": stl(2, 2, float("nan")),
+    "inf.stl": stl(2, 2, float("inf")),
     "words.stl": b"solid x\nfacet normal 0 0 1\nouter loop\nvertex a b c\nendloop\nendfacet\nendsolid x\n",
     "ascii cut.stl": b"solid x\nfacet normal 0 0 1\nouter loop\nvertex 0 0 0\nvertex 1 0",
-    "empty.glb": b"", "only magic.glb": b"glTF", "cut.glb": GLB[: len(GLB) // 2], "cut head.glb": GLB[:30],
-    "not json.glb": glb("{nonsense"), "no meshes.glb": glb({"asset": {"version": "2.0"}}),
-    "list.glb": glb([1, 2]), "wrong version.glb": GLB[:4] + struct.pack("<I", 7) + GLB[8:],
+    "empty.glb": b"",
+    "only magic.glb": b"glTF",
+    "cut.glb": GLB[: len(GLB) // 2],
+    "cut head.glb": GLB[:30],
+    "not json.glb": glb("{nonsense"),
+    "no meshes.glb": glb({"asset": {"version": "2.0"}}),
+    "list.glb": glb([1, 2]),
+    "wrong version.glb": GLB[:4] + struct.pack("<I", 7) + GLB[8:],
     "flipped.glb": GLB[:200] + bytes(255 - b for b in GLB[200:260]) + GLB[260:],
     "nan.glb": GLB[:-200] + struct.pack("<50f", *[float("nan")] * 50),
-    "accessor outside.glb": glb({
-        "asset": {"version": "2.0"}, "buffers": [{"byteLength": 12}],
-        "bufferViews": [{"buffer": 0, "byteOffset": 0, "byteLength": 10**12}],
-        "accessors": [{"bufferView": 0, "componentType": 5126, "count": 10**9, "type": "VEC3"}],
-        "meshes": [{"primitives": [{"attributes": {"POSITION": 0}}]}], "nodes": [{"mesh": 0}],
-        "scenes": [{"nodes": [0]}],
-    }, b"\0" * 12),
+    "accessor outside.glb": glb(
+        {
+            "asset": {"version": "2.0"},
+            "buffers": [{"byteLength": 12}],
+            "bufferViews": [{"buffer": 0, "byteOffset": 0, "byteLength": 10**12}],
+            "accessors": [{"bufferView": 0, "componentType": 5126, "count": 10**9, "type": "VEC3"}],
+            "meshes": [{"primitives": [{"attributes": {"POSITION": 0}}]}],
+            "nodes": [{"mesh": 0}],
+            "scenes": [{"nodes": [0]}],
+        },
+        b"\0" * 12,
+    ),
     "unknown.xyz": b"0 0 0\n",
-}  # fmt: skip
+}
 
 
 def test_there_are_many() -> None:

@@ -21,13 +21,30 @@ from voxelize.kernels.frame import fitted
 from voxelize.options import PRESETS, Options
 
 FLAGS = {
-    "def": {}, "c": {"mode": "carve"}, "v": {"mode": "vote"}, "e": {"mode": "exact"}, "cb": {"centred": True},
-    "dc": {"dilated": True}, "ri": {"remove_internal": True}, "aw": {"wireframe": True},
-    "dcaw": {"wireframe": True, "dilated": True}, "sn": {"mode": "shapenet"},
-}  # fmt: skip
+    "def": {},
+    "c": {"mode": "carve"},
+    "v": {"mode": "vote"},
+    "e": {"mode": "exact"},
+    "cb": {"centred": True},
+    "dc": {"dilated": True},
+    "ri": {"remove_internal": True},
+    "aw": {"wireframe": True},
+    "dcaw": {"wireframe": True, "dilated": True},
+    "sn": {"mode": "shapenet"},
+}
 # What is allowed: files that differ, voxels that differ.  Of every mode, all files are compared.
-ALLOWED = {"def": (0, 0), "c": (0, 0), "e": (0, 0), "cb": (0, 0), "dc": (0, 0), "ri": (0, 0), "aw": (0, 0),
-           "v": (2, 9), "dcaw": (3, 5), "sn": (2, 12)}  # fmt: skip
+ALLOWED = {
+    "def": (0, 0),
+    "c": (0, 0),
+    "e": (0, 0),
+    "cb": (0, 0),
+    "dc": (0, 0),
+    "ri": (0, 0),
+    "aw": (0, 0),
+    "v": (2, 9),
+    "dcaw": (3, 5),
+    "sn": (2, 12),
+}
 
 
 def golden_mesh(folder: Path, name: str) -> Mesh:
@@ -69,10 +86,13 @@ def test_files_of_the_original(shared_data: Path, mode: str) -> None:
 
 UNIT = (-0.5, -0.5, -0.5, 0.5, 0.5, 0.5)
 PUBLIC = {
-    "bunny/bunny_e": Options(mode="exact"), "bunny/bunny": Options(mode="exact"),
-    "bunny/bunny_box": Options(box=UNIT), "bunny/bunny_ebox": Options(mode="exact", box=UNIT),
-    "bunny/bunny_256": Options(mode="exact", resolution=256), "chair_trimesh/chair_model": Options(mode="exact"),
-}  # fmt: skip
+    "bunny/bunny_e": Options(mode="exact"),
+    "bunny/bunny": Options(mode="exact"),
+    "bunny/bunny_box": Options(box=UNIT),
+    "bunny/bunny_ebox": Options(mode="exact", box=UNIT),
+    "bunny/bunny_256": Options(mode="exact", resolution=256),
+    "chair_trimesh/chair_model": Options(mode="exact"),
+}
 
 
 @pytest.mark.parametrize("name", PUBLIC)

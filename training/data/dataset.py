@@ -42,10 +42,16 @@ class ShapeViews(Dataset[dict[str, Tensor]]):
         voxels = unpack_bits(torch.from_numpy(self.data.voxels_bits[objects]))
         labels, places = torch.from_numpy(self.data.labels[objects]), torch.from_numpy(objects)
         return [
-            {"image": images[n], "voxels": voxels[n], "label": labels[n], "object": places[n],
-             "view": torch.tensor(views[n]), **self._camera(int(objects[n]), int(views[n]))}
+            {
+                "image": images[n],
+                "voxels": voxels[n],
+                "label": labels[n],
+                "object": places[n],
+                "view": torch.tensor(views[n]),
+                **self._camera(int(objects[n]), int(views[n])),
+            }
             for n in range(len(indices))
-        ]  # fmt: skip
+        ]
 
     def _camera(self, place: int, view: int) -> dict[str, Tensor]:
         return {name: torch.tensor(np.asarray(self.data.cameras[name][place, view], np.float32)) for name in CAMERAS}

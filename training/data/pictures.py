@@ -14,10 +14,31 @@ import torch.nn.functional as F
 from torch import Tensor
 
 DRAWS = 27  # uniform numbers a view; `_DRAW` says what each is for
-_DRAW = {"mirror": 0, "brightness": 1, "contrast": 2, "saturation": 3, "gain": 4, "erase": 7, "area": 8, "aspect": 9,
-         "erase_row": 10, "erase_column": 11, "background": 12, "background_row": 13, "background_column": 14,
-         "background_mirror": 15, "turn": 16, "recolour": 17, "skin": 18, "paint": 19, "skin_row": 22,
-         "skin_column": 23, "zoom": 24, "zoom_row": 25, "zoom_column": 26}  # fmt: skip
+_DRAW = {
+    "mirror": 0,
+    "brightness": 1,
+    "contrast": 2,
+    "saturation": 3,
+    "gain": 4,
+    "erase": 7,
+    "area": 8,
+    "aspect": 9,
+    "erase_row": 10,
+    "erase_column": 11,
+    "background": 12,
+    "background_row": 13,
+    "background_column": 14,
+    "background_mirror": 15,
+    "turn": 16,
+    "recolour": 17,
+    "skin": 18,
+    "paint": 19,
+    "skin_row": 22,
+    "skin_column": 23,
+    "zoom": 24,
+    "zoom_row": 25,
+    "zoom_column": 26,
+}
 # Luma of sRGB bytes: ITU-R BT.601.
 _LUMA = (0.299, 0.587, 0.114)
 SKINNED = 0.25  # share of the painted objects that get a photograph instead of one colour; more hides the shape

@@ -81,25 +81,37 @@ def photographs(found: dict[str, Any]) -> list[str]:
     """One set of photographs: classes as columns, the network and what it is seen beside as rows."""
     if "skipped" in found:
         return [str(found["skipped"])]
-    lines = [f"{found['photographs']} photographs of {found['objects']} objects at {found['voxels']}^3, "
-             f"occupancy {interval(found['occupancy'])}."]  # fmt: skip
-    kinds = {"ap": "average precision", "ap_aligned": "average precision, aligned", "iou": "IoU",
-             "iou_aligned": "IoU, aligned"}  # fmt: skip
+    lines = [
+        f"{found['photographs']} photographs of {found['objects']} objects at {found['voxels']}^3, "
+        f"occupancy {interval(found['occupancy'])}."
+    ]
+    kinds = {
+        "ap": "average precision",
+        "ap_aligned": "average precision, aligned",
+        "iou": "IoU",
+        "iou_aligned": "IoU, aligned",
+    }
     for kind, title in kinds.items():
         if kind.endswith("aligned") and not found["aligned"]:
             continue
         classes = list(found["scores"]["network"][kind]["classes"])
-        lines += ["", *grid(
-            [title, *classes, *MEANS],
-            ([_named(name, scores), *_photographed(scores[kind])] for name, scores in found["scores"].items()),
-        )]  # fmt: skip
+        lines += [
+            "",
+            *grid(
+                [title, *classes, *MEANS],
+                ([_named(name, scores), *_photographed(scores[kind])] for name, scores in found["scores"].items()),
+            ),
+        ]
     if "pix3d" in found:
         scores = found["pix3d"]
         classes = list(scores["iou_boxed"]["classes"])
-        lines += ["", *grid(
-            [f"Pix3D's own scores (IoU at {scores['iou_threshold']})", *classes, *MEANS],
-            ([kind, *_photographed(scores[kind])] for kind in ("iou_boxed", "cd", "emd")),
-        )]  # fmt: skip
+        lines += [
+            "",
+            *grid(
+                [f"Pix3D's own scores (IoU at {scores['iou_threshold']})", *classes, *MEANS],
+                ([kind, *_photographed(scores[kind])] for kind in ("iou_boxed", "cd", "emd")),
+            ),
+        ]
     return lines
 
 
@@ -156,21 +168,26 @@ def _generation(results: dict[str, Any]) -> list[str]:
     samples, found = results["samples"], results["generation"]
     lines = grid(
         ["", f"{samples['count']} samples", "data"],
-        ([title, *(interval(samples[key], form) if key in samples else "" for key in (name, f"data_{name}"))]
-         for name, (title, form) in SAMPLES.items()),
-    )  # fmt: skip
+        (
+            [title, *(interval(samples[key], form) if key in samples else "" for key in (name, f"data_{name}"))]
+            for name, (title, form) in SAMPLES.items()
+        ),
+    )
     if "skipped" in found:
         return [*lines, "", str(found["skipped"])]
     head = ["set", *(f"{title}, {kind}" for kind in ("IoU", "Chamfer") for title in ("MMD", "COV", "1-NNA")), "JSD"]
     rows = [
         [
             _named(name),
-            *(interval(one[kind][score], "{:.4f}" if (kind, score) == ("chamfer", "mmd") else "{:.3f}")
-              for kind in ("iou", "chamfer") for score in ("mmd", "cov", "one_nna")),
+            *(
+                interval(one[kind][score], "{:.4f}" if (kind, score) == ("chamfer", "mmd") else "{:.3f}")
+                for kind in ("iou", "chamfer")
+                for score in ("mmd", "cov", "one_nna")
+            ),
             interval(one["jsd"]),
         ]
         for name, one in found.items()
-    ]  # fmt: skip
+    ]
     return [*lines, "", *grid(head, rows)]
 
 
@@ -182,10 +199,15 @@ def _classification(results: dict[str, Any]) -> list[str]:
     return grid(
         [
             f"{found['shapes']['test']} {found['measured_on']} shapes{unseen}, {len(found['categories'])} categories",
-         "accuracy", "numbers", "C"],
-        ([name.replace("_", " "), interval(one), str(one.get("numbers", "")), str(one.get("C", ""))]
-         for name, one in found["accuracy"].items()),
-    )  # fmt: skip
+            "accuracy",
+            "numbers",
+            "C",
+        ],
+        (
+            [name.replace("_", " "), interval(one), str(one.get("numbers", "")), str(one.get("C", ""))]
+            for name, one in found["accuracy"].items()
+        ),
+    )
 
 
 def _named(name: str, one: dict[str, Any] | None = None) -> str:

@@ -97,9 +97,15 @@ def _directed_matrix(
 
     def row(number: int) -> None:
         _directed_row(
-            start.points[number], start.boxes[number], start.starts,
-            target.points, target.boxes, target.starts, squared, out[number],
-        )  # fmt: skip
+            start.points[number],
+            start.boxes[number],
+            start.starts,
+            target.points,
+            target.boxes,
+            target.starts,
+            squared,
+            out[number],
+        )
 
     _in_threads(row, len(out), title, threads, log)
     return out

@@ -97,8 +97,11 @@ def divergence(one: Counts, other: Counts, seed: int) -> Interval:
     that their mean is the value (the bias of a statistic: Efron and Tibshirani 1993, chapter 10).
     """
     value = jensen_shannon(one.sum(0, dtype=np.float64), other.sum(0, dtype=np.float64))
-    resampled = _divergences(one, other, *(intervals.weights(len(counts), seed, "bootstrap JSD", side)
-                                           for side, counts in enumerate((one, other))))  # fmt: skip
+    resampled = _divergences(
+        one,
+        other,
+        *(intervals.weights(len(counts), seed, "bootstrap JSD", side) for side, counts in enumerate((one, other))),
+    )
     return intervals.percentiles(value, np.clip(resampled - resampled.mean() + value, 0, 1))
 
 

@@ -16,16 +16,15 @@ D_PAIRWISE, D_OCCUPANCY = 0.3, 2.0  # samples are far from the data: in pairwise
 
 ADVICE = {
     "collapse": "every picture gives nearly the same shape: the code is ignored; lower kl_weight "
-                "(the paper's 5 does this at 32^3) or raise reconstruction_weight",
+    "(the paper's 5 does this at 32^3) or raise reconstruction_weight",
     "empty": "predictions are nearly empty: train longer, or raise reconstruction_weight",
     "cube": "predictions are boxes, not shapes: train longer, or lower learning_rate_generator",
-    "samples-collapse": "samples from the prior are nearly all the same: raise adversarial_weight, "
-                        "or train longer",
+    "samples-collapse": "samples from the prior are nearly all the same: raise adversarial_weight, or train longer",
     "samples-empty": "samples from the prior are nearly empty: raise kl_weight so that codes cover the prior, "
-                     "or raise adversarial_weight",
+    "or raise adversarial_weight",
     "discriminator-wins": "the discriminator is nearly always right and the samples are far from the data: "
-                          "train longer, or lower learning_rate_discriminator",
-}  # fmt: skip
+    "train longer, or lower learning_rate_discriminator",
+}
 
 
 def symptoms(look: Look, d_accuracy: float | None, d_skipped: float | None) -> set[str]:

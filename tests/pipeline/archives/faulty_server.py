@@ -84,8 +84,13 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             place = int(value)
             body = body[:place] + bytes([body[place] ^ 1]) + body[place + 1 :]
         stop = {"drop": int(value or 0), "truncate": int(value or 0)}.get(kind, len(body))
-        self._body(body[:stop], headers, status, None if kind == "truncate" else len(body),
-                   pause_s=0.02 if kind == "slow" else 3.0 if kind == "stall" else 0.0)  # fmt: skip
+        self._body(
+            body[:stop],
+            headers,
+            status,
+            None if kind == "truncate" else len(body),
+            pause_s=0.02 if kind == "slow" else 3.0 if kind == "stall" else 0.0,
+        )
 
     def _body(
         self, body: bytes, headers: dict[str, str], status: int = 200, length: int | None = -1, pause_s: float = 0.0

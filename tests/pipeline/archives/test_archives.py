@@ -108,11 +108,17 @@ def member(name: str, kind: bytes = tarfile.REGTYPE, link: str = "") -> tarfile.
 
 @pytest.mark.parametrize(
     "info",
-    [member("../out"), member("a/../../out"), member("link", tarfile.SYMTYPE, "/etc/passwd"),
-     member("link", tarfile.SYMTYPE, "../../out"), member("link", tarfile.LNKTYPE, "../out"),
-     member("device", tarfile.CHRTYPE), member("pipe", tarfile.FIFOTYPE)],
+    [
+        member("../out"),
+        member("a/../../out"),
+        member("link", tarfile.SYMTYPE, "/etc/passwd"),
+        member("link", tarfile.SYMTYPE, "../../out"),
+        member("link", tarfile.LNKTYPE, "../out"),
+        member("device", tarfile.CHRTYPE),
+        member("pipe", tarfile.FIFOTYPE),
+    ],
     ids=["dots", "inner dots", "absolute link", "link out", "hard link out", "device", "pipe"],
-)  # fmt: skip
+)
 def test_a_dangerous_tar_member_stops_and_writes_nothing_outside(tmp_path: Path, info: tarfile.TarInfo) -> None:
     target = tmp_path / "inside" / "target"
     target.mkdir(parents=True)

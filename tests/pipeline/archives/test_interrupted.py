@@ -61,8 +61,14 @@ def command(*words: str | Path, limit: int | None = None) -> subprocess.Popen[st
         if limit is not None:  # as full as a disk gets: no file of this process may grow further
             resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 
-    return subprocess.Popen([sys.executable, "-m", "pipeline", *map(str, words)], cwd=ROOT, text=True,
-                            stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, preexec_fn=set_limit)  # fmt: skip
+    return subprocess.Popen(
+        [sys.executable, "-m", "pipeline", *map(str, words)],
+        cwd=ROOT,
+        text=True,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        preexec_fn=set_limit,
+    )
 
 
 def finished(process: subprocess.Popen[str]) -> str:
@@ -75,10 +81,32 @@ def prepare_words(folder: Path, modelnet: Path) -> list[str | Path]:
     """Fetch and index, in this run's own folder; the words of its `prepare`."""
     settings = json.dumps({"source": "modelnet10", "mirrors": [str(modelnet)], "shards": 1})
     finished(command("fetch", "--dataset", "d", "--settings", settings, "-o", folder / "d.json"))
-    finished(command("index", "--dataset", "d", "--seed", "1", "--settings", settings, "--archives", folder / "d.json",
-                     "-o", folder / "index"))  # fmt: skip
-    return ["prepare", "--settings", '{"source": "modelnet10"}', "--archives", folder / "d.json",
-            "--shard", folder / "index/000.tsv", "-o", folder / "out" / "000.zip"]  # fmt: skip
+    finished(
+        command(
+            "index",
+            "--dataset",
+            "d",
+            "--seed",
+            "1",
+            "--settings",
+            settings,
+            "--archives",
+            folder / "d.json",
+            "-o",
+            folder / "index",
+        )
+    )
+    return [
+        "prepare",
+        "--settings",
+        '{"source": "modelnet10"}',
+        "--archives",
+        folder / "d.json",
+        "--shard",
+        folder / "index/000.tsv",
+        "-o",
+        folder / "out" / "000.zip",
+    ]
 
 
 def fetch_words(folder: Path, mirror: str | Path) -> list[str | Path]:
@@ -154,8 +182,9 @@ def check_download(tmp_path: Path, modelnet: Path, count: int) -> int:
             folder = tmp_path / f"download{number}"
             words = ["fetch", "--dataset", "d", "--settings", settings, "-o", folder / "d.json"]
             target = folder / "d" / "3DShapeNetsCode.zip"
-            stopped += kill_and_repeat(words, folder, moment,
-                                       lambda t=target: not t.exists() or t.read_bytes() == wanted)  # type: ignore[misc]  # fmt: skip
+            stopped += kill_and_repeat(
+                words, folder, moment, lambda t=target: not t.exists() or t.read_bytes() == wanted
+            )  # type: ignore[misc]
             assert target.read_bytes() == wanted
     return stopped
 
@@ -193,8 +222,11 @@ def test_unpacking_killed_at_some_moments_gives_the_same_bytes(tmp_path: Path, r
 def test_prepare_fetch_and_downloads_killed_at_twenty_moments_each(
     tmp_path: Path, modelnet: Path, release: Path
 ) -> None:
-    done = [check_prepare(tmp_path / "p", modelnet, 20), check_fetch(tmp_path / "f", release, 20),
-            check_download(tmp_path / "d", modelnet, 20)]  # fmt: skip
+    done = [
+        check_prepare(tmp_path / "p", modelnet, 20),
+        check_fetch(tmp_path / "f", release, 20),
+        check_download(tmp_path / "d", modelnet, 20),
+    ]
     assert all(stopped >= 5 for stopped in done), done  # the others had finished
 
 

@@ -22,18 +22,31 @@ Floats = npt.NDArray[np.float64]
 
 # Words that must turn up among the first 150 shapes of a class: its structural variants.
 VARIANTS = {
-    "bed": {"form": "single double canopy bunk_left bunk_right daybed_left daybed_right",
-            "head": "solid slats arch padded none",
-            "foot": "none low slats", "under": "open drawers box"},
+    "bed": {
+        "form": "single double canopy bunk_left bunk_right daybed_left daybed_right",
+        "head": "solid slats arch padded none",
+        "foot": "none low slats",
+        "under": "open drawers box",
+    },
     "bookcase": {"form": "case frame stepped tapered", "doors": "none low tall", "base": "plinth feet flush"},
-    "chair": {"base": "legs round_legs star disc sled cantilever", "back": "solid slats ladder round shell padded",
-              "arms": "none open closed loop"},
-    "desk": {"drawers": "none left right both", "upper": "none hutch shelf", "side": "legs panel frame",
-             "wing": "none left right"},
-    "sofa": {"form": "straight chaise_left chaise_right corner_left corner_right", "arms": "box sloped rolled none",
-             "feet": "tapered block plinth runners"},
+    "chair": {
+        "base": "legs round_legs star disc sled cantilever",
+        "back": "solid slats ladder round shell padded",
+        "arms": "none open closed loop",
+    },
+    "desk": {
+        "drawers": "none left right both",
+        "upper": "none hutch shelf",
+        "side": "legs panel frame",
+        "wing": "none left right",
+    },
+    "sofa": {
+        "form": "straight chaise_left chaise_right corner_left corner_right",
+        "arms": "box sloped rolled none",
+        "feet": "tapered block plinth runners",
+    },
     "table": {"top": "rectangle rounded round oval", "base": "legs round_legs pedestal twin trestle panels cross"},
-}  # fmt: skip
+}
 
 
 def same(first: Mesh, second: Mesh) -> bool:

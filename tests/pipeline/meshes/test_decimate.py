@@ -107,8 +107,10 @@ def prepared(tmp_path: Path, squares: int, *, max_faces: int) -> PackReader:
     index_dataset("d", settings, tmp_path / "d.json", tmp_path / "index", seed=1, log=log)
     prepare.prepare_shard(
         PrepareSettings.of(settings, texture_px=64, max_faces=max_faces, above_max_faces="decimate"),
-        tmp_path / "d.json", tmp_path / "index" / "000.tsv", tmp_path / "000.zip",
-    )  # fmt: skip
+        tmp_path / "d.json",
+        tmp_path / "index" / "000.tsv",
+        tmp_path / "000.zip",
+    )
     return PackReader(tmp_path / "000.zip")
 
 

@@ -97,8 +97,10 @@ def test_pictures_beside_the_models_folder_are_found_inside_the_root(tmp_path: P
 
 @pytest.mark.parametrize("name", ["../../secret.png", "/etc/secret.png", "C:/secret.png", "link.png"])
 def test_nothing_outside_the_root_is_read(tmp_path: Path, name: str) -> None:
-    tree(tmp_path, {"secret.png": picture_bytes(), "id/m/model.obj": OBJ,
-                    "id/m/model.mtl": f"newmtl a\nmap_Kd {name}\n".encode()})  # fmt: skip
+    tree(
+        tmp_path,
+        {"secret.png": picture_bytes(), "id/m/model.obj": OBJ, "id/m/model.mtl": f"newmtl a\nmap_Kd {name}\n".encode()},
+    )
     (tmp_path / "id/m/link.png").symlink_to(tmp_path / "secret.png")
     loaded = load_member("m/model.obj", Files.of_folder(tmp_path / "id"))
     assert loaded.mesh.materials[0].texture is None
@@ -155,8 +157,11 @@ def test_real_shapenet_models_of_both_layouts(shared_data: Path) -> None:
     assert sum(material.texture is not None for material in chair.mesh.materials) == 2
     theirs = trimesh.load(
         io.BytesIO(v1.read("03001627/21bfb150cfc23accb01c58badc8bbc39/model.obj")),
-        file_type="obj", process=False, force="mesh", skip_materials=True,
-    )  # fmt: skip
+        file_type="obj",
+        process=False,
+        force="mesh",
+        skip_materials=True,
+    )
     assert np.allclose(corners(chair.mesh), corners(theirs), atol=1e-4)
 
     lost = load_member(

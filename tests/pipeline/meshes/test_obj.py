@@ -23,9 +23,18 @@ def read(text: bytes, siblings: dict[str, bytes] | None = None, pictures: tuple[
 
 @pytest.mark.parametrize(
     "face",
-    [b"f 1 2 3", b"f 1/1 2/1 3/1", b"f 1//1 2//1 3//1", b"f 1/1/1 2/1/1 3/1/1", b"f 1/ 2/1 3//4", b"f -4 -3 -2",
-     b"f  1\t2  3 # a comment", b"f 1 \\\n2 3", b"f 1 2 3\r"],
-)  # fmt: skip
+    [
+        b"f 1 2 3",
+        b"f 1/1 2/1 3/1",
+        b"f 1//1 2//1 3//1",
+        b"f 1/1/1 2/1/1 3/1/1",
+        b"f 1/ 2/1 3//4",
+        b"f -4 -3 -2",
+        b"f  1\t2  3 # a comment",
+        b"f 1 \\\n2 3",
+        b"f 1 2 3\r",
+    ],
+)
 def test_every_way_to_write_the_same_triangle(face: bytes) -> None:
     mesh = read(SQUARE + b"vt 0 0\n" + face + b"\n")
     assert mesh.triangles.tolist() == [[[0, 0, 0], [1, 0, 0], [1, 1, 0]]]
@@ -85,8 +94,10 @@ def test_an_opacity_picture_cuts_the_texture_or_the_plain_colour() -> None:
     wood = np.full((4, 4, 4), 90, np.uint8)
     wood[..., 3] = 255
     files = {"grey": grey, "alpha": alpha, "wood": wood}
-    mtl = (b"newmtl a\nmap_Kd wood\nmap_d grey\nnewmtl b\nmap_Kd wood\nmap_d alpha\nnewmtl c\nKd 1 0 0\nmap_d grey\n"
-           b"newmtl d\nmap_Kd wood\nmap_d gone\n")  # fmt: skip
+    mtl = (
+        b"newmtl a\nmap_Kd wood\nmap_d grey\nnewmtl b\nmap_Kd wood\nmap_d alpha\nnewmtl c\nKd 1 0 0\nmap_d grey\n"
+        b"newmtl d\nmap_Kd wood\nmap_d gone\n"
+    )
     found = read_mtl(mtl, files.get)
     assert found["a"].texture[..., 3].tolist() == [[255, 255, 30, 30]] * 4
     assert (found["a"].texture[..., :3] == 90).all() and (wood[..., 3] == 255).all(), "shared pictures stay whole"

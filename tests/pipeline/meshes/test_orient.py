@@ -19,8 +19,10 @@ def box(size: float = 1.0, centre: tuple[float, float, float] = (0, 0, 0)) -> tu
 
 def both(*parts: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     starts = np.cumsum([0] + [len(vertices) for vertices, _ in parts])
-    return (np.concatenate([vertices for vertices, _ in parts]),
-            np.concatenate([faces + start for (_, faces), start in zip(parts, starts)]))  # fmt: skip
+    return (
+        np.concatenate([vertices for vertices, _ in parts]),
+        np.concatenate([faces + start for (_, faces), start in zip(parts, starts)]),
+    )
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -102,5 +102,10 @@ def aligned_arrays(number: int, grid: Grid, size_px: int = 48) -> dict[str, Any]
     for view, pose in enumerate(poses):
         column, row = np.floor(project((centres[:, None] + step).reshape(-1, 3), K, pose)[0]).astype(int).T
         alpha[view, row, column] = 255
-    return {**arrays("composite", number, size_px=size_px), "alpha": alpha, "voxels": pack_grid(grid),
-            "K": np.tile(K, (3, 1, 1)), "camera_to_world": poses}  # fmt: skip
+    return {
+        **arrays("composite", number, size_px=size_px),
+        "alpha": alpha,
+        "voxels": pack_grid(grid),
+        "K": np.tile(K, (3, 1, 1)),
+        "camera_to_world": poses,
+    }

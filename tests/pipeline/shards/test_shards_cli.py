@@ -96,8 +96,10 @@ def test_export_gives_back_every_bit(tmp_path: Path, kind: str, form: str) -> No
     path, out = write_shard(tmp_path / "000.h5", kind), tmp_path / "out"
     assert run("export", path, "-o", out, "--format", form, "--bank", bank) == 0
     if form == "folders":
-        files = {p.relative_to(out / "table/table_0003").as_posix(): p.read_bytes()
-                 for p in (out / "table/table_0003").iterdir()}  # fmt: skip
+        files = {
+            p.relative_to(out / "table/table_0003").as_posix(): p.read_bytes()
+            for p in (out / "table/table_0003").iterdir()
+        }
         binvox, facts = "model.binvox", "shape.json"
     else:
         with tarfile.open(out / "000.tar") as tar:

@@ -107,14 +107,19 @@ def test_every_view_and_every_mesh_is_accounted_for(made: Path) -> None:
     assert rejects == {
         "d/airplane/airplane_0002": ("no_views", "the picture archive has no view of airplane_0002"),
         "d/airplane/airplane_0003": (
-            "missing_views", "airplane_0003: 11 pictures, 12 are wanted; view 007 is not there"),
+            "missing_views",
+            "airplane_0003: 11 pictures, 12 are wanted; view 007 is not there",
+        ),
         "d/airplane/airplane_0004": ("missing_mesh", "12 pictures and no airplane/train/airplane_0004.off"),
-    }  # fmt: skip
+    }
     rows = collect_files(made / "index", [made / "p.zip", made / "r.h5"])
     assert [(row.shape_id[-4:], row.stage, row.reason) for row in rows] == [
-        ("0001", "render", ""), ("0002", "index", "no_views"), ("0003", "index", "missing_views"),
-        ("0004", "index", "missing_mesh"), ("0627", "render", "views_disagree"),
-    ]  # fmt: skip
+        ("0001", "render", ""),
+        ("0002", "index", "no_views"),
+        ("0003", "index", "missing_views"),
+        ("0004", "index", "missing_mesh"),
+        ("0627", "render", "views_disagree"),
+    ]
 
 
 def test_meshes_outside_the_choice_are_no_loss_and_the_others_are(made: Path) -> None:
@@ -171,8 +176,19 @@ def test_the_workflow_imports_pictures_and_makes_voxels(tmp_path: Path) -> None:
         f"datasets:\n  views: {{source: mvcnn, mirrors: ['{tmp_path}/m'], shards: 2}}\n  made: {{source: procedural, "
         "shards: 3}\n"
     )
-    command = [sys.executable, "-m", "snakemake", "-n", "samples", "--cores", "1", "--snakefile",
-               str(ROOT / "Snakefile"), "--configfile", str(tmp_path / "config.yaml")]  # fmt: skip
+    command = [
+        sys.executable,
+        "-m",
+        "snakemake",
+        "-n",
+        "samples",
+        "--cores",
+        "1",
+        "--snakefile",
+        str(ROOT / "Snakefile"),
+        "--configfile",
+        str(tmp_path / "config.yaml"),
+    ]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
     planned = {words[0]: words[1] for words in map(str.split, done.stdout.splitlines()) if len(words) == 2}
     wanted = {"import_pictures": "2", "prepare": "5", "voxelize": "5", "render": "3", "pack": "5", "sheet": "2"}

@@ -42,8 +42,9 @@ def drawing(azimuth_deg: float, elevation_deg: float, distance: float, side_px: 
     Blender's camera with a 35 mm lens on a 32 mm sensor, turning from +X towards +Z, 1.75 x distance away.
     """
     points = ((np.argwhere(volume()) + 0.5) / 32 - 0.5) * SIDE
-    points = (points[:, None] + np.array([[x, y, z] for x in (-1, 0, 1) for y in (-1, 0, 1) for z in (-1, 0, 1)])
-              * SIDE / 80).reshape(-1, 3)  # fmt: skip
+    points = (
+        points[:, None] + np.array([[x, y, z] for x in (-1, 0, 1) for y in (-1, 0, 1) for z in (-1, 0, 1)]) * SIDE / 80
+    ).reshape(-1, 3)
     a, e = np.radians([azimuth_deg, elevation_deg])
     back = np.array([np.cos(e) * np.cos(a), np.sin(e), np.cos(e) * np.sin(a)])
     right = np.cross([0, 1, 0], back) / np.cos(e)
@@ -82,8 +83,14 @@ def imported(tmp_path: Path, mirror: Path, size_px: int = 128) -> tuple[Path, Pa
     fetch_dataset("d", dataset, tmp_path / "archives/d.json", log=NO_LOG)
     index_dataset("d", dataset, tmp_path / "archives/d.json", tmp_path / "index", seed=1, log=NO_LOG)
     voxels, renders = tmp_path / "v.zip", tmp_path / "r.h5"
-    import_shard(ImportSettings(source="r2n2", size_px=size_px), tmp_path / "archives/d.json",
-                 tmp_path / "index/000.tsv", voxels, renders, log=NO_LOG)  # fmt: skip
+    import_shard(
+        ImportSettings(source="r2n2", size_px=size_px),
+        tmp_path / "archives/d.json",
+        tmp_path / "index/000.tsv",
+        voxels,
+        renders,
+        log=NO_LOG,
+    )
     return voxels, renders
 
 
@@ -98,8 +105,9 @@ def agreement(voxels: Path, renders: Path) -> dict[str, float]:
             for view in range(0, alpha.shape[0], 3):
                 drawn = np.zeros(alpha.shape[1:], dtype=bool)
                 for shift in np.array([[x, y, z] for x in (-1, 0, 1) for y in (-1, 0, 1) for z in (-1, 0, 1)]) / 100:
-                    pixel, _ = project(centres + shift, shard.array("K")[row][view],
-                                       shard.array("camera_to_world")[row][view])  # fmt: skip
+                    pixel, _ = project(
+                        centres + shift, shard.array("K")[row][view], shard.array("camera_to_world")[row][view]
+                    )
                     inside = ((pixel >= 0) & (pixel < alpha.shape[1])).all(axis=1)
                     drawn[pixel[inside, 1].astype(int), pixel[inside, 0].astype(int)] = True
                 overlaps.append((drawn & alpha[view]).sum() / (drawn | alpha[view]).sum())
@@ -162,8 +170,19 @@ def test_the_workflow_imports_such_a_set_and_makes_the_others(tmp_path: Path) ->
         "  made: {source: procedural, shards: 3}\n"
     )
     root = Path(__file__).resolve().parents[3]
-    command = [sys.executable, "-m", "snakemake", "-n", "samples", "--cores", "1", "--snakefile",
-               str(root / "Snakefile"), "--configfile", str(tmp_path / "config.yaml")]  # fmt: skip
+    command = [
+        sys.executable,
+        "-m",
+        "snakemake",
+        "-n",
+        "samples",
+        "--cores",
+        "1",
+        "--snakefile",
+        str(root / "Snakefile"),
+        "--configfile",
+        str(tmp_path / "config.yaml"),
+    ]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
     planned = {words[0]: words[1] for words in map(str.split, done.stdout.splitlines()) if len(words) == 2}
     wanted = {"import_views": "2", "prepare": "3", "voxelize": "3", "render": "3", "pack": "5", "sheet": "2"}

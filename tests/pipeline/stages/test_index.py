@@ -38,8 +38,9 @@ def run(tmp_path: Path, dataset: Dataset, seed: int = 1, name: str = "d") -> lis
     record, output = tmp_path / "archives" / f"{name}.json", tmp_path / "index" / name
     fetch_dataset(name, dataset, record, log=NO_LOG)
     index_dataset(name, dataset, record, output, seed=seed, log=NO_LOG)
-    return [shape for path in shard_paths(output, dataset.shards)
-            for shape in shapes_from_tsv(path.read_text(), str(path))]  # fmt: skip
+    return [
+        shape for path in shard_paths(output, dataset.shards) for shape in shapes_from_tsv(path.read_text(), str(path))
+    ]
 
 
 def modelnet(folder: Path, **settings: object) -> Dataset:
@@ -178,9 +179,14 @@ def test_the_taxonomy_names_what_the_table_does_not(tmp_path: Path) -> None:
 
 def test_a_folder_of_ones_own(tmp_path: Path) -> None:
     for name, data in {
-        "mine/chair/a.obj": OBJ, "mine/chair/old/b.OFF": OFF, "mine/chair/a.mtl": b"", "mine/stray.off": OFF,
-        "mine/desk/c.off": OFF, "mine/lamp/only.mtl": b"newmtl a\n", "mine/splits.csv": b"shape,split\nchair/a,test\n",
-    }.items():  # fmt: skip
+        "mine/chair/a.obj": OBJ,
+        "mine/chair/old/b.OFF": OFF,
+        "mine/chair/a.mtl": b"",
+        "mine/stray.off": OFF,
+        "mine/desk/c.off": OFF,
+        "mine/lamp/only.mtl": b"newmtl a\n",
+        "mine/splits.csv": b"shape,split\nchair/a,test\n",
+    }.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(data)
     settings = Dataset(source="folder", path=str(tmp_path / "mine"), shards=1)
@@ -235,8 +241,10 @@ def test_the_real_samples(shared_data: Path, tmp_path: Path) -> None:
     assert [r.reason for r in read_rejects(tmp_path / "index/v2")] == ["missing_mesh"]
 
 
-@pytest.mark.parametrize(("wanted", "expected"), [(["desk"], {"desk"}), (["table", "desk"], {"desk", "table"}),
-                                                  (["table"], {"table"}), (None, {"table"})])  # fmt: skip
+@pytest.mark.parametrize(
+    ("wanted", "expected"),
+    [(["desk"], {"desk"}), (["table", "desk"], {"desk", "table"}), (["table"], {"table"}), (None, {"table"})],
+)
 def test_desks_are_found_inside_the_tables_by_the_split_file(
     tmp_path: Path, wanted: list[str] | None, expected: set[str]
 ) -> None:

@@ -28,8 +28,17 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     settings = ["--settings", dataset]
     run("fetch", "--dataset", "d", *settings, "-o", "archives/d.json")
     run("index", "--dataset", "d", "--seed", "1", *settings, "--archives", "archives/d.json", "-o", "index/d")
-    run("prepare", "--settings", '{"source": "folder"}', "--archives", "archives/d.json",
-        "--shard", "index/d/000.tsv", "-o", "prepared/d/000.zip")  # fmt: skip
+    run(
+        "prepare",
+        "--settings",
+        '{"source": "folder"}',
+        "--archives",
+        "archives/d.json",
+        "--shard",
+        "index/d/000.tsv",
+        "-o",
+        "prepared/d/000.zip",
+    )
     with write_pack("voxels/d/000.zip", ".binvox") as pack:
         pack.add(Record("d/chair/good", "chair", "good", "train", {"voxelize": {}}), b"")
         pack.reject(Rejection("d/chair/thin", "voxelize", "no_voxels", "nothing inside"))
@@ -81,8 +90,18 @@ def test_too_many_refused_shapes_are_an_error_that_names_them(world: Path) -> No
 
 
 def test_the_command_writes_the_table_before_it_fails(world: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = ["ledger", "--dataset", "d", "--index", "index/d", "--packs", "prepared/d/000.zip", "-o", "d.tsv",
-                 "--settings"]  # fmt: skip
+    arguments = [
+        "ledger",
+        "--dataset",
+        "d",
+        "--index",
+        "index/d",
+        "--packs",
+        "prepared/d/000.zip",
+        "-o",
+        "d.tsv",
+        "--settings",
+    ]
     assert run_command(lambda: main([*arguments, '{"source": "folder", "path": "mine"}'])) == 1
     assert "too many shapes of data set 'd' were refused" in capsys.readouterr().err
     assert len((world / "d.tsv").read_text().splitlines()) == 5

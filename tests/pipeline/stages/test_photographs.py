@@ -46,13 +46,18 @@ def ikea(folder: Path) -> Path:
     grid = np.zeros((20, 20, 20), dtype=np.uint8)
     grid[:, 8:12, 5:9] = 1  # a pillar along the first axis, which is up
     grid[16:, 3:8, 5:9] = 1  # its arm at the top, towards low y
-    return tree(folder, {
-        "Lists/Images.txt": b"b.jpg\na.jpg\nlost.jpg\n",
-        "Lists/Model.txt": b"IKEA_chair_X/1\nIKEA_bed_Y/2\nIKEA_chair_X/1\n",
-        "Lists/ModelID.txt": b"1\n2\n1\n",
-        "Images/a.jpg": picture(), "Images/b.jpg": picture(30, 60), "Voxels/1.mat": mat("grid", grid),
-        "Voxels/2.mat": mat("grid", grid),
-    })  # fmt: skip
+    return tree(
+        folder,
+        {
+            "Lists/Images.txt": b"b.jpg\na.jpg\nlost.jpg\n",
+            "Lists/Model.txt": b"IKEA_chair_X/1\nIKEA_bed_Y/2\nIKEA_chair_X/1\n",
+            "Lists/ModelID.txt": b"1\n2\n1\n",
+            "Images/a.jpg": picture(),
+            "Images/b.jpg": picture(30, 60),
+            "Voxels/1.mat": mat("grid", grid),
+            "Voxels/2.mat": mat("grid", grid),
+        },
+    )
 
 
 def made(tmp_path: Path, source: str, folder: Path, size_px: int = 32):
@@ -90,14 +95,33 @@ def test_equal_input_gives_equal_bytes(tmp_path: Path) -> None:
 def test_pix3d_takes_whole_objects_in_their_boxes(tmp_path: Path) -> None:
     grid = np.zeros((128, 128, 128), dtype=np.uint8)
     grid[40:44, 40:80, 40:44] = 1
-    whole = {"img": "img/1.png", "category": "chair", "model": "model/a.obj", "voxel": "model/a.mat",
-             "bbox": [30, 0, 60, 30], "truncated": False, "occluded": False, "slightly_occluded": False}  # fmt: skip
-    entries = [whole, whole | {"img": "img/2.png", "truncated": True}, whole | {"img": "img/3.png", "occluded": True},
-               whole | {"img": "../secret.png"}, whole | {"img": "img/4.png", "bbox": [70, 0, 90, 10]}]  # fmt: skip
-    folder = tree(tmp_path / "pix3d", {
-        "pix3d.json": json.dumps(entries).encode(), "img/1.png": picture(), "img/4.png": picture(),
-        "../secret.png": picture(), "model/a.mat": mat("voxel", grid),
-    })  # fmt: skip
+    whole = {
+        "img": "img/1.png",
+        "category": "chair",
+        "model": "model/a.obj",
+        "voxel": "model/a.mat",
+        "bbox": [30, 0, 60, 30],
+        "truncated": False,
+        "occluded": False,
+        "slightly_occluded": False,
+    }
+    entries = [
+        whole,
+        whole | {"img": "img/2.png", "truncated": True},
+        whole | {"img": "img/3.png", "occluded": True},
+        whole | {"img": "../secret.png"},
+        whole | {"img": "img/4.png", "bbox": [70, 0, 90, 10]},
+    ]
+    folder = tree(
+        tmp_path / "pix3d",
+        {
+            "pix3d.json": json.dumps(entries).encode(),
+            "img/1.png": picture(),
+            "img/4.png": picture(),
+            "../secret.png": picture(),
+            "model/a.mat": mat("voxel", grid),
+        },
+    )
     photographs = made(tmp_path, "pix3d", folder)
     assert photographs.picture == ["img/1.png"]
     assert (photographs.images[0][..., 0] > 150).all()  # the box holds the red half only

@@ -162,10 +162,14 @@ def _prepared(data: Path, archive: str, prefix: str, member: str, source: str) -
     [
         ("modelnet/ModelNet10.zip", "ModelNet10/chair/test/", "chair_0890.off", "modelnet10"),
         ("modelnet/ModelNet10.zip", "ModelNet10/chair/train/", "chair_0001.off", "modelnet10"),
-        ("shapenet/ShapeNetCore.v1/03001627.zip", "03001627/21bfb150cfc23accb01c58badc8bbc39/", "model.obj",
-         "shapenet_v1"),
+        (
+            "shapenet/ShapeNetCore.v1/03001627.zip",
+            "03001627/21bfb150cfc23accb01c58badc8bbc39/",
+            "model.obj",
+            "shapenet_v1",
+        ),
     ],
-)  # fmt: skip
+)
 def test_real_chairs_of_every_source_stand_upright_and_face_minus_z(
     shared_data: Path, archive: str, prefix: str, member: str, source: str
 ) -> None:
@@ -180,26 +184,50 @@ def test_real_chairs_of_every_source_stand_upright_and_face_minus_z(
 
 
 def test_a_real_car_and_airplane_have_their_length_along_z(shared_data: Path) -> None:
-    car = _prepared(shared_data, "shapenet/ShapeNetCore.v2/02958343.zip", "02958343/2cbe6850de4fa5a34a6a7ab072f22d7d/",
-                    "models/model_normalized.obj", "shapenet_v2")  # fmt: skip
+    car = _prepared(
+        shared_data,
+        "shapenet/ShapeNetCore.v2/02958343.zip",
+        "02958343/2cbe6850de4fa5a34a6a7ab072f22d7d/",
+        "models/model_normalized.obj",
+        "shapenet_v2",
+    )
     assert np.ptp(car.vertices, axis=0).argmax() == 2
-    plane = _prepared(shared_data, "shapenet/ShapeNetCore.v1/02691156.zip",
-                      "02691156/1caa02b831cccff090baeef8ba5b93e5/", "model.obj", "shapenet_v1")  # fmt: skip
+    plane = _prepared(
+        shared_data,
+        "shapenet/ShapeNetCore.v1/02691156.zip",
+        "02691156/1caa02b831cccff090baeef8ba5b93e5/",
+        "model.obj",
+        "shapenet_v1",
+    )
     tail = plane.vertices[plane.vertices[:, 1] > plane.vertices[:, 1].max() - 0.03]
     assert tail[:, 2].min() > 0.3
 
 
 def hungry_glb() -> bytes:
     """Three vertices by their header, two thousand million by their accessor: zeros that need no bytes in the file."""
-    head = json.dumps({
-        "asset": {"version": "2.0"}, "scene": 0, "scenes": [{"nodes": [0]}], "nodes": [{"mesh": 0}],
-        "buffers": [{"byteLength": 36}], "bufferViews": [{"buffer": 0, "byteLength": 36}],
-        "meshes": [{"primitives": [{"attributes": {"POSITION": 0}}]}],
-        "accessors": [{"componentType": 5126, "count": 2_000_000_000, "type": "VEC3"}],
-    }).encode()  # fmt: skip
+    head = json.dumps(
+        {
+            "asset": {"version": "2.0"},
+            "scene": 0,
+            "scenes": [{"nodes": [0]}],
+            "nodes": [{"mesh": 0}],
+            "buffers": [{"byteLength": 36}],
+            "bufferViews": [{"buffer": 0, "byteLength": 36}],
+            "meshes": [{"primitives": [{"attributes": {"POSITION": 0}}]}],
+            "accessors": [{"componentType": 5126, "count": 2_000_000_000, "type": "VEC3"}],
+        }
+    ).encode()
     head += b" " * (-len(head) % 4)
-    return b"".join([b"glTF", struct.pack("<II", 2, 64 + len(head)), struct.pack("<II", len(head), 0x4E4F534A), head,
-                     struct.pack("<II", 36, 0x004E4942), bytes(36)])  # fmt: skip
+    return b"".join(
+        [
+            b"glTF",
+            struct.pack("<II", 2, 64 + len(head)),
+            struct.pack("<II", len(head), 0x4E4F534A),
+            head,
+            struct.pack("<II", 36, 0x004E4942),
+            bytes(36),
+        ]
+    )
 
 
 def test_one_hostile_file_costs_one_shape(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -215,8 +243,9 @@ def test_one_hostile_file_costs_one_shape(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(
         prepare, "prepare_shape", lambda shape, *rest: time.sleep(60) if shape.name == "slow" else ours(shape, *rest)
     )
-    prepare.prepare_shard(PrepareSettings(source="folder"), tmp_path / "d.json", tmp_path / "index/000.tsv",
-                          tmp_path / "p.zip")  # fmt: skip
+    prepare.prepare_shard(
+        PrepareSettings(source="folder"), tmp_path / "d.json", tmp_path / "index/000.tsv", tmp_path / "p.zip"
+    )
     pack = PackReader(tmp_path / "p.zip")
     assert [record.name for record in pack.records] == ["a", "c"]
     assert [(r.shape_id, r.reason) for r in pack.rejects] == [("d/chair/b", "too_large"), ("d/chair/slow", "timeout")]

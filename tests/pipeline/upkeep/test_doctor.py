@@ -56,8 +56,9 @@ def test_a_local_mirror_is_looked_into(tmp_path: Path, capsys: pytest.CaptureFix
     code, out = doctor(tmp_path, text, capsys)
     assert code == 0
     assert "used in place" in out
-    fetch_dataset("m", Dataset(source="modelnet10", mirrors=(str(mirror),)), tmp_path / "results/archives/m.json",
-                  log=Log(None))  # fmt: skip
+    fetch_dataset(
+        "m", Dataset(source="modelnet10", mirrors=(str(mirror),)), tmp_path / "results/archives/m.json", log=Log(None)
+    )
     assert "fetched: 1 files" in doctor(tmp_path, text, capsys)[1]
     (mirror / "ModelNet10.zip").unlink()
     code, out = doctor(tmp_path, text, capsys)

@@ -31,10 +31,39 @@ def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     settings = ["--settings", '{"source": "modelnet10", "mirrors": ["mirror"], "shards": 1}']
     out = tmp_path / "results"
     assert main(["fetch", "--dataset", "d", *settings, "-o", f"{out}/archives/d.json"]) == 0
-    assert main(["index", "--dataset", "d", "--seed", "1", *settings, "--archives", f"{out}/archives/d.json",
-                 "-o", f"{out}/index/d"]) == 0  # fmt: skip
-    assert main(["prepare", "--settings", '{"source": "modelnet10"}', "--archives", f"{out}/archives/d.json",
-                 "--shard", f"{out}/index/d/000.tsv", "-o", f"{out}/prepared/d/000.zip"]) == 0  # fmt: skip
+    assert (
+        main(
+            [
+                "index",
+                "--dataset",
+                "d",
+                "--seed",
+                "1",
+                *settings,
+                "--archives",
+                f"{out}/archives/d.json",
+                "-o",
+                f"{out}/index/d",
+            ]
+        )
+        == 0
+    )
+    assert (
+        main(
+            [
+                "prepare",
+                "--settings",
+                '{"source": "modelnet10"}',
+                "--archives",
+                f"{out}/archives/d.json",
+                "--shard",
+                f"{out}/index/d/000.tsv",
+                "-o",
+                f"{out}/prepared/d/000.zip",
+            ]
+        )
+        == 0
+    )
     with write_pack(out / "voxels/d/000.zip", ".binvox") as pack:
         pack.add(Record("d/chair/chair_0001", "chair", "chair_0001", "train"), b"#binvox 1\n" * 20)
     return out
@@ -75,8 +104,12 @@ def test_an_exchanged_archive_a_lost_mesh_and_a_stranger_are_named(
         archive.writestr("chair/stranger.glb", b"x")
     assert check(results) == 1
     told = capsys.readouterr().err
-    for text in ("ModelNet10.zip is not what was fetched", "chair_0001 is not the mesh of its record",
-                 "chair_0002.glb is missing", "stranger.glb is without a record"):  # fmt: skip
+    for text in (
+        "ModelNet10.zip is not what was fetched",
+        "chair_0001 is not the mesh of its record",
+        "chair_0002.glb is missing",
+        "stranger.glb is without a record",
+    ):
         assert text in told
 
 

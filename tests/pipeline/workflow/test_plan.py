@@ -122,8 +122,9 @@ def test_lock_names_its_living_holder_and_ignores_the_dead(tmp_path: Path) -> No
         "import pathlib, sys; from pipeline import runlock; runlock.hold(pathlib.Path(sys.argv[1])); "
         "print('held', flush=True); input()"
     )
-    holder = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], cwd=ROOT, text=True,
-                              stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # fmt: skip
+    holder = subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path)], cwd=ROOT, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
     assert holder.stdout is not None and holder.stdin is not None
     assert holder.stdout.readline() == "held\n"
     with pytest.raises(UserError, match=f"another run is working in this folder(.|\n)*process {holder.pid} on "):
@@ -144,8 +145,13 @@ def test_who_is_patient_gets_the_lock_of_the_one_before(
         "import os, pathlib, sys, time; from pipeline import runlock; runlock.hold(pathlib.Path(sys.argv[1])); "
         "print('held', flush=True); time.sleep(1)"
     )
-    holder = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], cwd=ROOT, text=True,
-                              stdout=subprocess.PIPE, env={**os.environ, "SLURM_JOB_ID": "4711"})  # fmt: skip
+    holder = subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path)],
+        cwd=ROOT,
+        text=True,
+        stdout=subprocess.PIPE,
+        env={**os.environ, "SLURM_JOB_ID": "4711"},
+    )
     assert holder.stdout is not None and holder.stdout.readline() == "held\n"
     monkeypatch.setenv("SLURM_JOB_ID", "4712")
     with runlock.held(tmp_path):

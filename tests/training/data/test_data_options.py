@@ -33,15 +33,17 @@ def plain_batch(size: int = 12, count: int = 64, channels: int = 3) -> Batch:
     return {
         "images": torch.from_numpy(rng.integers(0, 256, (count, 2, size, size, channels), np.uint8)),
         "voxel_bits": torch.from_numpy(rng.integers(0, 256, (count, 8**3 // 8), np.uint8)),
-        "labels": torch.zeros(count, dtype=torch.int64), "objects": torch.arange(count),
+        "labels": torch.zeros(count, dtype=torch.int64),
+        "objects": torch.arange(count),
         "views": torch.zeros(count, 2, dtype=torch.int64),
         "draws": torch.from_numpy(sampler.uniform(0, "augment", 2 * DRAWS).reshape(count, 2, DRAWS)),
         "K": torch.tensor([[20.0, 0, 7.0], [0, 20.0, 6.0], [0, 0, 1]]).expand(count, 2, 3, 3),
         "camera_to_world": torch.tensor([[look_at_origin(a, 20, 2, 5).tolist() for a in row] for row in azimuth]),
         "azimuth_deg": torch.from_numpy(azimuth.astype(np.float32)),
-        "elevation_deg": torch.full((count, 2), 20.0), "distance": torch.full((count, 2), 2.0),
+        "elevation_deg": torch.full((count, 2), 20.0),
+        "distance": torch.full((count, 2), 2.0),
         "roll_deg": torch.full((count, 2), 5.0),
-    }  # fmt: skip
+    }
 
 
 def test_bits_become_the_grid() -> None:
@@ -109,8 +111,7 @@ def test_quarter_turns_move_voxels_and_camera_and_leave_the_picture(turn: Litera
             pixels, depth = project((cells + 0.5) / 8 - 0.5, K, pose)
             places = np.column_stack([pixels, depth]).round(3)
             seen.append(places[np.lexsort(places.T)])
-            angles = [float(inputs[name][row, 0]) for name in
-                      ("azimuth_deg", "elevation_deg", "distance", "roll_deg")]  # fmt: skip
+            angles = [float(inputs[name][row, 0]) for name in ("azimuth_deg", "elevation_deg", "distance", "roll_deg")]
             np.testing.assert_allclose(pose, look_at_origin(*angles), atol=1e-5)
         np.testing.assert_allclose(seen[0], seen[1], atol=3e-3)
     assert not torch.equal(plain["voxels"], varied["voxels"])
@@ -241,9 +242,13 @@ def test_masks_come_with_the_pictures_and_are_mirrored_with_them(tmp_path: Path,
     bank = write_test_bank(tmp_path / "bank.npz")
     storage = "composite" if kind in ("ram", "map") else "layers"
     data = ShapeData.open(
-        [write_set(tmp_path / "set", storage)], "train", bank=None if storage == "composite" else bank,
-        tier="map" if kind == "map" else "ram", random_background=kind == "foregrounds", masks=True,
-    )  # fmt: skip
+        [write_set(tmp_path / "set", storage)],
+        "train",
+        bank=None if storage == "composite" else bank,
+        tier="map" if kind == "map" else "ram",
+        random_background=kind == "foregrounds",
+        masks=True,
+    )
     sampler = Sampler(len(data), 12, 3)
     for resident in (False, True) if kind != "map" else (False,):
         batch = Loader(data, sampler, views_per_shape=2, resident=resident).batch(4)

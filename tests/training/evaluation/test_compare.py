@@ -35,8 +35,11 @@ def test_seeds_of_one_experiment_are_one_row(tmp_path: Path) -> None:
 
 
 def test_a_run_that_is_older_than_a_key_did_what_its_default_does(tmp_path: Path) -> None:
-    runs = [run(tmp_path, "old", 0.4), run(tmp_path, "new", 0.5, seed=2, recolour=0.0),
-            run(tmp_path, "painted", 0.6, seed=3, recolour=0.5)]  # fmt: skip
+    runs = [
+        run(tmp_path, "old", 0.4),
+        run(tmp_path, "new", 0.5, seed=2, recolour=0.0),
+        run(tmp_path, "painted", 0.6, seed=3, recolour=0.5),
+    ]
     assert [row.runs for row in compare.compare(runs)] == [["old", "new"], ["painted"]]
 
 

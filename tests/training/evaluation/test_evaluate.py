@@ -88,8 +88,11 @@ def test_a_network_that_knows_the_answers_has_iou_one(
     assert perfect["verdict"]["passed"] is True
     scores = perfect["surface"]["scores"]["network"]
     assert {name: one["mean"] for name, one in scores.items()} == {
-        "chamfer": 0.0, "f_score": 1.0, "f_score_voxel": 1.0, "average_precision": 1.0
-    }  # fmt: skip
+        "chamfer": 0.0,
+        "f_score": 1.0,
+        "f_score_voxel": 1.0,
+        "average_precision": 1.0,
+    }
     assert perfect["r2n2"]["category_mean"] == {"mean": 1.0, "low": 1.0, "high": 1.0}
     assert set(perfect["iou_by_views"]) == {"1", "2"}, "there are three views, so nine are not shown"
 
@@ -120,9 +123,12 @@ def test_the_mean_shape_is_cut_where_validation_shapes_like_it(boxes: Path) -> N
 
 @pytest.mark.parametrize(
     ("margin", "where", "passed", "words"),
-    [(0.15, "test", True, "has learned to see"), (0.05, "test", False, "has NOT learned enough"),
-     (0.3, "val", None, "says nothing about new shapes")],
-)  # fmt: skip
+    [
+        (0.15, "test", True, "has learned to see"),
+        (0.05, "test", False, "has NOT learned enough"),
+        (0.3, "val", None, "says nothing about new shapes"),
+    ],
+)
 def test_verdict(margin: float, where: str, passed: bool | None, words: str) -> None:
     interval = {"mean": margin, "low": margin - 0.01, "high": margin + 0.01}
     said = evaluate.verdict(
@@ -171,8 +177,17 @@ def test_generation_is_measured_beside_training_shapes_and_the_mean_shape(result
 def test_results_md_says_every_number_with_its_baselines(results: dict[str, Any], trained: Path) -> None:
     text = (trained / "results.md").read_text(encoding="utf-8")
     assert f"| this network | {results['iou']['mean']:.3f} (" in text
-    for words in ("mean shape", "nearest pixels", "class mean shape (privileged)", "1-NNA, Chamfer", "## Surfaces",
-                  "## Classification", "majority", "R2N2", "2 pictures"):  # fmt: skip
+    for words in (
+        "mean shape",
+        "nearest pixels",
+        "class mean shape (privileged)",
+        "1-NNA, Chamfer",
+        "## Surfaces",
+        "## Classification",
+        "majority",
+        "R2N2",
+        "2 pictures",
+    ):
         assert words in text
 
 
@@ -228,14 +243,36 @@ def test_command_line_trains_and_evaluates(boxes: Path, tmp_path: Path, capsys: 
     ("arguments", "message"),
     [
         (["evaluate", "--run", "{tmp}", "--shards", "{boxes}", "-o", "{tmp}/r.json"], "holds no training run"),
-        (["train", "--settings", '{"datasets": ["a"], "presett": 1}', "--shards", "{boxes}", "--run", "{tmp}"],
-         "unknown key `presett`; did you mean 'preset'"),
-        (["train", "--settings", '{"datasets": ["a"], "device": "cpu"}', "--shards", "{tmp}/none.json", "--run",
-          "{tmp}/x"], "none.json"),
-        (["train", "--settings", '{"datasets": ["a"], "views_per_shape": 9}', "--shards", "{boxes}", "--run",
-          "{tmp}/y"], "views"),
+        (
+            ["train", "--settings", '{"datasets": ["a"], "presett": 1}', "--shards", "{boxes}", "--run", "{tmp}"],
+            "unknown key `presett`; did you mean 'preset'",
+        ),
+        (
+            [
+                "train",
+                "--settings",
+                '{"datasets": ["a"], "device": "cpu"}',
+                "--shards",
+                "{tmp}/none.json",
+                "--run",
+                "{tmp}/x",
+            ],
+            "none.json",
+        ),
+        (
+            [
+                "train",
+                "--settings",
+                '{"datasets": ["a"], "views_per_shape": 9}',
+                "--shards",
+                "{boxes}",
+                "--run",
+                "{tmp}/y",
+            ],
+            "views",
+        ),
     ],
-)  # fmt: skip
+)
 def test_bad_input_is_one_clear_message(
     arguments: list[str], message: str, boxes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -37,8 +37,11 @@ def said(capsys: pytest.CaptureFixture[str]) -> str:
 
 def test_a_copy_makes_what_it_made_when_exported(exported: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert {path.name for path in exported.iterdir()} == {
-        "model.safetensors", "config.json", "README.md", "held-out.npz",
-    }  # fmt: skip
+        "model.safetensors",
+        "config.json",
+        "README.md",
+        "held-out.npz",
+    }
     with np.load(exported / "held-out.npz") as file:
         stated = float(file["iou"].mean())
     assert main(["check", "--run", str(exported)]) == 0

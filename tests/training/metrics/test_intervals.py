@@ -74,8 +74,7 @@ def test_known_means_are_covered_in_about_95_of_100_draws() -> None:
         return generator(seed, "coverage", purpose).normal(0.4, 0.1, count)
 
     assert 0.90 <= coverage(0.4, lambda seed: intervals.bootstrap(shapes(seed, "a", 60), seed)) <= 0.98
-    gap = coverage(0.0, lambda seed: intervals.bootstrap_difference(
-        shapes(seed, "a", 60), shapes(seed, "b", 40), seed))  # fmt: skip
+    gap = coverage(0.0, lambda seed: intervals.bootstrap_difference(shapes(seed, "a", 60), shapes(seed, "b", 40), seed))
     assert 0.90 <= gap <= 0.98
 
 
@@ -91,8 +90,11 @@ def test_both_sets_of_a_difference_are_resampled_by_themselves() -> None:
     gap, one = intervals.bootstrap_difference(values, values, 1), intervals.bootstrap(values, 1)
     assert gap.value == 0 and (gap.high - gap.low) / (one.high - one.low) == pytest.approx(2**0.5, rel=0.1)
     others = generator(4, "others").random(30)
-    plain = percentiles(lambda rng: float(np.mean([values[i] for i in resample(rng, 50)])
-                                          - np.mean([others[i] for i in resample(rng, 30)])))  # fmt: skip
+    plain = percentiles(
+        lambda rng: float(
+            np.mean([values[i] for i in resample(rng, 50)]) - np.mean([others[i] for i in resample(rng, 30)])
+        )
+    )
     assert agrees(intervals.bootstrap_difference(values, others, 1), plain)
 
 
@@ -179,10 +181,12 @@ def test_divergence_agrees_with_plain_loops() -> None:
     found = generation.divergence(one, other, 4)
     assert found.value == pytest.approx(generation.jensen_shannon(one.sum(0), other.sum(0)))
     rng = generator(78, "plain loops")
-    plain = np.array([
-        generation.jensen_shannon(sum(one[i] for i in resample(rng, 25)), sum(other[i] for i in resample(rng, 18)))
-        for _ in range(2000)
-    ])  # fmt: skip
+    plain = np.array(
+        [
+            generation.jensen_shannon(sum(one[i] for i in resample(rng, 25)), sum(other[i] for i in resample(rng, 18)))
+            for _ in range(2000)
+        ]
+    )
     low, high = np.percentile(plain, (2.5, 97.5)) - plain.mean() + found.value
     assert agrees(found, (low, high)) and found.low < found.value < found.high
 

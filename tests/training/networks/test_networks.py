@@ -23,7 +23,7 @@ from training.networks.build import (
     count_parameters,
     paper_encoder,
     strided_encoder,
-)  # fmt: skip
+)
 from training.networks.layers import BatchNorm, Convolution, Doubling, SpectralNorm
 
 

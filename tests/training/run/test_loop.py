@@ -173,9 +173,15 @@ def test_the_same_signal_twice_is_one_request_and_a_second_interrupt_acts(reques
 def test_two_trainings_never_share_a_folder(boxes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runlock, "PATIENCE_S", 0.1)
     holder = subprocess.Popen(
-        [sys.executable, "-c", "import sys, pathlib; from pipeline import runlock; runlock.hold(pathlib.Path("
-         f"{str(tmp_path)!r})); print('held', flush=True); sys.stdin.read()"],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # fmt: skip
+        [
+            sys.executable,
+            "-c",
+            "import sys, pathlib; from pipeline import runlock; runlock.hold(pathlib.Path("
+            f"{str(tmp_path)!r})); print('held', flush=True); sys.stdin.read()",
+        ],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
     assert holder.stdout is not None and holder.stdout.readline() == b"held\n"
     with pytest.raises(UserError, match=rf"(?s)another run is working.*process {holder.pid} on "):
         training_loop(settings(), tmp_path, [boxes])
@@ -196,9 +202,17 @@ def test_no_time_gets_into_files_that_must_be_equal(unbroken: Path) -> None:
 
 def look(**changes: Any) -> Look:
     fine: dict[str, Any] = {
-        "iou": 0.4, "threshold": 100, "pairwise": 0.3, "occupancy": 0.1, "box_fill": 0.3, "data_occupancy": 0.1,
-        "data_pairwise": 0.1, "sample_occupancy": 0.1, "sample_pairwise": 0.2, "sample_empty": 0.0,
-    }  # fmt: skip
+        "iou": 0.4,
+        "threshold": 100,
+        "pairwise": 0.3,
+        "occupancy": 0.1,
+        "box_fill": 0.3,
+        "data_occupancy": 0.1,
+        "data_pairwise": 0.1,
+        "sample_occupancy": 0.1,
+        "sample_pairwise": 0.2,
+        "sample_empty": 0.0,
+    }
     return Look(**{**fine, **changes})
 
 

@@ -48,8 +48,9 @@ def distance(experiment: Experiment, one: dict[str, torch.Tensor], other: dict[s
     return way(other, one, "networks.") / way(one, start, "")
 
 
-@pytest.mark.parametrize("changes", [SMOOTH, GAN, {**SMOOTH, "views_per_shape": 2, "pooling": "mean"}],
-                         ids=["vae-gan", "gan", "multi-view"])  # fmt: skip
+@pytest.mark.parametrize(
+    "changes", [SMOOTH, GAN, {**SMOOTH, "views_per_shape": 2, "pooling": "mean"}], ids=["vae-gan", "gan", "multi-view"]
+)
 def test_two_ranks_learn_what_one_learns(changes: dict[str, Any], boxes: Path, tmp_path: Path) -> None:
     """Forty steps; beyond the order of additions nothing differs: batches, noise, statistics, gradients, gates."""
     experiment = settings(**{"samples": 320, "adversarial_every": 1, "validate_every": 160, **changes})
@@ -70,8 +71,10 @@ def test_a_run_goes_on_with_another_number_of_ranks(boxes: Path, tmp_path: Path)
     experiment = settings(samples=160, **SMOOTH)
     training_loop(experiment, tmp_path / "one", [boxes])
     assert train_together(experiment, tmp_path / "mixed", [boxes], 2, stop_after=64) == [0, 0]
-    assert train_together(experiment.model_copy(update={"processes": 4}), tmp_path / "mixed", [boxes], 4,
-                          stop_after=112) == [0] * 4  # fmt: skip
+    assert (
+        train_together(experiment.model_copy(update={"processes": 4}), tmp_path / "mixed", [boxes], 4, stop_after=112)
+        == [0] * 4
+    )
     training_loop(experiment, tmp_path / "mixed", [boxes])
     assert not list((tmp_path / "mixed").glob("previous-*"))
     assert distance(experiment, weights_of(tmp_path / "one", 160), weights_of(tmp_path / "mixed", 160)) < 2e-3

@@ -24,9 +24,13 @@ from training.run.timeline import Timeline
 POINTS = range(10)
 # Where a process may die: in a step, after it, while a checkpoint, a line or a picture is written or published.
 PLACES: list[tuple[Any, str]] = [
-    (Step, "__call__"), (Average, "update"), (checkpoint, "save_file"), (os, "replace"), (Metrics, "_append"),
+    (Step, "__call__"),
+    (Average, "update"),
+    (checkpoint, "save_file"),
+    (os, "replace"),
+    (Metrics, "_append"),
     (Timeline, "write"),
-]  # fmt: skip
+]
 
 
 def watch(reached: Callable[[int], None]) -> None:

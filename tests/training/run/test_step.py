@@ -119,8 +119,7 @@ def test_projections_look_along_the_three_axes() -> None:
     voxels = torch.zeros(1, 1, 4, 4, 4)
     voxels[0, 0, 1, 2, 3] = 1
     seen = projections(voxels)[0, 0]
-    assert [divmod(int(plane.argmax()), 4) for plane in seen] == [
-        (2, 3), (1, 3), (1, 2)]  # fmt: skip
+    assert [divmod(int(plane.argmax()), 4) for plane in seen] == [(2, 3), (1, 3), (1, 2)]
     assert seen.min() == -1 and seen.max() == 1
 
 

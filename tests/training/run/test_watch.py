@@ -159,8 +159,9 @@ def test_a_switch_without_the_package_names_it(boxes: Path, tmp_path: Path, monk
 def test_boards_do_not_change_what_is_learned(boxes: Path, tmp_path: Path) -> None:
     for switch in (True, False):
         training_loop(settings(tensorboard=switch), tmp_path / str(switch), [boxes])
-    one, other = (checkpoint.load(tmp_path / run / "checkpoints" / "000000096.safetensors", CPU)[1]
-                  for run in ("True", "False"))  # fmt: skip
+    one, other = (
+        checkpoint.load(tmp_path / run / "checkpoints" / "000000096.safetensors", CPU)[1] for run in ("True", "False")
+    )
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 
