@@ -67,8 +67,8 @@ dag: $(VENV)/.run  ## draw the rule graph: docs/img/rulegraph.svg
 	@mv docs/img/rulegraph.svg.new docs/img/rulegraph.svg && echo "wrote docs/img/rulegraph.svg"
 
 lock:  ## resolve envs/*.in again into the lock files (needs uv)
-	uv pip compile -q envs/run.in --override envs/overrides.txt --generate-hashes --no-emit-index-url --python-version 3.11 -o envs/run.lock
-	cd envs && uv pip compile -q dev.in --override overrides.txt --generate-hashes --no-emit-index-url --python-version 3.11 -o dev.lock
+	uv pip compile -q envs/run.in --override envs/overrides.txt --generate-hashes --no-emit-index-url --universal --python-version 3.11 -o envs/run.lock
+	cd envs && uv pip compile -q dev.in --override overrides.txt --generate-hashes --no-emit-index-url --universal --python-version 3.11 -o dev.lock
 	$(MAKE) envs
 
 envs: $(VENV)/.run  ## write envs/*.yaml (conda) from the lock file
