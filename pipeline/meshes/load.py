@@ -21,16 +21,15 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from pipeline.errors import Reject
 from pipeline.meshes.mesh import Material, Mesh
 from pipeline.meshes.obj import read_obj
 from pipeline.pictures.colour import linear_to_srgb
+from pipeline.pictures.decode import decode_picture, scaled
 
 SUFFIXES = (".off", ".obj", ".ply", ".stl", ".glb", ".gltf")
 MAX_FILE_BYTES = 2**30
-_MAX_PICTURE_PIXELS = 2**26
 # All that trimesh's readers have been seen to raise for cut and flipped files (tests/pipeline/meshes/test_load.py).
 _DAMAGE = (
     ArithmeticError,
@@ -154,19 +153,6 @@ def load_member(member: str, files: Files, *, texture_px: int | None = None) -> 
     return Loaded(mesh, sorted(set(files.missing + pictures.damaged)), sorted(set(files.refused)))
 
 
-def decode_picture(data: bytes, limit_px: int | None) -> npt.NDArray[np.uint8] | None:
-    """Picture bytes -> (H, W, 4) uint8, at most `limit_px` on the longer side; None if it is no picture."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the limit below is ours
-            with Image.open(io.BytesIO(data)) as picture:
-                if picture.width * picture.height > _MAX_PICTURE_PIXELS:
-                    return None
-                return _scaled(picture, limit_px)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-        return None
-
-
 class _Pictures:
     """Decodes each picture of a model once."""
 
@@ -182,15 +168,6 @@ class _Pictures:
             if data is not None and self._seen[name] is None:
                 self.damaged.append(name)
         return self._seen[name]
-
-
-def _scaled(picture: Image.Image, limit_px: int | None) -> npt.NDArray[np.uint8]:
-    longest = max(picture.size)
-    if limit_px is None or longest <= limit_px:
-        return np.array(picture.convert("RGBA"))
-    size = (max(1, round(picture.width * limit_px / longest)), max(1, round(picture.height * limit_px / longest)))
-    picture.draft("RGB", size)  # a JPEG decodes at a half, a quarter or an eighth for free
-    return np.array(picture.convert("RGBA").resize(size, Image.Resampling.BOX))
 
 
 def _read_by_trimesh(data: bytes, suffix: str, read: Callable[[str], bytes | None], texture_px: int | None) -> Mesh:
@@ -261,7 +238,7 @@ def _material_from_trimesh(look: Any, linear: bool, texture_px: int | None) -> M
     if colour is None:
         colour = (255, 255, 255, 255) if picture is not None or linear else Material().colour
     red, green, blue, alpha = (int(v) for v in _bytes(np.array([colour]), linear)[0])
-    texture = None if picture is None else _scaled(picture, texture_px)
+    texture = None if picture is None else scaled(picture, texture_px)
     return Material((red, green, blue, alpha), texture, str(getattr(look, "name", "") or ""))
 
 

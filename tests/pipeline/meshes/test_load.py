@@ -12,7 +12,8 @@ import trimesh
 from PIL import Image
 
 from pipeline.errors import Reject
-from pipeline.meshes.load import Files, decode_picture, load_member, load_mesh
+from pipeline.meshes.load import Files, load_member, load_mesh
+from pipeline.pictures.decode import decode_picture
 from pipeline.seeds import generator
 from pipeline.stages.prepare import normalise
 
