@@ -40,7 +40,6 @@ TABLES = {
         "nearest training IoU",
         "copies",
     ],
-    "classification": ["SVM accuracy", "random features' SVM", "voxels' SVM"],
     "photographs": ["ikea chair AP", "ikea chair AP aligned"],
 }
 BASELINES = {
