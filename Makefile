@@ -62,9 +62,11 @@ bench: $(VENV)/.dev  ## each stage beside its peers; writes the tables in docs/
 bench-gpu: $(VENV)/.dev  ## the trainer on a GPU beside the roofline; says so where there is none
 	@PATH="$(CURDIR)/$(BIN):$$PATH" python -m benchmarks.trainer.gpu
 
-dag: $(VENV)/.run  ## draw the rule graph: docs/img/rulegraph.svg
-	@PATH="$(CURDIR)/$(BIN):$$PATH" sh -c 'snakemake --rulegraph 2>/dev/null | python -m pipeline.workflow.rulegraph > docs/img/rulegraph.svg.new'
-	@mv docs/img/rulegraph.svg.new docs/img/rulegraph.svg && echo "wrote docs/img/rulegraph.svg"
+dag: $(VENV)/.run  ## draw the rule graph in README.md (mermaid, which GitHub draws)
+	@PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --forceall --rulegraph mermaid-js 2>/dev/null | \
+	sed '/^---$$/d; /^title:/d; /^\tstyle /d; s/^\t/    /' > README.graph
+	@awk '/^```mermaid/ {print; while ((getline line < "README.graph") > 0) print line; skip = 1; next} /^```$$/ {skip = 0} !skip' \
+	README.md > README.new && mv README.new README.md && rm README.graph && echo "drew the graph in README.md"
 
 lock:  ## resolve envs/*.in again into the lock files (needs uv)
 	uv pip compile -q envs/run.in --override envs/overrides.txt --generate-hashes --no-emit-index-url --universal --python-version 3.11 -o envs/run.lock
