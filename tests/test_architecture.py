@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import statistics
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from pipeline import provenance
 from pipeline.provenance import code_digest, imports_of
 from pipeline.workflow.plan import STAGE_MODULES
+from tests.measures import circles, dotted, functions, imports, modules, reached, room_of, rooms
 
 ROOT = Path(__file__).resolve().parent.parent
 STAGES = ("voxelize", "render", "training", "report")
@@ -24,15 +26,6 @@ RESERVED = {
     "open3d": ("voxelize/", "benchmarks/", "pipeline/meshes/decimate.py"),
     "snakemake": (),
 }
-
-
-def modules() -> list[Path]:
-    return sorted(p for package in ("pipeline", *STAGES) for p in (ROOT / package).rglob("*.py"))
-
-
-def dotted(path: Path) -> str:
-    parts = path.relative_to(ROOT).with_suffix("").parts
-    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
 def libraries(path: Path) -> set[str]:
@@ -64,6 +57,95 @@ def test_heavy_libraries_have_one_room(path: Path) -> None:
 def test_files_stay_readable() -> None:
     long = {p.name: n for p in modules() if (n := len(p.read_text(encoding="utf-8").splitlines())) > 450}
     assert long == {}, "split these files by what they are about"
+
+
+_UPPER = ("pipeline.sources", "pipeline.stages", "pipeline.workflow", "pipeline.upkeep")
+
+
+# ---- rooms ---------------------------------------------------------------------------------
+
+# A room, and what nothing in it may reach, directly or through others.
+NEVER = {
+    **{f"pipeline.{room}": _UPPER for room in ("meshes", "formats", "pictures", "shards", "furniture")},
+    "pipeline.sources": ("pipeline.stages", "pipeline.workflow", "pipeline.upkeep"),
+    "pipeline.stages": ("pipeline.workflow", "pipeline.upkeep"),
+    "training.inference": ("training.run", "training.evaluation"),
+}
+# Rooms that are the last on their way: who may import them.
+IMPORTED_BY = {
+    "training.show": {"training.run", "training.loop", "training.show"},
+    "training.command": {"training.command", "training.__main__"},
+}
+# What is not so yet, and why.  A line goes with the change that mends it; a line that is mended must go.
+NOT_YET: dict[str, str] = {
+    "circle: pipeline.shards.read pipeline.shards.verify": "a reader checks the directory of a shard that it opens",
+    "circle: render.backends render.scene": "the scene prepares its arrays with the kernels of two backends",
+    "circle: training.inference training.networks training.run training.show": "all settings go through the update",
+    "training.inference reaches training.run": "the update step holds what belongs to the networks",
+    "training.inference imports training.show": "a strip of pictures is drawn where shapes are reconstructed",
+    "lines: training/loop.py:_training_loop": "the loop becomes four flat paragraphs",
+    "complexity: training/loop.py:_training_loop": "the loop becomes four flat paragraphs",
+}
+# Compiled kernels are one long function by their nature; a parser of text is one long decision.
+KERNELS_AND_PARSERS = (
+    "render/backends/shading.py",
+    "render/backends/visibility.py",
+    "voxelize/kernels/",
+    "pipeline/meshes/off.py",
+)
+MOST_FILES, MOST_LINES, MOST_COMPLEXITY = 15, 80, 25
+
+
+def test_no_two_files_and_no_two_rooms_need_each_other() -> None:
+    graph = imports()
+    known = [set(line.split()[1:]) for line in NOT_YET if line.startswith("circle: ")]
+    found = circles(graph) + circles(rooms(graph))
+    assert [group for group in found if not any(group <= circle for circle in known)] == []
+
+
+def test_rooms_that_must_not_reach_others() -> None:
+    graph = imports()
+    wrong = {
+        f"{room_of(module)} reaches {forbidden}"
+        for module in graph
+        for forbidden in NEVER.get(room_of(module), ())
+        if any(room_of(other) == forbidden for other in reached(graph, module))
+    }
+    assert wrong - set(NOT_YET) == set()
+
+
+def test_rooms_that_only_their_owners_import() -> None:
+    graph = imports()
+    wrong = {
+        f"{room_of(module)} imports {room}"
+        for module, others in graph.items()
+        for room, owners in IMPORTED_BY.items()
+        if room_of(module) not in owners and any(room_of(other) == room for other in others)
+    }
+    assert wrong - set(NOT_YET) == set()
+
+
+def test_metrics_are_numbers_on_arrays() -> None:
+    assert [path.name for path in modules() if "/metrics/" in path.as_posix() and "torch" in libraries(path)] == []
+
+
+def test_a_room_is_small_enough_to_look_through() -> None:
+    """15 files, its door not counted; the kinds of furniture are one file each."""
+    files: dict[Path, int] = {}
+    for path in modules():
+        files[path.parent] = files.get(path.parent, 0) + (path.name != "__init__.py")
+    large = {folder.relative_to(ROOT).as_posix(): count for folder, count in files.items() if count > MOST_FILES}
+    assert {name for name in large if name != "pipeline/furniture"} == set()
+    assert large.get("pipeline/furniture", 0) <= 17
+
+
+def test_functions_stay_readable() -> None:
+    ours = [function for function in functions(modules()) if not function.place.startswith(KERNELS_AND_PARSERS)]
+    wrong = {f"lines: {function.place}" for function in ours if function.lines > MOST_LINES}
+    wrong |= {f"complexity: {function.place}" for function in ours if function.complexity > MOST_COMPLEXITY}
+    assert wrong - set(NOT_YET) == set()
+    lines = sorted(function.lines for function in functions(modules()))
+    assert statistics.median(lines) <= 7 and lines[int(0.9 * len(lines))] <= 21
 
 
 def test_pipeline_starts_without_heavy_libraries() -> None:

@@ -35,10 +35,10 @@ from typing import IO, Any
 from tqdm import tqdm
 
 from pipeline.archives.checks import problem_of, sha256_of
+from pipeline.archives.remote import RemoteFile
 from pipeline.atomic import disk_error, write_text
 from pipeline.errors import UserError
 from pipeline.progress import Log, say
-from pipeline.sources.base import RemoteFile
 
 _BLOCK = 1 << 20
 _BUSY = {408, 425, 429, 500, 502, 503, 504}

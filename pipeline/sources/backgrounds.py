@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from pipeline.sources.base import RemoteFile
+from pipeline.archives.remote import RemoteFile
 
 
 @dataclasses.dataclass(frozen=True)

@@ -16,37 +16,12 @@ from typing import Any
 
 from pipeline.archives.archive import Archive, Entry, open_archive
 from pipeline.archives.contents import ContentSums
+from pipeline.archives.remote import RemoteFile
 from pipeline.conventions import UP_AXIS_TO_WORLD, Grid, Matrix
 from pipeline.errors import Reject, UserError
 from pipeline.manifest import Shape
 from pipeline.meshes.load import Files
 from pipeline.settings.datasets import Dataset
-
-
-@dataclasses.dataclass(frozen=True)
-class RemoteFile:
-    """One file of a data set as its publisher offers it."""
-
-    name: str  # file name below every mirror
-    urls: tuple[str, ...] = ()  # official addresses, tried in order
-    bytes: int | None = None
-    sha256: str = ""
-    md5: str = ""
-    optional: bool = False  # its absence is noted, not fatal
-    unpack: bool = False  # a tar whose files are read one by one
-
-    @property
-    def folder(self) -> str:
-        """Name of the folder that stands for this archive where it lies unpacked."""
-        for suffix in (".zip", ".tgz", ".tar.gz", ".tar"):
-            if self.name.endswith(suffix):
-                return self.name.removesuffix(suffix)
-        return self.name
-
-    @property
-    def is_tar(self) -> bool:
-        """Whether it has to be unpacked before single files can be read: a tar has no directory."""
-        return self.name.endswith((".tgz", ".tar.gz", ".tar"))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,10 +48,6 @@ class Source(abc.ABC):
     """Licence and terms in one or two sentences, shown before the set is fetched."""
     page: str = ""
     """Where it is described, and where access is asked for."""
-    imported: bool = False
-    """Whether its pictures and voxels are imported (pipeline/imported.py) instead of made from meshes."""
-    pictured: bool = False
-    """Whether its pictures are imported while meshes and voxels are made as for any other."""
     official_val: bool = False
     """Whether the official split has a validation part."""
 

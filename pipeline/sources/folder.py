@@ -15,12 +15,13 @@ import posixpath
 from collections.abc import Iterator
 
 from pipeline.archives.archive import Entry
+from pipeline.archives.remote import RemoteFile
 from pipeline.conventions import SPLITS
 from pipeline.errors import UserError
 from pipeline.manifest import Shape
 from pipeline.meshes.load import SUFFIXES, Files
 from pipeline.settings.datasets import Dataset
-from pipeline.sources.base import Archives, Found, RemoteFile, Source, checksum_of, split_member
+from pipeline.sources.base import Archives, Found, Source, checksum_of, split_member
 
 SPLIT_FILE = "splits.csv"
 _WITH_COMPANIONS = (".obj", ".gltf", ".ply")

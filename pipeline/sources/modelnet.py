@@ -8,11 +8,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from pipeline.archives.remote import RemoteFile
 from pipeline.conventions import UP_AXIS_TO_WORLD
 from pipeline.manifest import Shape
 from pipeline.meshes.load import Files
 from pipeline.settings.datasets import Dataset
-from pipeline.sources.base import Archives, Found, RemoteFile, Source, is_clutter, split_member
+from pipeline.sources.base import Archives, Found, Source, is_clutter, split_member
 
 _MEMBER = re.compile(r"(?:.*/)?(?P<category>[^/]+)/(?P<split>train|test)/(?P<name>[^/]+)\.off", re.IGNORECASE)
 

@@ -25,12 +25,13 @@ import numpy.typing as npt
 from PIL import Image
 
 from pipeline.archives.archive import Entry
+from pipeline.archives.remote import RemoteFile
 from pipeline.errors import Reject
 from pipeline.manifest import Shape
 from pipeline.meshes.load import Files
 from pipeline.pictures.camera import look_at_origin, project
 from pipeline.settings.datasets import Dataset
-from pipeline.sources.base import Archives, Found, RemoteFile, Source, checksum_of, is_clutter, split_member
+from pipeline.sources.base import Archives, Found, Source, checksum_of, is_clutter, split_member
 from pipeline.sources.modelnet import MODELNET40
 
 VIEWS = 12
@@ -52,7 +53,6 @@ class Mvcnn(Source):
 
     title = "MVCNN's views of ModelNet40"
     to_world = MODELNET40.to_world
-    pictured = True
     page = "http://maxwell.cs.umass.edu/mvcnn-data"
     terms = (
         f"{MODELNET40.terms} The pictures derive from it; cite also Su et al., Multi-view Convolutional "

@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from pipeline.archives.remote import RemoteFile
 from pipeline.conventions import SHAPENET_V1_TO_WORLD, Grid
 from pipeline.errors import Reject
 from pipeline.formats.binvox import read_binvox
@@ -28,7 +29,7 @@ from pipeline.manifest import Shape
 from pipeline.meshes.load import Files
 from pipeline.pictures.camera import look_at_origin
 from pipeline.settings.datasets import Dataset
-from pipeline.sources.base import Archives, Found, RemoteFile, Source, is_clutter, split_member
+from pipeline.sources.base import Archives, Found, Source, is_clutter, split_member
 from pipeline.sources.shapenet import NAMES, synset_of
 
 VIEWS = 24
@@ -44,7 +45,6 @@ class R2N2(Source):
 
     title = "3D-R2N2"
     to_world = SHAPENET_V1_TO_WORLD
-    imported = True
     page = "http://3d-r2n2.stanford.edu"
     terms = (
         "ShapeNetRendering and ShapeNetVox32 derive from ShapeNet: for non-commercial research and education only "

@@ -20,6 +20,7 @@ from typing import Any
 
 from pipeline.archives.archive import extract_tar
 from pipeline.archives.checks import sha256_of
+from pipeline.archives.remote import RemoteFile
 from pipeline.atomic import atomic_folder, write_json_if_changed
 from pipeline.errors import UserError
 from pipeline.progress import Log, say
@@ -27,7 +28,6 @@ from pipeline.settings.backgrounds import Backgrounds
 from pipeline.settings.datasets import Dataset
 from pipeline.sources import source_of
 from pipeline.sources.backgrounds import PHOTOGRAPHS
-from pipeline.sources.base import RemoteFile
 
 
 def fetch_dataset(

@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 
 from pipeline.archives.download import Patience, download, token_for
+from pipeline.archives.remote import RemoteFile
 from pipeline.errors import UserError
 from pipeline.progress import Log
 from pipeline.seeds import generator
 from pipeline.settings.datasets import Dataset
-from pipeline.sources.base import RemoteFile
 from pipeline.stages.fetch import fetch_dataset
 from tests.pipeline.archives.faulty_server import Plan, serving
 
