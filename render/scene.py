@@ -22,6 +22,7 @@ SAMPLE_ORDER = {
     3: (0, 7, 3, 6, 5, 2, 4, 1, 8),
     4: (0, 8, 2, 10, 12, 4, 14, 6, 3, 11, 1, 9, 15, 7, 13, 5),
 }
+WRAPS = ("repeat", "clamp", "mirror")  # REPEAT, CLAMP, MIRROR of visibility.py
 MOST_INVISIBLE = 0.5  # share of the surface above which "fully transparent" is an exporter's mistake
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -44,6 +45,7 @@ class Scene:
     opacity: npt.NDArray[np.float64]  # (M,) share of the light that the material stops, above 0
     first_level: npt.NDArray[np.int64]  # (M,) row of `levels` where the material's texture begins
     level_count: npt.NDArray[np.int64]  # (M,) 0 for a plain material
+    wrap: npt.NDArray[np.int64]  # (M, 2) how the texture goes on along u and v: places in WRAPS
     levels: npt.NDArray[np.int64]  # (K, 3) first texel, height, width
     texels: npt.NDArray[np.uint8]  # (T, 4) all textures and their smaller levels in one row
     texel_density: npt.NDArray[np.float32]  # (F,) texels along one unit of length on the face
@@ -88,6 +90,7 @@ def prepare_scene(mesh: Mesh, *, crease_deg: float = CREASE_DEG) -> Scene:
         opacity=opacity,
         first_level=first_level,
         level_count=level_count,
+        wrap=np.array([[WRAPS.index(way) for way in m.wrap] for m in materials], dtype=np.int64),
         levels=levels,
         texels=texels,
         texel_density=density,

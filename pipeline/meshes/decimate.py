@@ -16,7 +16,7 @@ import numpy.typing as npt
 from scipy.spatial import cKDTree
 
 from pipeline.errors import Reject, UserError
-from pipeline.meshes.mesh import Mesh
+from pipeline.meshes.mesh import Mesh, inside_picture
 
 Ints = npt.NDArray[np.int64]
 Bytes = npt.NDArray[np.uint8]
@@ -74,8 +74,8 @@ def _face_colours(mesh: Mesh) -> Bytes:
             continue
         height, width = material.texture.shape[:2]
         u, v = mesh.uv[mesh.faces[of_it]].mean(axis=1).T
-        column = np.minimum((u % 1.0 * width).astype(np.int64), width - 1)
-        row = np.minimum((-v % 1.0 * height).astype(np.int64), height - 1)
+        column = np.minimum((inside_picture(u, material.wrap[0]) * width).astype(np.int64), width - 1)
+        row = np.minimum(((1.0 - inside_picture(v, material.wrap[1])) * height).astype(np.int64), height - 1)
         colours[of_it, :3] = material.texture[row, column, :3]
     if mesh.vertex_colours is not None:
         mean = mesh.vertex_colours[mesh.faces].mean(axis=1)

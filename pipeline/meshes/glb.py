@@ -25,12 +25,14 @@ import numpy.typing as npt
 from PIL import Image
 
 from pipeline.errors import Reject
-from pipeline.meshes.mesh import Material, Mesh
+from pipeline.meshes.mesh import Material, Mesh, Wrap
 from pipeline.pictures.colour import linear_to_srgb, srgb_to_linear
 
 _JSON, _BIN = 0x4E4F534A, 0x004E4942
 _DTYPES = {5121: "<u1", 5123: "<u2", 5125: "<u4", 5126: "<f4"}  # specification, table in 3.6.2.2
 _WIDTHS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4}
+_WRAPS: dict[Wrap, int] = {"repeat": 10497, "clamp": 33071, "mirror": 33648}
+_WRAP_OF = {code: way for way, code in _WRAPS.items()}
 _VERTEX_DATA, _INDICES = 34962, 34963  # ARRAY_BUFFER, ELEMENT_ARRAY_BUFFER
 
 # Opaque pictures above this many pixels are stored as JPEG, a fifth of the bytes; smaller ones
@@ -100,7 +102,13 @@ class _Writer:
 
     def __init__(self) -> None:
         self._binary = bytearray()
-        self._tables: dict[str, list[Any]] = {"bufferViews": [], "accessors": [], "images": [], "textures": []}
+        self._tables: dict[str, list[Any]] = {
+            "bufferViews": [],
+            "accessors": [],
+            "images": [],
+            "textures": [],
+            "samplers": [],
+        }
         self._image_of: dict[bytes, int] = {}
 
     def _view(self, payload: bytes, target: int | None) -> int:
@@ -134,20 +142,28 @@ class _Writer:
         entry: dict[str, Any] = {"name": material.name, "doubleSided": True, "pbrMetallicRoughness": surface}
         see_through = material.colour[3] < 255
         if material.texture is not None and textured:
-            surface["baseColorTexture"] = {"index": self._texture(material.texture)}
+            surface["baseColorTexture"] = {"index": self._texture(material)}
             see_through = see_through or bool((material.texture[..., 3] < 255).any())
         if see_through:
             entry["alphaMode"] = "BLEND"
         return entry
 
-    def _texture(self, picture: npt.NDArray[np.uint8]) -> int:
+    def _texture(self, material: Material) -> int:
         """Add a picture once; equal pictures share their bytes."""
-        kind, payload = encode_picture(picture)
+        assert material.texture is not None
+        kind, payload = encode_picture(material.texture)
         if payload not in self._image_of:
             self._image_of[payload] = len(self._tables["images"])
             self._tables["images"].append({"bufferView": self._view(payload, None), "mimeType": f"image/{kind}"})
-            self._tables["textures"].append({"sampler": 0, "source": self._image_of[payload]})
-        return self._image_of[payload]
+        along_s, along_t = (_WRAPS[way] for way in material.wrap)
+        sampler = {"magFilter": 9729, "minFilter": 9987, "wrapS": along_s, "wrapT": along_t}
+        return self._once("textures", {"sampler": self._once("samplers", sampler), "source": self._image_of[payload]})
+
+    def _once(self, table: str, entry: dict[str, int]) -> int:
+        """Number of an entry of a table, which is added where it is new."""
+        if entry not in self._tables[table]:
+            self._tables[table].append(entry)
+        return self._tables[table].index(entry)
 
     def assemble(self, primitives: list[Any], materials: list[Any]) -> bytes:
         """The whole file."""
@@ -161,8 +177,6 @@ class _Writer:
             "buffers": [{"byteLength": len(self._binary)}],
             **{name: table for name, table in self._tables.items() if table},
         }
-        if self._tables["textures"]:
-            head["samplers"] = [{"magFilter": 9729, "minFilter": 9987, "wrapS": 10497, "wrapT": 10497}]
         text = json.dumps(head, separators=(",", ":"), sort_keys=True, allow_nan=False).encode()
         text += b" " * (-len(text) % 4)
         total = 12 + 8 + len(text) + 8 + len(self._binary)
@@ -238,9 +252,11 @@ def _read_material(head: dict[str, Any], binary: memoryview, item: dict[str, Any
     colour = (int(rgb[0]), int(rgb[1]), int(rgb[2]), round(float(factor[3]) * 255))
     picture = None
     if textures and "baseColorTexture" in surface:
-        source = head["textures"][surface["baseColorTexture"]["index"]]["source"]
-        picture = decode_picture(bytes(_view_bytes(head, binary, head["images"][source]["bufferView"])))
-    return Material(colour, picture, item.get("name", ""))
+        texture = head["textures"][surface["baseColorTexture"]["index"]]
+        picture = decode_picture(bytes(_view_bytes(head, binary, head["images"][texture["source"]]["bufferView"])))
+        sampler = head["samplers"][texture["sampler"]]
+        return Material(colour, picture, item.get("name", ""), (_WRAP_OF[sampler["wrapS"]], _WRAP_OF[sampler["wrapT"]]))
+    return Material(colour, None, item.get("name", ""))
 
 
 def _linear_colours(colours: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint16]:

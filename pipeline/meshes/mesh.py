@@ -8,9 +8,13 @@ of the picture, as in OBJ.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+
+Wrap: TypeAlias = Literal["repeat", "clamp", "mirror"]
+"""What a picture shows outside [0, 1]: itself again, its border, or itself mirrored at every border."""
 
 
 @dataclass
@@ -22,6 +26,17 @@ class Material:
     texture: npt.NDArray[np.uint8] | None = None
     """(H, W, 4) sRGB picture with straight alpha, row 0 on top; None for a plain surface."""
     name: str = ""
+    wrap: tuple[Wrap, Wrap] = ("repeat", "repeat")
+    """How the texture goes on along u and along v."""
+
+
+def inside_picture(coordinate: npt.NDArray[np.float64], wrap: Wrap) -> npt.NDArray[np.float64]:
+    """Texture coordinates (N,) along one axis -> the places in [0, 1] that they show."""
+    if wrap == "clamp":
+        return coordinate.clip(0.0, 1.0)
+    if wrap == "mirror":
+        return np.asarray(np.abs(coordinate - 2.0 * np.floor(0.5 * coordinate + 0.5)))
+    return coordinate - np.floor(coordinate)
 
 
 @dataclass

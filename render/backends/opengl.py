@@ -27,6 +27,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.errors import UserError
+from pipeline.meshes.mesh import Material
 from pipeline.pictures.bank import SRGB_TO_LINEAR, linear_to_srgb
 from pipeline.settings.render import Specular
 from render.backends.raster import HIGHLIGHTS, Layers, Lights
@@ -120,7 +121,7 @@ class PyrenderBackend:
         corners = scene.faces.reshape(-1)
         self._materials = []
         primitives = []
-        self._textures: dict[int, Any] = {}
+        self._textures: dict[tuple[int, tuple[str, str]], Any] = {}
         self._masks = sample_masks(scene.opacity, self._supersampling)
         for number in np.unique(scene.face_material):
             of_it = np.repeat(scene.face_material == number, 3)
@@ -145,14 +146,16 @@ class PyrenderBackend:
         source, textured = scene.materials[number], bool(scene.level_count[number])
         texture = None
         if textured and source.texture is not None:
-            key = id(source.texture)
+            key = (id(source.texture), source.wrap)
             if key not in self._textures:
                 picture = source.texture.copy()
                 if not scene.cutout[number]:
                     picture[..., 3] = 255
                 # The cut-out's limit lies at 128 of 255 here, at 0.5 in the shader.
                 picture[..., 3] = np.where(picture[..., 3] >= CUTOUT_ALPHA, 255, 0)
-                self._textures[key] = self._gl.Texture(source=picture, source_channels="RGBA")
+                self._textures[key] = self._gl.Texture(
+                    source=picture, source_channels="RGBA", sampler=self._sampler(source)
+                )
             texture = self._textures[key]
         colour = np.array(source.colour[:3]) / 255.0
         return self._gl.MetallicRoughnessMaterial(
@@ -163,6 +166,14 @@ class PyrenderBackend:
             doubleSided=True,
             alphaMode="OPAQUE",
         )
+
+    def _sampler(self, material: Material) -> Any:
+        """How the material's texture goes on outside [0, 1], as OpenGL calls it."""
+        from OpenGL.GL import GL_CLAMP_TO_EDGE, GL_MIRRORED_REPEAT, GL_REPEAT
+
+        codes = {"repeat": GL_REPEAT, "clamp": GL_CLAMP_TO_EDGE, "mirror": GL_MIRRORED_REPEAT}
+        along_u, along_v = (codes[way] for way in material.wrap)
+        return self._gl.Sampler(wrapS=along_u, wrapT=along_v)
 
     def render(self, camera: Camera, lights: Lights) -> Layers:
         """Draw one view of the loaded scene."""

@@ -78,6 +78,7 @@ class RasterBackend:
             factor,
             scene.levels,
             scene.first_level,
+            scene.wrap,
             scene.texels,
             scene.uv,
         )
@@ -101,6 +102,7 @@ class RasterBackend:
             scene.levels,
             scene.first_level,
             scene.level_count,
+            scene.wrap,
             scene.texels,
             scene.uv,
             scene.texel_density,

@@ -8,6 +8,8 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from render.backends.visibility import REPEAT, inside_texture
+
 # Kinds of light, as stored in the shards' `lights` rows; 0 is an unused row.
 AMBIENT, DIRECTIONAL, POINT, FLAT = 1.0, 2.0, 3.0, 4.0
 ENCODE_STEPS = 8192  # of light, in the table that turns it into sRGB bytes
@@ -16,7 +18,7 @@ SAME_DEPTH, SAME_NORMAL = 0.01, 0.985  # within a pixel: 1 % of the depth, 10 de
 
 @njit(
     "void(f8[:,::1], i4[:,::1], f8[::1], f8[:,::1], f4[:,::1], i4[:,::1], f4[:,:,::1], f4[:,::1], f8, i8,"
-    " i4[::1], f4[:,::1], i8[:,::1], i8[::1], i8[::1], u1[:,::1], f8[:,::1], f4[::1], u1[:,::1],"
+    " i4[::1], f4[:,::1], i8[:,::1], i8[::1], i8[::1], i8[:,::1], u1[:,::1], f8[:,::1], f4[::1], u1[:,::1],"
     " f4[::1], u1[::1], u1[:,:,::1], f4[:,::1], f4[:,:,::1], i4[:,::1])",
     cache=True,
     nogil=True,
@@ -37,6 +39,7 @@ def shade(
     levels,
     first_level,
     level_count,
+    wrap,
     texels,
     uv,
     texel_density,
@@ -206,12 +209,18 @@ def shade(
                     start, height, width = levels[level, 0], levels[level, 1], levels[level, 2]
                     u = w0 * uv[i, 0] + w1 * uv[j, 0] + w2 * uv[k, 0]
                     v = w0 * uv[i, 1] + w1 * uv[j, 1] + w2 * uv[k, 1]
-                    tx = (u - np.floor(u)) * width - 0.5
-                    ty = (1.0 - (v - np.floor(v))) * height - 0.5
+                    tx = inside_texture(u, wrap[material, 0]) * width - 0.5
+                    ty = (1.0 - inside_texture(v, wrap[material, 1])) * height - 0.5
                     x0, y0 = int(np.floor(tx)), int(np.floor(ty))
                     right, lower = np.float32(tx - x0), np.float32(ty - y0)
-                    x1, y1 = (x0 + 1) % width, (y0 + 1) % height
-                    x0, y0 = x0 % width, y0 % height
+                    if wrap[material, 0] == REPEAT:
+                        x0, x1 = x0 % width, (x0 + 1) % width
+                    else:
+                        x0, x1 = max(x0, 0), min(x0 + 1, width - 1)
+                    if wrap[material, 1] == REPEAT:
+                        y0, y1 = y0 % height, (y0 + 1) % height
+                    else:
+                        y0, y1 = max(y0, 0), min(y0 + 1, height - 1)
                     t00, t01 = start + y0 * width + x0, start + y0 * width + x1
                     t10, t11 = start + y1 * width + x0, start + y1 * width + x1
                     one = np.float32(1.0)

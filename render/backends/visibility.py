@@ -18,11 +18,22 @@ import numpy as np
 from numba import njit
 
 CUTOUT_ALPHA = 128  # texels below it are holes in an opacity map
+REPEAT, CLAMP, MIRROR = 0, 1, 2  # how a texture goes on outside [0, 1]
+
+
+@njit("f8(f8, i8)", cache=True, nogil=True)
+def inside_texture(coordinate, wrap):
+    """The place in [0, 1] whose texel a coordinate shows, along one axis of a texture that goes on as `wrap` says."""
+    if wrap == CLAMP:
+        return min(max(coordinate, 0.0), 1.0)
+    if wrap == MIRROR:
+        return abs(coordinate - 2.0 * np.floor(0.5 * coordinate + 0.5))
+    return coordinate - np.floor(coordinate)
 
 
 @njit(
     "void(f8[:,::1], i4[:,::1], f8[::1], f8[:,::1], f8, f8[:,::1], f4[:,::1], f4[:,::1], i4[:,::1],"
-    " i4[::1], b1[::1], i8[::1], i8, i8[:,::1], i8[::1], u1[:,::1], f8[:,::1])",
+    " i4[::1], b1[::1], i8[::1], i8, i8[:,::1], i8[::1], i8[:,::1], u1[:,::1], f8[:,::1])",
     cache=True,
     nogil=True,
 )
@@ -42,6 +53,7 @@ def draw(
     factor,
     levels,
     first_level,
+    wrap,
     texels,
     uv,
 ):
@@ -186,9 +198,11 @@ def draw(
                     u = (e0 * uv[i, 0] + e1 * uv[j, 0] + e2 * uv[k, 0]) * total
                     v2 = (e0 * uv[i, 1] + e1 * uv[j, 1] + e2 * uv[k, 1]) * total
                     level = first_level[face_material[f]]
+                    u = inside_texture(u, wrap[face_material[f], 0])
+                    v2 = inside_texture(v2, wrap[face_material[f], 1])
                     height, width = levels[level, 1], levels[level, 2]
-                    tx = min(int((u - np.floor(u)) * width), width - 1)
-                    ty = min(int((1.0 - (v2 - np.floor(v2))) * height), height - 1)
+                    tx = min(int(u * width), width - 1)
+                    ty = min(int((1.0 - v2) * height), height - 1)
                     if texels[levels[level, 0] + ty * width + tx, 3] < CUTOUT_ALPHA:
                         continue
                 inverse_depth[row, column] = nearness
