@@ -2,11 +2,29 @@
 
 from __future__ import annotations
 
+import importlib
+import warnings
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
+
+
+def optional(name: str) -> Any:
+    """The module `name`, of which the product or a comparison makes use where it loads; the test skips elsewhere.
+
+    A package that is installed may still not load: Open3D raises OSError or ImportError where libEGL, libGL or
+    libgomp is absent, and packages of C extensions do so on a Python newer than they are.  What they warn about on
+    loading is not ours either.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            return importlib.import_module(name)
+        except (ImportError, OSError) as error:
+            pytest.skip(f"{name} does not load here: {error}")
 
 
 @pytest.fixture(scope="session")

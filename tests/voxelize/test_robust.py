@@ -108,7 +108,6 @@ def test_specks_inside_a_mesh_with_holes_are_dropped() -> None:
 
 
 def test_parts_are_counted_like_scipy() -> None:
-    ndimage = pytest.importorskip("scipy.ndimage", reason="the comparison needs scipy")
     rng = np.random.default_rng(1)
     for size in (5, 32, 64, 70):
         for share in (0.01, 0.05, 0.3):

@@ -33,7 +33,7 @@ class Open3d:
     def __init__(self) -> None:
         try:
             import open3d
-        except ImportError as error:
+        except (ImportError, OSError) as error:  # OSError: a system library of it is absent
             raise UserError(
                 "the engine `open3d` does not load",
                 got=str(error),

@@ -21,11 +21,12 @@ from pipeline.stages.fetch import fetch_dataset
 from pipeline.stages.index import index_dataset
 from pipeline.stages.ledger import collect_files
 from pipeline.stages.prepare import normalise
+from tests.conftest import optional
 
 
 @pytest.fixture(autouse=True)
 def _open3d() -> None:
-    pytest.importorskip("open3d", reason="simplifying needs open3d")
+    optional("open3d")
 
 
 def sheet(squares: int) -> Mesh:
