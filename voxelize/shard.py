@@ -15,11 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.conventions import Grid
 from pipeline.errors import Reject
 from pipeline.formats.binvox import write_binvox
 from pipeline.formats.pack import PackReader, PackWriter, write_pack
-from pipeline.formats.published_voxels import take
 from pipeline.manifest import Record, Rejection
 from pipeline.progress import Log, progress, say
 from pipeline.settings.voxels import Voxels
@@ -27,7 +25,7 @@ from pipeline.worker import IsolatedWorker
 from voxelize.options import UNIT_BOX_BOUNDS, Options
 
 STAGE = "voxelize"
-Job = Callable[[bytes, Grid | None], tuple[bytes, dict[str, Any]]]
+Job = Callable[[bytes], tuple[bytes, dict[str, Any]]]
 
 
 def run(settings: Voxels, prepared: Path, output: Path, log_path: Path | None) -> None:
@@ -64,7 +62,7 @@ def _one(
 ) -> None:
     start = time.monotonic()
     try:
-        data, facts = worker.call(glb, take(record, settings.resolution))
+        data, facts = worker.call(glb)
     except Reject as reject:
         out.reject(Rejection(record.shape_id, STAGE, reject.reason, reject.detail))
         log.write("rejected", shape=record.shape_id, reason=reject.reason, detail=reject.detail)
@@ -86,31 +84,21 @@ def make_job(settings: dict[str, Any]) -> Job:
     sheet = np.array([[-0.4, -0.3, -0.4], [0.4, -0.3, -0.4], [0.0, -0.3, 0.4]])
     sheets = Mesh(np.concatenate([sheet, -sheet]), np.array([[0, 1, 2], [3, 4, 5]]))
     with contextlib.suppress(Reject):
-        voxelize_glb({**settings, "resolution": 16}, write_glb(sheets), None)
+        voxelize_glb({**settings, "resolution": 16}, write_glb(sheets))
     return functools.partial(voxelize_glb, settings)
 
 
-def voxelize_glb(settings: dict[str, Any], glb: bytes, given: Grid | None) -> tuple[bytes, dict[str, Any]]:
-    """One .glb -> its .binvox and the quality record; runs in the worker process.
-
-    Where the source itself has published voxels (`given`), those are taken as they are.
-    """
+def voxelize_glb(settings: dict[str, Any], glb: bytes) -> tuple[bytes, dict[str, Any]]:
+    """One .glb -> its .binvox and the quality record; runs in the worker process."""
     # Imported here: only the worker process pays for the compiler.
     from pipeline.meshes.glb import read_glb
-    from voxelize.engines.builtin import Solid
     from voxelize.engines.choose import engine
-    from voxelize.kernels.frame import UNIT_BOX
     from voxelize.quality import quality
 
     mesh = read_glb(glb, textures=False)
-    if given is not None:
-        if not given.any():
-            raise Reject("empty_grid", "the voxels that the source publishes are all empty")
-        solid, made_by = Solid(given, UNIT_BOX), {"mode": "given", "engine": "source"}
-    else:
-        # A little less than the worker's own limit, so that a program is ended by the one who started it.
-        chosen = engine(settings["engine"], 0.9 * settings["seconds_per_shape"])
-        options = Options(resolution=settings["resolution"], mode=settings["mode"], box=UNIT_BOX_BOUNDS)
-        solid = chosen.voxelize(mesh.vertices, mesh.faces, options)
-        made_by = {"mode": settings["mode"], "engine": chosen.name}
+    # A little less than the worker's own limit, so that a program is ended by the one who started it.
+    chosen = engine(settings["engine"], 0.9 * settings["seconds_per_shape"])
+    options = Options(resolution=settings["resolution"], mode=settings["mode"], box=UNIT_BOX_BOUNDS)
+    solid = chosen.voxelize(mesh.vertices, mesh.faces, options)
+    made_by = {"mode": settings["mode"], "engine": chosen.name}
     return write_binvox(solid.grid), {**made_by, **quality(solid, mesh.vertices, mesh.faces)}

@@ -3,6 +3,7 @@
 # Every rule runs `python -m <stage> ...` with its settings as JSON, so that a job depends on
 # the values it is given and on nothing else.
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -36,8 +37,6 @@ except errors.UserError as error:
 OUT = PLAN.out
 SEED = PLAN.config.seed
 ARCHIVED = PLAN.datasets_from("generated") + PLAN.datasets_from("archives")
-IMPORTED = PLAN.datasets_imported()
-PICTURED = PLAN.datasets_pictured()
 BACKGROUNDS = PLAN.config.backgrounds
 
 # Stages use processes and shards for parallelism: one thread each in the numeric libraries
@@ -61,3 +60,8 @@ wildcard_constraints:
     experiment=r"[a-z0-9][a-z0-9_.-]*",
     photographs=r"[a-z0-9][a-z0-9_.-]*",
     shard=r"[0-9]{3,6}",
+
+
+def one_of(names):
+    """A wildcard constraint: one of these names and no other."""
+    return "|".join(map(re.escape, names))

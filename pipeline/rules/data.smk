@@ -156,57 +156,58 @@ rule render:
         "-o {output:q} --log {log:q}"
 
 
-# Sources that bring their own pictures and voxels skip prepare, voxelize and render.
-if IMPORTED:
+# What a source publishes is taken over instead of made: voxels in place of voxelize, views in place of render.
+if PLAN.imported("voxels"):
 
-    ruleorder: import_views > voxelize
+    ruleorder: import_voxels > voxelize
+
+    rule import_voxels:
+        input:
+            shapes=f"{OUT}/index/{{dataset}}/{{shard}}.tsv",
+            archives=ancient(f"{OUT}/archives/{{dataset}}.json"),
+        output:
+            f"{OUT}/voxels/{{dataset}}/{{shard}}.zip",
+        log:
+            f"{OUT}/logs/import_voxels/{{dataset}}-{{shard}}.jsonl",
+        benchmark:
+            f"{OUT}/benchmarks/import_voxels/{{dataset}}-{{shard}}.tsv"
+        wildcard_constraints:
+            dataset=one_of(PLAN.imported("voxels")),
+        conda:
+            "../../envs/data.yaml"
+        threads: 1
+        resources:
+            mem_mb=lambda w, attempt: 2000 * attempt,
+            runtime=lambda w, attempt: 60 * attempt,
+        params:
+            settings=lambda w: PLAN.import_voxels(w.dataset),
+            code=PLAN.code("import_voxels"),
+        shell:
+            "python -m pipeline import_voxels --settings {params.settings:q} --archives {input.archives:q} "
+            "--shard {input.shapes:q} -o {output:q} --log {log:q}"
+
+
+if PLAN.imported("views"):
+
     ruleorder: import_views > render
 
     rule import_views:
         input:
             shapes=f"{OUT}/index/{{dataset}}/{{shard}}.tsv",
             archives=ancient(f"{OUT}/archives/{{dataset}}.json"),
-        output:
-            voxels=f"{OUT}/voxels/{{dataset}}/{{shard}}.zip",
-            renders=f"{OUT}/renders/{{dataset}}/{{shard}}.h5",
-        log:
-            f"{OUT}/logs/import/{{dataset}}-{{shard}}.jsonl",
-        benchmark:
-            f"{OUT}/benchmarks/import/{{dataset}}-{{shard}}.tsv"
-        wildcard_constraints:
-            dataset="|".join(IMPORTED).replace(".", r"\."),
-        conda:
-            "../../envs/data.yaml"
-        threads: 1
-        resources:
-            mem_mb=lambda w, attempt: 2000 * attempt,
-            runtime=lambda w, attempt: 60 * attempt,
-        params:
-            settings=lambda w: PLAN.imported(w.dataset),
-            code=PLAN.code("import"),
-        shell:
-            "python -m pipeline import --settings {params.settings:q} --archives {input.archives:q} "
-            "--shard {input.shapes:q} --voxels {output.voxels:q} -o {output.renders:q} --log {log:q}"
-
-
-# Sources that bring pictures of meshes skip render only.
-if PICTURED:
-
-    ruleorder: import_pictures > render
-
-    rule import_pictures:
-        input:
-            shapes=f"{OUT}/index/{{dataset}}/{{shard}}.tsv",
-            prepared=f"{OUT}/prepared/{{dataset}}/{{shard}}.zip",
-            archives=ancient(f"{OUT}/archives/{{dataset}}.json"),
+            prepared=lambda w: (
+                f"{OUT}/prepared/{w.dataset}/{w.shard}.zip"
+                if w.dataset in PLAN.prepared
+                else []
+            ),
         output:
             f"{OUT}/renders/{{dataset}}/{{shard}}.h5",
         log:
-            f"{OUT}/logs/import/{{dataset}}-{{shard}}.jsonl",
+            f"{OUT}/logs/import_views/{{dataset}}-{{shard}}.jsonl",
         benchmark:
-            f"{OUT}/benchmarks/import/{{dataset}}-{{shard}}.tsv"
+            f"{OUT}/benchmarks/import_views/{{dataset}}-{{shard}}.tsv"
         wildcard_constraints:
-            dataset="|".join(PICTURED).replace(".", r"\."),
+            dataset=one_of(PLAN.imported("views")),
         conda:
             "../../envs/data.yaml"
         threads: 1
@@ -214,14 +215,16 @@ if PICTURED:
             mem_mb=lambda w, attempt: 2000 * attempt,
             runtime=lambda w, attempt: 60 * attempt,
         params:
-            settings=lambda w: PLAN.imported(w.dataset),
-            code=PLAN.code("import"),
+            settings=lambda w: PLAN.import_views(w.dataset),
+            code=PLAN.code("import_views"),
+            prepared=lambda w, input: (
+                shlex.join(["--prepared", input.prepared]) if input.prepared else ""
+            ),
         shell:
-            "python -m pipeline import --settings {params.settings:q} --archives {input.archives:q} "
-            "--shard {input.shapes:q} --prepared {input.prepared:q} -o {output:q} --log {log:q}"
+            "python -m pipeline import_views --settings {params.settings:q} --archives {input.archives:q} "
+            "--shard {input.shapes:q} {params.prepared} -o {output:q} --log {log:q}"
 
 
-# Pictures behind the objects: a folder, an archive of SUN photographs, or generated rooms.
 rule rooms:
     output:
         directory(f"{OUT}/mirror/backgrounds"),
@@ -322,9 +325,9 @@ rule ledger:
         index=f"{OUT}/index/{{dataset}}/rejects.jsonl",
         lists=lambda w: PLAN.per_shard("index", w.dataset, ".tsv"),
         prepared=lambda w: (
-            []
-            if w.dataset in IMPORTED
-            else PLAN.per_shard("prepared", w.dataset, ".zip")
+            PLAN.per_shard("prepared", w.dataset, ".zip")
+            if w.dataset in PLAN.prepared
+            else []
         ),
         voxels=lambda w: PLAN.per_shard("voxels", w.dataset, ".zip"),
         renders=lambda w: PLAN.per_shard("renders", w.dataset, ".h5"),

@@ -39,9 +39,9 @@ rule gallery:
         index=f"{OUT}/shards/{{dataset}}/index.json",
         ledger=f"{OUT}/ledger/{{dataset}}.tsv",
         prepared=lambda w: (
-            []
-            if w.dataset in IMPORTED
-            else PLAN.per_shard("prepared", w.dataset, ".zip")
+            PLAN.per_shard("prepared", w.dataset, ".zip")
+            if w.dataset in PLAN.prepared
+            else []
         ),
         bank=PLAN.bank(),
     output:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import pydantic
 
 from pipeline.settings.base import Strict
+from pipeline.settings.sources import GENERATED, SOURCES, SourceEntry
 
-SourceName = Literal[
-    "procedural", "modelnet10", "modelnet40", "shapenet_v1", "shapenet_v2", "volumetric", "r2n2", "mvcnn", "folder"
-]
+if TYPE_CHECKING:
+    SourceName = str
+else:
+    SourceName = Literal[(GENERATED, *SOURCES)]
 
 
 class Procedural(Strict):
@@ -57,16 +59,21 @@ class Dataset(Strict):
     @property
     def layout(self) -> SourceName:
         """The adapter that reads the archives: a generated set imitates a real one."""
-        if self.source != "procedural":
+        if self.source != GENERATED:
             return self.source
         shapenet = self.procedural is not None and self.procedural.layout == "shapenet"
         return "shapenet_v1" if shapenet else "modelnet10"
+
+    @property
+    def entry(self) -> SourceEntry:
+        """What the table of sources says of its layout."""
+        return SOURCES[self.layout]
 
     @pydantic.model_validator(mode="after")
     def _consistent(self) -> Dataset:
         if self.source == "folder" and not self.path:
             raise ValueError("source 'folder' needs `path`, the folder with one sub-folder per category")
-        if self.source in ("r2n2", "mvcnn") and (self.up_axis or self.yaw_deg):
+        if "views" in self.entry.provides and (self.up_axis or self.yaw_deg):
             raise ValueError(
                 f"source {self.source!r} brings pictures, which cannot be turned; remove `up_axis` and `yaw_deg`"
             )
@@ -106,12 +113,19 @@ class PrepareSettings(Strict):
         )
 
 
-class ImportSettings(Strict):
-    """What an imported shard depends on: a source that brings its own pictures and voxels."""
+class ImportVoxelsSettings(Strict):
+    """What imported voxels depend on."""
 
-    source: Literal["r2n2", "mvcnn"]
+    source: SourceName
+    """The adapter that finds them."""
+    resolution: int = 32
+    """Voxels a side that the run asks for; a source that brings voxels has one size only."""
+
+
+class ImportViewsSettings(Strict):
+    """What imported pictures depend on."""
+
+    source: SourceName
     """The adapter that finds them."""
     size_px: int = pydantic.Field(default=64, ge=32, le=1024, multiple_of=8)
     """Side the pictures are scaled to."""
-    resolution: int = 32
-    """Voxels a side that the run asks for; a source that brings voxels has one size only."""

@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import abc
 import dataclasses
+import importlib
 import json
 import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from pipeline.archives.archive import Archive, Entry, open_archive
 from pipeline.archives.contents import ContentSums
@@ -22,6 +26,7 @@ from pipeline.errors import Reject, UserError
 from pipeline.manifest import Shape
 from pipeline.meshes.load import Files
 from pipeline.settings.datasets import Dataset
+from pipeline.settings.sources import SOURCES
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,6 +55,10 @@ class Source(abc.ABC):
     """Where it is described, and where access is asked for."""
     official_val: bool = False
     """Whether the official split has a validation part."""
+    views_per_shape: int = 0
+    """Pictures of each shape, of a source that provides views."""
+    cameras: str = ""
+    """What its cameras are known from, where they are not published."""
 
     @abc.abstractmethod
     def files(self, dataset: Dataset, offered: list[str] | None) -> list[RemoteFile]:
@@ -59,13 +68,29 @@ class Source(abc.ABC):
     def shapes(self, archives: Archives, dataset: Dataset) -> Iterator[Found]:
         """Every shape of the archives, in any order, before categories and limits are applied."""
 
-    def voxels(self, archives: Archives, shape: Shape) -> Grid | None:
-        """Occupied voxels in world axes and in the unit box, for a source that publishes voxels; else None."""
-        return None
+    def voxels(self, archives: Archives, shape: Shape) -> Grid:
+        """Occupied voxels in world axes and in the unit box, of a source that provides voxels."""
+        raise NotImplementedError(f"{self.title} publishes no voxels")
+
+    def views(
+        self, archives: Archives, shape: Shape, size_px: int, vertices: npt.NDArray[np.float64] | None
+    ) -> dict[str, npt.NDArray[Any]]:
+        """The arrays of a `renders` shard, of a source that provides views.
+
+        vertices : (V, 3), those of the prepared mesh; None where none is prepared.
+        """
+        raise NotImplementedError(f"{self.title} publishes no pictures")
 
     @abc.abstractmethod
     def model(self, archives: Archives, shape: Shape) -> tuple[str, Files]:
         """The mesh of a shape relative to its model's root, and the files below that root."""
+
+
+def source_of(layout: str) -> Source:
+    """The adapter of a `Dataset.layout`; no other one is loaded."""
+    module, _, name = SOURCES[layout].adapter.partition(":")
+    source: Source = getattr(importlib.import_module(f"pipeline.sources.{module}"), name)
+    return source
 
 
 class Archives:

@@ -116,3 +116,6 @@ def _orphans(archive: str, names: list[str]) -> Iterator[Found]:
             yield Found(
                 parts[0], stem, None, f"{archive}!{name}", reason="missing_mesh", detail=f"{name} stands beside no mesh"
             )
+
+
+FOLDER = Folder()

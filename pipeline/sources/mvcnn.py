@@ -53,6 +53,8 @@ class Mvcnn(Source):
 
     title = "MVCNN's views of ModelNet40"
     to_world = MODELNET40.to_world
+    views_per_shape = VIEWS
+    cameras = "nominal distance, fitted lens"
     page = "http://maxwell.cs.umass.edu/mvcnn-data"
     terms = (
         f"{MODELNET40.terms} The pictures derive from it; cite also Su et al., Multi-view Convolutional "
@@ -81,9 +83,10 @@ class Mvcnn(Source):
         return MODELNET40.model(archives, shape)
 
     def views(
-        self, archives: Archives, shape: Shape, vertices: npt.NDArray[np.float64], size_px: int
+        self, archives: Archives, shape: Shape, size_px: int, vertices: npt.NDArray[np.float64] | None
     ) -> dict[str, npt.NDArray[Any]]:
-        """The arrays of a `renders` shard; `vertices` (V, 3) are those of the prepared mesh."""
+        """The arrays of a `renders` shard; the cameras are fitted to the mesh."""
+        assert vertices is not None
         folder, _, name = split_member(shape)[1].rpartition("/")
         below = "/".join(folder.split("/")[-2:])  # <category>/<split>
         stem = name.rpartition(".")[0]

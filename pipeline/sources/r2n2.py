@@ -45,6 +45,7 @@ class R2N2(Source):
 
     title = "3D-R2N2"
     to_world = SHAPENET_V1_TO_WORLD
+    views_per_shape = VIEWS
     page = "http://3d-r2n2.stanford.edu"
     terms = (
         "ShapeNetRendering and ShapeNetVox32 derive from ShapeNet: for non-commercial research and education only "
@@ -82,11 +83,13 @@ class R2N2(Source):
         top, _, path = split_member(shape)[1].partition("/")
         return path, archives.get(_VOXELS).files(f"{top}/")
 
-    def world_voxels(self, archives: Archives, shape: Shape) -> Grid:
+    def voxels(self, archives: Archives, shape: Shape) -> Grid:
         """(32, 32, 32) in world axes."""
         return self._volume(archives, shape)[0]
 
-    def views(self, archives: Archives, shape: Shape, size_px: int) -> dict[str, npt.NDArray[Any]]:
+    def views(
+        self, archives: Archives, shape: Shape, size_px: int, vertices: npt.NDArray[np.float64] | None = None
+    ) -> dict[str, npt.NDArray[Any]]:
         """The arrays of a `renders` shard; cameras in unit-box sides, about the same voxels."""
         _, side = self._volume(archives, shape)
         folder = f"{self.model(archives, shape)[0].rpartition('/')[0]}/rendering"

@@ -74,7 +74,7 @@ class Volumetric(Source):
         folder, _, name = path.rpartition("/")
         return name, archives.get(archive).files(f"{folder}/")
 
-    def voxels(self, archives: Archives, shape: Shape) -> Grid | None:
+    def voxels(self, archives: Archives, shape: Shape) -> Grid:
         """(32, 32, 32) in world axes."""
         member, files = self.model(archives, shape)
         data = files.read(member)

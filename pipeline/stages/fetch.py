@@ -9,6 +9,7 @@ that is written last names every file with its size and SHA-256.
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import hashlib
 import os
@@ -26,8 +27,9 @@ from pipeline.errors import UserError
 from pipeline.progress import Log, say
 from pipeline.settings.backgrounds import Backgrounds
 from pipeline.settings.datasets import Dataset
-from pipeline.sources import source_of
+from pipeline.settings.parse import parse
 from pipeline.sources.backgrounds import PHOTOGRAPHS
+from pipeline.sources.base import source_of
 
 
 def fetch_dataset(
@@ -207,3 +209,20 @@ def shown(path: Path) -> str:
     """Relative below the working directory, so that a run can be moved; absolute elsewhere."""
     full = Path(os.path.abspath(path))
     return str(full.relative_to(Path.cwd())) if full.is_relative_to(Path.cwd()) else str(full)
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """What the command asks for besides settings, output and log."""
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--dataset")
+    what.add_argument("--backgrounds", action="store_true", help="the photographs views are put in front of")
+    parser.add_argument("--mirror", type=Path, help="a folder to try first")
+
+
+def run(given: argparse.Namespace, log: Log) -> None:
+    """The command."""
+    if given.backgrounds:
+        fetch_backgrounds(parse(Backgrounds, given.settings, "--settings"), given.output, log=log)
+    else:
+        settings = parse(Dataset, given.settings, "--settings")
+        fetch_dataset(given.dataset, settings, given.output, mirror=given.mirror, log=log)

@@ -8,6 +8,7 @@ Writes one shape list a shard, ``rejects.jsonl`` and ``categories.json``.
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import json
 import re
@@ -23,9 +24,8 @@ from pipeline.manifest import Rejection, Shape, carve_validation, shapes_to_tsv,
 from pipeline.progress import Log, say
 from pipeline.seeds import uniform
 from pipeline.settings.datasets import Dataset
-from pipeline.settings.parse import did_you_mean
-from pipeline.sources import source_of
-from pipeline.sources.base import Archives, Found, Source
+from pipeline.settings.parse import did_you_mean, parse
+from pipeline.sources.base import Archives, Found, Source, source_of
 
 _CATEGORY = re.compile(r"[\w][\w .+-]*")
 _NAME = re.compile(r"[\w][\w .+()&,=~@-]*")
@@ -158,3 +158,16 @@ def _summary(shapes: list[Shape], rejects: list[Rejection]) -> dict[str, Any]:
     for shape in shapes:
         counts.setdefault(shape.category, dict.fromkeys(SPLITS, 0))[shape.split] += 1
     return {"categories": counts, "shapes": len(shapes), "rejected": dict(Counter(r.reason for r in rejects))}
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """What the command asks for besides settings, output and log."""
+    parser.add_argument("--dataset", required=True)
+    parser.add_argument("--seed", type=int, required=True)
+    parser.add_argument("--archives", type=Path, required=True)
+
+
+def run(given: argparse.Namespace, log: Log) -> None:
+    """The command."""
+    settings = parse(Dataset, given.settings, "--settings")
+    index_dataset(given.dataset, settings, given.archives, given.output, seed=given.seed, log=log)

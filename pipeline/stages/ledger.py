@@ -9,6 +9,7 @@ each one a stage was given is in that stage's records or rejects.  Too many refu
 
 from __future__ import annotations
 
+import argparse
 import csv
 import dataclasses
 import io
@@ -22,6 +23,7 @@ from pipeline.formats.pack import PackReader
 from pipeline.manifest import Record, Rejection, shapes_from_tsv
 from pipeline.progress import Log, say
 from pipeline.settings.datasets import Dataset
+from pipeline.settings.parse import parse
 from pipeline.stages.index import read_rejects
 
 STAGES = ("index", "prepare", "voxelize", "render")
@@ -171,3 +173,16 @@ def _refuse(rows: dict[str, Row], rejection: Rejection) -> None:
     category = rejection.shape_id.split("/")[1] if rejection.shape_id.count("/") >= 2 else ""
     row = rows.setdefault(rejection.shape_id, Row(rejection.shape_id, category, "", rejection.stage, "rejected"))
     row.stage, row.status, row.reason, row.detail = rejection.stage, "rejected", rejection.reason, rejection.detail
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """What the command asks for besides settings, output and log."""
+    parser.add_argument("--dataset", required=True)
+    parser.add_argument("--index", type=Path, required=True, help="folder of `index`")
+    parser.add_argument("--packs", type=Path, nargs="*", default=[], help="outputs of prepare, voxelize, render")
+
+
+def run(given: argparse.Namespace, log: Log) -> None:
+    """The command."""
+    settings = parse(Dataset, given.settings, "--settings")
+    write_ledger(given.dataset, settings, given.index, given.packs, given.output, log=log)

@@ -12,6 +12,7 @@ The file holds plain NumPy arrays, rows sorted by picture:
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import io
 import json
@@ -29,6 +30,7 @@ from pipeline.conventions import Grid
 from pipeline.errors import Reject, UserError
 from pipeline.manifest import Rejection
 from pipeline.progress import Log, progress, say
+from pipeline.settings.parse import parse
 from pipeline.settings.photographs import PhotographSettings
 from pipeline.sources.ikea import ikea_photographs
 from pipeline.sources.photograph import Photograph
@@ -138,3 +140,13 @@ def _members(arrays: dict[str, npt.NDArray[Any]]) -> Iterator[tuple[str, bytes]]
         out = io.BytesIO()
         np.save(out, array, allow_pickle=False)
         yield f"{name}.npy", out.getvalue()
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """What the command asks for besides settings, output and log."""
+    del parser  # nothing else
+
+
+def run(given: argparse.Namespace, log: Log) -> None:
+    """The command."""
+    build(parse(PhotographSettings, given.settings, "--settings"), given.output, log=log)

@@ -13,6 +13,7 @@ rejects the shape with a reason code.
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import functools
 import hashlib
@@ -25,7 +26,6 @@ import numpy.typing as npt
 
 from pipeline.conventions import MARGIN, UP_AXIS_TO_WORLD, Grid, Matrix
 from pipeline.errors import Reject
-from pipeline.formats import published_voxels as given
 from pipeline.formats.pack import write_pack
 from pipeline.manifest import Record, Rejection, Shape, shapes_from_tsv
 from pipeline.meshes.glb import write_glb
@@ -35,8 +35,9 @@ from pipeline.meshes.orient import wrong_faces
 from pipeline.meshes.surface import surface_of
 from pipeline.progress import Log, progress, say
 from pipeline.settings.datasets import PrepareSettings
-from pipeline.sources import source_of
-from pipeline.sources.base import Archives, Source
+from pipeline.settings.parse import parse
+from pipeline.settings.sources import SOURCES
+from pipeline.sources.base import Archives, Source, source_of
 from pipeline.worker import IsolatedWorker
 
 # A face whose area is below this share of the squared longest side has none.
@@ -79,9 +80,8 @@ def _make_job(settings: PrepareSettings, archives: Path) -> Callable[[Shape], tu
 
 
 def _prepare_one(opened: Archives, source: Source, settings: PrepareSettings, shape: Shape) -> tuple[Record, bytes]:
-    grid = source.voxels(opened, shape)
-    if grid is not None:
-        return prepare_voxels(shape, grid, source.to_world)
+    if "mesh" not in SOURCES[settings.source].provides:
+        return prepare_voxels(shape, source.voxels(opened, shape), source.to_world)
     member, files = source.model(opened, shape)
     return prepare_shape(shape, member, files, settings, source.to_world)
 
@@ -125,7 +125,6 @@ def prepare_voxels(shape: Shape, grid: Grid, to_world: Matrix) -> tuple[Record, 
         "faces": len(mesh.faces),
         "source_member": shape.member,
     }
-    given.attach(facts, grid)
     return Record(shape.shape_id, shape.category, shape.name, shape.split, {"prepare": facts}), payload
 
 
@@ -308,3 +307,15 @@ def _clean_looks(mesh: Mesh, repairs: dict[str, int]) -> None:
     if all(material.colour[3] == 0 for material in mesh.materials):
         repairs["invisible_materials"] = len(mesh.materials)
         mesh.materials = [dataclasses.replace(m, colour=(*m.colour[:3], 255)) for m in mesh.materials]
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """What the command asks for besides settings, output and log."""
+    parser.add_argument("--archives", type=Path, required=True)
+    parser.add_argument("--shard", type=Path, required=True)
+
+
+def run(given: argparse.Namespace, log: Log) -> None:
+    """The command."""
+    settings = parse(PrepareSettings, given.settings, "--settings")
+    prepare_shard(settings, given.archives, given.shard, given.output, log=log)

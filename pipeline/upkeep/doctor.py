@@ -22,8 +22,8 @@ from pipeline.archives.download import token_for
 from pipeline.archives.remote import RemoteFile
 from pipeline.settings.config import Config, load
 from pipeline.settings.datasets import Dataset
-from pipeline.sources import source_of
 from pipeline.sources.backgrounds import PHOTOGRAPHS
+from pipeline.sources.base import source_of
 from pipeline.stages.fetch import local_folder
 
 _PACKAGES = ("snakemake", "numpy", "numba", "h5py", "trimesh", "Pillow", "pydantic", "torch")

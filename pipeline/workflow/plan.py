@@ -19,19 +19,27 @@ from pipeline.provenance import ROOT, code_digest, files_digest
 from pipeline.settings import config as configuration
 from pipeline.settings.base import Strict
 from pipeline.settings.config import Config
-from pipeline.settings.datasets import Dataset, ImportSettings, PrepareSettings, Procedural
+from pipeline.settings.datasets import (
+    Dataset,
+    ImportViewsSettings,
+    ImportVoxelsSettings,
+    PrepareSettings,
+    Procedural,
+)
 from pipeline.settings.photographs import PhotographSettings
 from pipeline.settings.render import Render
 from pipeline.settings.shards import PackSettings
+from pipeline.settings.sources import Kind
 
 # The module whose import closure is the code of a stage; a code edit re-runs what it can reach.
 # Fetching is left out on purpose: an edited downloader must not download 39 GB again.
 STAGE_MODULES = {
-    "generate": ("pipeline.furniture",),
-    "rooms": ("pipeline.furniture.rooms",),
+    "generate": ("pipeline.stages.generate",),
+    "rooms": ("pipeline.stages.rooms",),
     "index": ("pipeline.stages.index",),
     "prepare": ("pipeline.stages.prepare",),
-    "import": ("pipeline.stages.import_views",),
+    "import_voxels": ("pipeline.stages.import_voxels",),
+    "import_views": ("pipeline.stages.import_views",),
     "voxelize": ("voxelize.shard",),
     "backgrounds": ("render.backgrounds",),
     "render": ("render.shard",),
@@ -134,13 +142,23 @@ class Plan:
         kinds = {"procedural": "generated", "folder": "folder"}
         return [name for name in self.datasets if kinds.get(self.dataset(name).source, "archives") == kind]
 
-    def datasets_imported(self) -> list[str]:
-        """Names of the data sets whose pictures and voxels are taken over instead of made."""
-        return [name for name in self.datasets if self.dataset(name).source == "r2n2"]
+    def imported(self, kind: Kind) -> list[str]:
+        """Names of the data sets whose voxels or views are taken over instead of made.
 
-    def datasets_pictured(self) -> list[str]:
-        """Names of the data sets whose pictures are taken over while their voxels are made."""
-        return [name for name in self.datasets if self.dataset(name).source == "mvcnn"]
+        Voxels of another size than asked for are made from the mesh, where there is one.
+        """
+        wanted = self.config.voxels.resolution
+        entries = {name: self.dataset(name).entry for name in self.datasets}
+        return [
+            name
+            for name, entry in entries.items()
+            if kind in entry.provides and (kind != "voxels" or not entry.prepared or entry.resolution == wanted)
+        ]
+
+    @property
+    def prepared(self) -> list[str]:
+        """Names of the data sets of which something is made from a mesh."""
+        return [name for name in self.datasets if self.dataset(name).entry.prepared]
 
     def shard_indexes(self, experiment: str) -> list[str]:
         """The shard indexes that an experiment reads."""
@@ -218,12 +236,12 @@ class Plan:
     def pack(self) -> str:
         return _json(PackSettings.of(self.config.shards, self.config.backgrounds))
 
-    def imported(self, dataset: str) -> str:
-        settings, source = self.config, self.dataset(dataset).source
-        size_px, resolution = settings.render.size_px, settings.voxels.resolution
-        if source == "mvcnn":
-            return _json(ImportSettings(source="mvcnn", size_px=size_px))
-        return _json(ImportSettings(source="r2n2", size_px=size_px, resolution=resolution))
+    def import_voxels(self, dataset: str) -> str:
+        source = self.dataset(dataset).layout
+        return _json(ImportVoxelsSettings(source=source, resolution=self.config.voxels.resolution))
+
+    def import_views(self, dataset: str) -> str:
+        return _json(ImportViewsSettings(source=self.dataset(dataset).layout, size_px=self.config.render.size_px))
 
     def ledger(self, dataset: str) -> str:
         return _some(self.dataset(dataset), {"source", "path", "max_rejected_percent"})

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.formats import published_voxels as given
 from pipeline.formats.binvox import read_binvox
 from pipeline.formats.pack import PackReader, write_pack
 from pipeline.manifest import Record
@@ -85,19 +84,6 @@ def test_a_shard_becomes_grids_records_and_rejections(tmp_path: Path) -> None:
 
 def test_an_empty_shard_is_fine(tmp_path: Path) -> None:
     assert run(shard(tmp_path / "p.zip", {}), tmp_path / "v.zip").records == []
-
-
-def test_voxels_that_a_source_publishes_are_taken_as_they_are(tmp_path: Path) -> None:
-    grid = np.zeros((16, 16, 16), dtype=bool)
-    grid[4:9, 5:7, 3] = True
-    facts: dict[str, Any] = {}
-    given.attach(facts, grid)
-    prepared = shard(tmp_path / "p.zip", {"given": write_glb(Mesh(*box()))}, facts)
-    same = run(prepared, tmp_path / "same.zip", resolution=16)
-    assert np.array_equal(read_binvox(same.payload(same.records[0])).grid, grid)
-    assert same.records[0].facts["voxelize"]["mode"] == "given"
-    other = run(prepared, tmp_path / "other.zip", resolution=32)
-    assert other.records[0].facts["voxelize"]["mode"] == "robust"
 
 
 def test_a_shape_over_the_time_limit_is_a_rejection(tmp_path: Path) -> None:

@@ -18,11 +18,11 @@ from pipeline.formats.pack import PackReader
 from pipeline.meshes.glb import read_glb
 from pipeline.pictures.camera import project
 from pipeline.progress import Log
-from pipeline.settings.datasets import Dataset, ImportSettings, PrepareSettings
+from pipeline.settings.datasets import Dataset, ImportViewsSettings, PrepareSettings
 from pipeline.shards import open_shard
 from pipeline.sources.mvcnn import without_paper
 from pipeline.stages.fetch import fetch_dataset
-from pipeline.stages.import_views import import_pictures
+from pipeline.stages.import_views import import_views
 from pipeline.stages.index import index_dataset, read_rejects
 from pipeline.stages.ledger import collect_files, enforce_limit
 from pipeline.stages.prepare import prepare_shard
@@ -97,8 +97,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     fetch_dataset("d", dataset, record, log=NO_LOG)
     index_dataset("d", dataset, record, folder / "index", seed=1, log=NO_LOG)
     prepare_shard(PrepareSettings(source="mvcnn"), record, folder / "index/000.tsv", folder / "p.zip", log=NO_LOG)
-    settings = ImportSettings(source="mvcnn", size_px=128)
-    import_pictures(settings, record, folder / "index/000.tsv", folder / "p.zip", folder / "r.h5", log=NO_LOG)
+    settings = ImportViewsSettings(source="mvcnn", size_px=128)
+    import_views(settings, record, folder / "index/000.tsv", folder / "p.zip", folder / "r.h5", log=NO_LOG)
     return folder
 
 
@@ -191,5 +191,5 @@ def test_the_workflow_imports_pictures_and_makes_voxels(tmp_path: Path) -> None:
     ]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
     planned = {words[0]: words[1] for words in map(str.split, done.stdout.splitlines()) if len(words) == 2}
-    wanted = {"import_pictures": "2", "prepare": "5", "voxelize": "5", "render": "3", "pack": "5", "sheet": "2"}
+    wanted = {"import_views": "2", "prepare": "5", "voxelize": "5", "render": "3", "pack": "5", "sheet": "2"}
     assert {rule: planned.get(rule) for rule in wanted} == wanted

@@ -16,7 +16,6 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from pipeline.errors import Reject
-from pipeline.formats import published_voxels as given
 from pipeline.formats.binvox import read_binvox
 from pipeline.formats.pack import PackReader
 from pipeline.manifest import Shape, shapes_from_tsv
@@ -24,12 +23,14 @@ from pipeline.meshes.glb import read_glb
 from pipeline.meshes.surface import surface_of
 from pipeline.progress import Log
 from pipeline.seeds import generator
-from pipeline.settings.datasets import Dataset, PrepareSettings
+from pipeline.settings.datasets import Dataset, ImportVoxelsSettings, PrepareSettings
 from pipeline.settings.voxels import Voxels
 from pipeline.sources.volumetric import VOLUMETRIC, read_instance
 from pipeline.stages.fetch import fetch_dataset
+from pipeline.stages.import_voxels import import_voxels
 from pipeline.stages.index import index_dataset, read_rejects
 from pipeline.stages.prepare import prepare_shard, prepare_voxels
+from pipeline.workflow.plan import Plan
 from voxelize.shard import run as voxelize
 
 NO_LOG = Log(None)
@@ -82,9 +83,8 @@ def test_an_object_is_one_shape_and_strays_are_reported(tmp_path: Path) -> None:
 
 def test_the_published_voxels_reach_the_binvox_upright_and_unchanged(tmp_path: Path) -> None:
     index(tmp_path, pack_of(tmp_path / "m", {"chair/30/train/chair_000000001_1.mat": mat(chair())}))
-    prepared, voxels = tmp_path / "p.zip", tmp_path / "v.zip"
-    prepare_shard(PrepareSettings(source="volumetric"), tmp_path / "d.json", tmp_path / "index/000.tsv", prepared)
-    voxelize(Voxels(resolution=32), prepared, voxels, None)
+    voxels, settings = tmp_path / "v.zip", ImportVoxelsSettings(source="volumetric")
+    import_voxels(settings, tmp_path / "d.json", tmp_path / "index/000.tsv", voxels, log=NO_LOG)
     pack = PackReader(voxels)
     grid = read_binvox(pack.payload(pack.records[0])).grid
     assert grid.sum() == chair().sum()
@@ -93,7 +93,16 @@ def test_the_published_voxels_reach_the_binvox_upright_and_unchanged(tmp_path: P
     centre = (np.argwhere(grid) + 0.5) / 32 - 0.5
     top = centre[centre[:, 1] > 0.1]
     assert top[:, 2].mean() > 0.1
-    assert "bits" not in str(pack.records[0].facts["prepare"]["given_voxels"])
+    facts = pack.records[0].facts["voxelize"]
+    assert (facts["mode"], facts["resolution"], facts["occupied"]) == ("given", 32, chair().sum())
+
+
+def test_voxels_are_imported_at_their_own_size_and_made_from_the_surface_at_others() -> None:
+    def plan(resolution: int) -> Plan:
+        return Plan({"datasets": {"d": {"source": "volumetric"}}, "voxels": {"resolution": resolution}})
+
+    assert plan(32).imported("voxels") == ["d"] and plan(64).imported("voxels") == []
+    assert plan(32).prepared == ["d"] and plan(32).imported("views") == []
 
 
 def test_another_resolution_is_made_from_the_surface(tmp_path: Path) -> None:
@@ -119,7 +128,6 @@ def test_the_placement_leads_from_a_voxel_to_its_place_in_the_world() -> None:
     low, high = read_glb(payload).vertices.min(axis=0), read_glb(payload).vertices.max(axis=0)
     assert np.allclose(world.min(axis=0) - 0.5 / 32, low, atol=1e-6)
     assert np.allclose(world.max(axis=0) + 0.5 / 32, high, atol=1e-6)
-    assert np.array_equal(given.take(record, 32), grid)
 
 
 @settings(max_examples=10, deadline=None)

@@ -23,7 +23,7 @@ from pipeline.meshes.mesh import Material, Mesh
 from pipeline.progress import Log
 from pipeline.seeds import generator
 from pipeline.settings.datasets import Dataset, PrepareSettings
-from pipeline.sources import SOURCES
+from pipeline.sources.base import source_of
 from pipeline.stages import prepare
 from pipeline.stages.fetch import fetch_dataset
 from pipeline.stages.index import index_dataset
@@ -152,7 +152,7 @@ def test_a_bad_vertex_that_no_face_uses_does_no_harm() -> None:
 def _prepared(data: Path, archive: str, prefix: str, member: str, source: str) -> Mesh:
     files = Files.of_zip(zipfile.ZipFile(data / archive), prefix)
     shape = Shape("d", "c", "n", "train", f"{archive}!{prefix}{member}")
-    record, payload = prepare_shape(shape, member, files, PrepareSettings(source=source), SOURCES[source].to_world)
+    record, payload = prepare_shape(shape, member, files, PrepareSettings(source=source), source_of(source).to_world)
     assert record.facts["prepare"]["faces"] > 0
     return read_glb(payload)
 

@@ -1,0 +1,44 @@
+"""The table of sources: the one place to add a data set to.
+
+A source is an entry here and an adapter in ``pipeline/sources/``; what it provides decides which rules make the
+rest.  The table holds names only, so that the plan, which every job reads, loads no adapter.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Literal
+
+Kind = Literal["mesh", "voxels", "views"]
+
+
+@dataclasses.dataclass(frozen=True)
+class SourceEntry:
+    """One source of shapes."""
+
+    adapter: str  # module below pipeline/sources/ and the name in it, "modelnet:MODELNET10"
+    provides: frozenset[Kind]  # what its files hold of each shape; what is missing is made
+    resolution: int | None = None  # voxels a side of what it publishes
+
+    @property
+    def prepared(self) -> bool:
+        """Whether something has to be made from a mesh; where only voxels are published, that is their surface."""
+        return not self.provides >= {"voxels", "views"}
+
+
+def _entry(adapter: str, *provides: Kind, resolution: int | None = None) -> SourceEntry:
+    return SourceEntry(adapter, frozenset(provides), resolution)
+
+
+SOURCES: dict[str, SourceEntry] = {
+    "modelnet10": _entry("modelnet:MODELNET10", "mesh"),
+    "modelnet40": _entry("modelnet:MODELNET40", "mesh"),
+    "shapenet_v1": _entry("shapenet:SHAPENET_V1", "mesh"),
+    "shapenet_v2": _entry("shapenet:SHAPENET_V2", "mesh"),
+    "volumetric": _entry("volumetric:VOLUMETRIC", "voxels", resolution=32),
+    "r2n2": _entry("r2n2:R2N2_RELEASE", "voxels", "views", resolution=32),
+    "mvcnn": _entry("mvcnn:MVCNN", "mesh", "views"),
+    "folder": _entry("folder:FOLDER", "mesh"),
+}
+# A generated set imitates the layout of one of the others.
+GENERATED = "procedural"
