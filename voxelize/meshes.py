@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from pipeline.errors import Reject
-from pipeline.meshes.load import SUFFIXES, Files, load_member
+from pipeline.meshes.load import Files, load_member
 from pipeline.meshes.mesh import Mesh
 
 
@@ -16,6 +16,6 @@ def read_mesh(path: Path) -> Mesh:
     folder = Files.of_folder(path.parent)
 
     def geometry_only(name: str) -> bytes | None:
-        return folder.open_bytes(name) if name.lower().endswith((*SUFFIXES, ".bin")) else None
+        return None if name.lower().endswith(".mtl") else folder.open_bytes(name)
 
-    return load_member(path.name, Files(geometry_only)).mesh
+    return load_member(path.name, Files(geometry_only), looks=False).mesh

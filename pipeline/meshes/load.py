@@ -1,4 +1,4 @@
-"""Mesh files become a `Mesh`: OFF and OBJ by own strict readers, PLY, STL and GLB by trimesh.
+"""Mesh files become a `Mesh`: OFF, OBJ and glTF by own strict readers, PLY and STL by trimesh.
 
 A mesh names other files (materials, pictures).  They are asked for through `Files`, which
 knows one model's root and answers nothing outside it, whether it lies in a folder or in a
@@ -23,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.errors import Reject
+from pipeline.meshes.gltf.read import read_gltf
 from pipeline.meshes.mesh import Material, Mesh
 from pipeline.meshes.obj import read_obj
 from pipeline.pictures.colour import linear_to_srgb
@@ -131,8 +132,11 @@ def load_mesh(path: str | Path, *, root: str | Path | None = None, texture_px: i
     return load_member(member, Files.of_folder(base), texture_px=texture_px).mesh
 
 
-def load_member(member: str, files: Files, *, texture_px: int | None = None) -> Loaded:
-    """Read one mesh of a model; pictures are scaled down to `texture_px` on their longer side."""
+def load_member(member: str, files: Files, *, texture_px: int | None = None, looks: bool = True) -> Loaded:
+    """Read one mesh of a model; pictures are scaled down to `texture_px` on their longer side.
+
+    Without `looks` no picture is opened.
+    """
     data = files.read(member)
     if data is None:
         raise Reject("missing_mesh", f"{member} is not there")
@@ -145,7 +149,9 @@ def load_member(member: str, files: Files, *, texture_px: int | None = None) -> 
 
         mesh = Mesh(*read_off(data, member))
     elif suffix == ".obj":
-        mesh = read_obj(data, files.beside(member), pictures.get)
+        mesh = read_obj(data, files.beside(member), pictures.get if looks else lambda _: None)
+    elif suffix in (".glb", ".gltf"):
+        mesh = read_gltf(data, files.beside(member), pictures.decode if looks else None)
     elif suffix in SUFFIXES:
         mesh = _read_by_trimesh(data, suffix, files.beside(member), texture_px)
     else:
@@ -164,10 +170,15 @@ class _Pictures:
     def get(self, name: str) -> npt.NDArray[np.uint8] | None:
         if name not in self._seen:
             data = self._read(name)
-            self._seen[name] = None if data is None else decode_picture(data, self._limit_px)
-            if data is not None and self._seen[name] is None:
-                self.damaged.append(name)
+            self._seen[name] = None if data is None else self.decode(name, data)
         return self._seen[name]
+
+    def decode(self, name: str, data: bytes) -> npt.NDArray[np.uint8] | None:
+        """The picture that these bytes hold; a name that holds none is noted."""
+        picture = decode_picture(data, self._limit_px)
+        if picture is None:
+            self.damaged.append(name)
+        return picture
 
 
 def _read_by_trimesh(data: bytes, suffix: str, read: Callable[[str], bytes | None], texture_px: int | None) -> Mesh:

@@ -129,8 +129,8 @@ def test_pictures_are_scaled_to_the_limit_and_small_ones_left_alone() -> None:
         ("a.off", OFF[:30], "truncated"),
         ("a.stl", b"not a solid at all", "malformed|no_faces"),
         ("a.ply", b"ply\nformat ascii 1.0\nelement vertex 3\n", "malformed|no_faces"),
-        ("a.glb", b"glTF\x02\0\0\0\xff\xff\0\0junk", "malformed|no_faces"),
-        ("a.gltf", b'{"asset": {"version": "2.0"}, "buffers": [{"uri": "../x.bin", "byteLength": 4}]}', "malformed|no"),
+        ("a.glb", b"glTF\x02\0\0\0\xff\xff\0\0junk", "truncated"),
+        ("a.gltf", b'{"asset": {"version": "2.0"}, "buffers": [{"uri": "../x.bin", "byteLength": 4}]}', "no_faces"),
         ("a.xyz", b"1 2 3", "unknown_format"),
     ],
 )

@@ -1,0 +1,1 @@
+"""glTF 2.0 files become a `Mesh`: container, accessors, scene, materials; read.py tells the story."""

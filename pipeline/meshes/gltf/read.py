@@ -1,0 +1,225 @@
+"""A glTF 2.0 file, .glb or .gltf, becomes a `Mesh`, by a strict reader of our own.
+
+    scene -> nodes -> meshes -> primitives -> accessors -> buffer views -> buffers
+                                primitives -> materials -> textures -> images
+
+What is read: accessors of every type, strided, normalised and sparse; triangles, strips and fans;
+transforms, instances, skins and morph targets in the pose of the file; vertex colours, factors
+and pictures with their coordinates, wraps and alpha modes; Draco where DracoPy is installed.
+What is not read is refused by name (extensions.py).  A damaged file is a Reject with its place, and
+its sizes are checked before memory is taken.  Places stay in the file's own axes: glTF has +Y up
+and its front at +Z (pipeline/meshes/frames.py).  Specification:
+https://registry.khronos.org/glTF/specs/2.0/glTF-2.0.html
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.errors import Reject
+from pipeline.meshes.gltf.accessors import Accessors
+from pipeline.meshes.gltf.container import Buffers, ReadFile, open_file
+from pipeline.meshes.gltf.document import Item, malformed
+from pipeline.meshes.gltf.extensions import check_required
+from pipeline.meshes.gltf.materials import Decode, Look, Looks, uv_of
+from pipeline.meshes.gltf.nodes import Placed, placed_meshes
+from pipeline.meshes.gltf.primitives import Attributes, morphed, skinned, triangles_of, unpacked
+from pipeline.meshes.mesh import Material, Mesh
+from pipeline.pictures.colour import linear_to_srgb
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+Bytes = npt.NDArray[np.uint8]
+
+MOST_CORNERS = 2**25  # vertices and faces of all meshes together
+MOST_COPIED = 2**22  # vertices and faces that stand in the file once and in the scene several times
+_ALPHA_STEPS = 16  # the samples of a pixel tell no more apart
+
+
+@dataclasses.dataclass
+class _Part:
+    """One primitive in its mesh's own axes."""
+
+    vertices: Floats  # (V, 3)
+    faces: Ints  # (F, 3)
+    look: Look
+    attributes: Attributes
+    uv: Floats | None  # (V, 2)
+    colours: Bytes | None  # (V, 4) sRGB and alpha
+
+
+def read_gltf(data: bytes, read: ReadFile, decode: Decode | None = None) -> Mesh:
+    """The default scene of a glTF file as one mesh.
+
+    data    the bytes of the .glb or .gltf file
+    read    answers the bytes of a file by the name that a URI gives it, or None
+    decode  turns the bytes of a picture into (H, W, 4) sRGB, or None; without it pictures are passed over
+
+    Raises Reject: `malformed`, `truncated`, `missing_buffer`, `unsupported`, `too_large`, `no_faces`.
+    """
+    root, binary = open_file(data)
+    check_required(root)
+    buffers = Buffers(root, binary, read)
+    accessors, looks = Accessors(root, buffers), Looks(root, buffers, decode)
+    scene = _Scene(looks)
+    parts: dict[Any, list[_Part]] = {}
+    for placed in placed_meshes(root, accessors):
+        key = (placed.mesh, placed.weights)
+        repeated = key in parts
+        if not repeated:
+            parts[key] = list(_parts(root, placed, accessors, buffers, looks))
+        for part in parts[key]:
+            scene.add(part, placed, copied=repeated)
+    return scene.mesh()
+
+
+def _parts(root: Item, placed: Placed, accessors: Accessors, buffers: Buffers, looks: Looks) -> Iterator[_Part]:
+    """The primitives of a mesh that have a surface."""
+    mesh = root.entry("meshes", placed.mesh, "mesh")
+    weights = placed.weights
+    if weights is None:
+        given = mesh.value.get("weights", [])
+        weights = mesh.numbers("weights", len(given) if isinstance(given, list) else 0, ())
+    for primitive in mesh.table("primitives"):
+        attributes = Attributes(primitive, accessors, unpacked(primitive, accessors, buffers))
+        stored = attributes.read("POSITION", ("VEC3",))
+        faces = None if stored is None else triangles_of(attributes, len(stored.raw))
+        if stored is not None and faces is not None:
+            faces = attributes.keep(faces, len(stored.raw))
+            yield _part(attributes, faces, weights, looks)
+
+
+def _part(attributes: Attributes, faces: Ints, weights: tuple[float, ...], looks: Looks) -> _Part:
+    primitive = attributes.primitive
+    stored = attributes.read("POSITION", ("VEC3",))
+    assert stored is not None
+    with np.errstate(all="ignore"):  # what is no number is found later, where a face uses it
+        vertices = morphed(stored.floats(), attributes, weights)
+    colours = attributes.read("COLOR_0", ("VEC3", "VEC4"), (5121, 5123, 5126))
+    look = looks.look(primitive, coloured=colours is not None)
+    uv = None
+    if look.texture is not None:
+        name = f"TEXCOORD_{look.texture.uv_set}"
+        values = attributes.read(name, ("VEC2",))
+        if values is not None and len(values.raw) == len(vertices):
+            with np.errstate(all="ignore"):
+                uv = uv_of(values.floats(), look.texture)
+        elif values is not None:
+            malformed(primitive.place(f"attributes.{name}"), f"{len(values.raw)} rows", f"{len(vertices)}")
+    if uv is None and look.texture is not None:
+        look = dataclasses.replace(look, texture=None)  # nothing says which part of the picture is where
+    if colours is not None and len(colours.raw) != len(vertices):
+        malformed(primitive.place("attributes.COLOR_0"), f"{len(colours.raw)} rows", f"{len(vertices)}")
+    return _Part(
+        vertices, faces, look, attributes, uv, None if colours is None else _srgb(colours.floats(normalised=True))
+    )
+
+
+class _Scene:
+    """Collects the parts where they stand."""
+
+    def __init__(self, looks: Looks) -> None:
+        self._looks = looks
+        self._vertices: list[Floats] = []
+        self._faces: list[Ints] = []
+        self._numbers: list[Ints] = []  # material of each face
+        self._uv: list[tuple[int, Floats | None]] = []  # with the number of vertices
+        self._colours: list[tuple[int, Bytes | None]] = []
+        self._materials: list[Material] = []
+        self._number_of: dict[tuple[Look, float], int] = {}
+        self._vertex_count = self._corner_count = self._copied = 0
+
+    def add(self, part: _Part, placed: Placed, *, copied: bool) -> None:
+        """One primitive in all its places."""
+        copies, size = len(placed.matrices), len(part.vertices) + len(part.faces)
+        self._corner_count += copies * size
+        self._copied += (copies - (0 if copied else 1)) * size
+        if self._corner_count > MOST_CORNERS or self._copied > MOST_COPIED:
+            raise Reject(
+                "too_large",
+                f"glTF: {self._corner_count} vertices and faces, {self._copied} of them copies; "
+                f"at most {MOST_CORNERS} and {MOST_COPIED} are read",
+            )
+        numbers = self._materials_of(part)
+        with np.errstate(all="ignore"):
+            bent = None if placed.joints is None else skinned(part.vertices, part.attributes, placed.joints)
+            if bent is None:
+                places = part.vertices @ placed.matrices[:, :3, :3].transpose(0, 2, 1) + placed.matrices[:, None, :3, 3]
+                mirrored = np.linalg.det(placed.matrices[:, :3, :3]) < 0
+            else:
+                assert placed.joints is not None
+                places = np.repeat(bent[None], copies, axis=0)
+                mirrored = np.repeat(np.median(np.linalg.det(placed.joints[:, :3, :3])) < 0, copies)
+        starts = self._vertex_count + len(part.vertices) * np.arange(copies)
+        faces = np.where(mirrored[:, None, None], part.faces[:, ::-1], part.faces) + starts[:, None, None]
+        self._vertices.append(places.reshape(-1, 3))
+        self._faces.append(faces.reshape(-1, 3))
+        self._numbers.append(np.tile(numbers, copies))
+        self._vertex_count += copies * len(part.vertices)
+        total = copies * len(part.vertices)
+        self._uv.append((total, None if part.uv is None else np.tile(part.uv, (copies, 1))))
+        self._colours.append((total, None if part.colours is None else np.tile(part.colours, (copies, 1))))
+
+    def mesh(self) -> Mesh:
+        """Everything that was added; Reject where that has no triangle."""
+        if not self._faces:
+            raise Reject("no_faces", "glTF: the scene shows no triangles")
+        faces, numbers = np.concatenate(self._faces), np.concatenate(self._numbers)
+        mesh = Mesh(np.concatenate(self._vertices), faces, None, self._materials)
+        if len(self._materials) > 1:
+            mesh.face_material = numbers
+        if any(material.texture is not None for material in self._materials):
+            mesh.uv = np.concatenate([np.zeros((count, 2)) if uv is None else uv for count, uv in self._uv])
+        if any(colours is not None for _, colours in self._colours):
+            white = np.full((1, 4), 255, dtype=np.uint8)
+            mesh.vertex_colours = np.concatenate(
+                [np.repeat(white, count, axis=0) if own is None else own for count, own in self._colours]
+            )
+        return mesh
+
+    def _materials_of(self, part: _Part) -> Ints:
+        """(F,) number of each face's material; faces whose vertices let light through have materials of their own."""
+        shares = _shares(part)
+        if shares is None:
+            return np.full(len(part.faces), self._number(part.look, 1.0))
+        different, of_face = np.unique(shares, return_inverse=True)
+        return np.array([self._number(part.look, float(share)) for share in different])[of_face]
+
+    def _number(self, look: Look, share: float) -> int:
+        key = (look, share)
+        if key not in self._number_of:
+            self._number_of[key] = len(self._materials)
+            self._materials.append(self._looks.material(look, share))
+        return self._number_of[key]
+
+
+def _shares(part: _Part) -> Floats | None:
+    """(F,) alpha that the vertices give each face, in few steps; None where it is 1 or means nothing."""
+    if part.colours is None or not part.look.takes_alpha or part.colours[:, 3].min() == 255:
+        return None
+    mean = part.colours[part.faces, 3].mean(axis=1) / 255
+    if part.look.mode == "MASK" and part.look.texture is None:
+        return np.asarray(mean * part.look.factor[3] >= part.look.cutoff, dtype=np.float64)
+    return np.asarray(np.rint(mean * _ALPHA_STEPS) / _ALPHA_STEPS)
+
+
+def _srgb(linear: Floats) -> Bytes:
+    """(V, 3 or 4) linear colours -> (V, 4) sRGB bytes with alpha."""
+    steps = np.rint(np.nan_to_num(linear, nan=0.0).clip(0, 1) * 65535).astype(np.uint16)
+    out = np.full((len(linear), 4), 255, dtype=np.uint8)
+    out[:, :3] = _srgb_table()[steps[:, :3]]
+    if linear.shape[1] == 4:
+        out[:, 3] = np.rint(steps[:, 3] / 257)
+    return out
+
+
+@functools.cache
+def _srgb_table() -> Bytes:
+    """(65536,) the sRGB byte of each 16-bit light."""
+    return np.rint(linear_to_srgb(np.arange(65536) / 65535) * 255).astype(np.uint8)
