@@ -6,14 +6,14 @@ CORES ?= $(shell nproc 2>/dev/null || echo 2)
 .DEFAULT_GOAL := help
 # The gallery's 3D part is three.js, bundled where npm is; the page shows the sheets without it.
 BUNDLE := report/gallery/dist/scene.js
-.PHONY: help setup setup-dev demo test test-slow test-cluster test-kill check format bench bench-gpu dag lock envs clean
+.PHONY: help setup setup-dev demo test test-slow test-cluster test-kill check format bench bench-gpu dag lock envs schema clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
 # A stamp newer than the lock file means that the environment is what the lock says.
 $(VENV)/.run: envs/run.lock
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "error: Python 3.11 or newer is needed; $(PYTHON) is $$($(PYTHON) -V). Try: make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 1; }
+	@$(PYTHON) envs/check_python.py
 	@echo "setting up $(VENV) (a few minutes, once)"
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r envs/run.lock
@@ -75,6 +75,10 @@ lock:  ## resolve envs/*.in again into the lock files (needs uv)
 
 envs: $(VENV)/.run  ## write envs/*.yaml (conda) from the lock file
 	@$(BIN)/python envs/generate.py
+
+schema: $(VENV)/.run  ## write the JSON schema of config.yaml, by which editors complete and check it
+	@$(BIN)/python -m pipeline config --schema > pipeline/settings/config.schema.json.new
+	@mv pipeline/settings/config.schema.json.new pipeline/settings/config.schema.json
 
 clean:  ## remove what was made (results/), keep the environment
 	rm -rf results .snakemake

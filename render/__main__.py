@@ -13,6 +13,7 @@ from pipeline.settings.backgrounds import Backgrounds
 from pipeline.settings.parse import parse
 from pipeline.settings.render import Render
 from pipeline.settings.shards import PackSettings
+from pipeline.version import VERSION
 
 COMMANDS = ("shard", "backgrounds", "pack", "sheet", "audit")
 Command = Callable[[argparse.Namespace, Log], None]
@@ -67,6 +68,7 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(
         prog="python -m render", description=__doc__, usage="%(prog)s COMMAND ... | MESH... -o sheet.png"
     )
+    top.add_argument("--version", action="version", version=f"%(prog)s {VERSION}")
     commands = top.add_subparsers(dest="command", required=True)
 
     def add(name: str, run: Command, help_text: str) -> argparse.ArgumentParser:

@@ -10,10 +10,12 @@ from pipeline.errors import run_command
 from pipeline.progress import Log, say
 from pipeline.settings.parse import parse
 from pipeline.settings.report import Report
+from pipeline.version import VERSION
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m report", description=__doc__)
+    parser.add_argument("--version", action="version", version=f"%(prog)s {VERSION}")
     commands = parser.add_subparsers(dest="command", required=True)
     page = commands.add_parser("page", help="write the page that shows data, training and results")
     page.add_argument("--settings", default="{}", help="the report section as JSON")

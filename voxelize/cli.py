@@ -25,6 +25,7 @@ from pipeline.meshes.load import SUFFIXES
 from pipeline.progress import say
 from pipeline.settings.parse import did_you_mean, parse
 from pipeline.settings.voxels import Voxels
+from pipeline.version import VERSION
 from voxelize import batch, shard
 from voxelize.options import MODES, PRESETS, Options
 
@@ -107,6 +108,7 @@ def parser() -> argparse.ArgumentParser:
         description="Voxelize meshes (OFF, OBJ, PLY, STL, GLB) as binvox does, flag for flag.",
         epilog="Also: `python -m voxelize info FILE.binvox`, `python -m voxelize shard`.",
     )
+    made.add_argument("--version", action="version", version=f"%(prog)s {VERSION}")
     made.add_argument("meshes", nargs="*", type=Path, metavar="MESH", help="mesh files, or folders of them")
     same = made.add_argument_group("binvox's flags")
     same.add_argument("-d", type=int, dest="resolution", metavar="N", help="grid size (default 256, at most 1024)")

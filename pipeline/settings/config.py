@@ -104,5 +104,5 @@ def check(values: Any, where: str = "config.yaml") -> Config:
 
 
 def json_schema() -> str:
-    """The JSON schema of config.yaml, for editors."""
-    return json.dumps(Config.model_json_schema(), indent=1, sort_keys=True) + "\n"
+    """The JSON schema of config.yaml, for editors; `make schema` writes it to config.schema.json."""
+    return json.dumps(Config.model_json_schema(), indent=1, sort_keys=True)

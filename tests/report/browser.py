@@ -100,7 +100,7 @@ class Browser:
         """Load a file in a tab of its own; `calm` asks for reduced motion, so that pictures hold still."""
         target = self.send("Target.createTarget", {"url": "about:blank"})["targetId"]
         session = self.send("Target.attachToTarget", {"targetId": target, "flatten": True})["sessionId"]
-        page = self._pages[session] = Page(self, session)
+        page = self._pages[session] = Page(self, session, target)
         for domain in ("Page", "Runtime", "Log", "Network"):
             page.send(f"{domain}.enable")
         page.resize(width, height)
@@ -145,6 +145,12 @@ class Browser:
         self._buffer = bytearray(rest)
         return dict(json.loads(text))
 
+    def close_pages(self) -> None:
+        """Close every tab: each is a process, and one that is still drawing takes time from the next test."""
+        for page in self._pages.values():
+            self.send("Target.closeTarget", {"targetId": page.target})
+        self._pages.clear()
+
     def close(self) -> None:
         """End the browser and everything that it started."""
         for fd in (self._to, self._from):
@@ -169,8 +175,8 @@ class Browser:
 class Page:
     """One tab; remembers what it asked for (`requests`) and everything that went wrong (`problems`)."""
 
-    def __init__(self, browser: Browser, session: str):
-        self._browser, self._session = browser, session
+    def __init__(self, browser: Browser, session: str, target: str):
+        self._browser, self._session, self.target = browser, session, target
         self.requests: list[str] = []
         self.problems: list[str] = []
         self._loaded = 0

@@ -13,12 +13,19 @@ from tests.report.gallery_world import chairs, make_gallery, make_run
 
 
 @pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
+def program() -> Iterator[Browser]:
     """One browser for all tests of a process; they skip where there is none."""
     if PROGRAM is None:
         pytest.skip("chromium is not installed (Debian: apt-get install chromium)")
     with Browser() as running:
         yield running
+
+
+@pytest.fixture
+def browser(program: Browser) -> Iterator[Browser]:
+    """The browser without a tab from another test."""
+    yield program
+    program.close_pages()
 
 
 @pytest.fixture(scope="session")

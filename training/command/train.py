@@ -13,6 +13,7 @@ from pipeline.progress import Log, say
 from pipeline.seeds import stable_hash
 from pipeline.settings.parse import parse
 from pipeline.settings.training import Experiment
+from pipeline.version import VERSION
 from training.command import launch
 from training.command import measure as command_measure
 from training.command import use as command_use
@@ -31,6 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def parser() -> argparse.ArgumentParser:
     """All sub-commands with their options."""
     top = argparse.ArgumentParser(prog="python -m training", description="Train and use 3D-VAE-GANs.")
+    top.add_argument("--version", action="version", version=f"%(prog)s {VERSION}")
     commands = top.add_subparsers(required=True, metavar="COMMAND")
 
     train = commands.add_parser("train", help="train one experiment; again to go on after an interruption")
