@@ -15,11 +15,9 @@ from __future__ import annotations
 
 import functools
 import heapq
-import io
 import json
 import tarfile
 import tempfile
-import warnings
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -34,14 +32,14 @@ from PIL import ImageFilter
 
 from pipeline.atomic import disk_error
 from pipeline.conventions import Image
-from pipeline.errors import UserError
+from pipeline.errors import Reject, UserError
 from pipeline.pictures.bank import resize, write_bank
+from pipeline.pictures.decode import decode_picture
 from pipeline.progress import Log, progress, say
 from pipeline.seeds import generator, stable_hash
 from pipeline.settings.backgrounds import Backgrounds
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
-MOST_PIXELS = 100_000_000
 MOST_BYTES = 256 << 20  # of one encoded picture
 BANK_PER_RENDER = 1.25  # side of the stored crops over that of the views: room to crop differently each time
 NAMES_KEPT = 20  # of unusable pictures, a kind
@@ -183,46 +181,6 @@ def rank_of(seed: int, name: str) -> int:
     return stable_hash(seed, "background", name)
 
 
-def decode_picture(data: bytes, name: str, tally: Tally, least_px: int = 1) -> Image | None:
-    """An encoded picture as (H, W, 3) sRGB, or None with the reason in the tally."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow's remarks on odd but readable files
-            picture: Pillow.Image = Pillow.open(io.BytesIO(data))
-            if picture.width * picture.height > MOST_PIXELS:
-                tally.refuse("too_large", name)
-                return None
-            if min(picture.size) < least_px:
-                tally.refuse("too_small", name)
-                return None
-            if min(picture.size) > 4 * least_px:
-                picture.draft("RGB", (2 * least_px, 2 * least_px))  # JPEG decodes at a fraction at once
-            grey = picture.mode in ("1", "L", "LA", "I", "I;16", "F")
-            if picture.mode.startswith(("I", "F")):
-                picture = picture.point(lambda value: value / 256).convert("L")
-            pixels = np.asarray(picture.convert("RGB"))
-    except Pillow.DecompressionBombError:
-        tally.refuse("too_large", name)
-        return None
-    except (
-        OSError,
-        ValueError,
-        SyntaxError,
-        TypeError,
-        IndexError,
-        KeyError,
-        AttributeError,
-        EOFError,
-        MemoryError,
-        OverflowError,
-    ) as error:
-        # The many ways in which Pillow's decoders say that a file is broken.
-        tally.refuse("unreadable", f"{name} ({type(error).__name__})")
-        return None
-    tally.greyscale += grey
-    return pixels
-
-
 def _crop_of(
     data: bytes | None, name: str, size_px: int, seed: int, settings: Backgrounds, tally: Tally
 ) -> Image | None:
@@ -230,9 +188,15 @@ def _crop_of(
     if data is None:
         tally.refuse("too_large", name)
         return None
-    pixels = decode_picture(data, name, tally, least_px=-(-size_px // 2))
-    if pixels is None:
+    least_px = -(-size_px // 2)
+    try:
+        picture = decode_picture(data, least_px=least_px, enough_px=2 * least_px)
+    except Reject as reject:
+        kind = reject.reason if reject.reason in ("too_large", "too_small") else "unreadable"
+        tally.refuse(kind, f"{name} ({reject.detail})")
         return None
+    tally.greyscale += picture.grey
+    pixels = picture.on_white
     height, width = pixels.shape[:2]
     rng = generator(seed, "background", name)
     side = min(height, width)

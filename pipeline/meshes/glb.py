@@ -26,6 +26,7 @@ from PIL import Image
 
 from pipeline.errors import Reject
 from pipeline.meshes.mesh import Material, Mesh, Wrap
+from pipeline.pictures import decode
 from pipeline.pictures.colour import linear_to_srgb, srgb_to_linear
 
 _JSON, _BIN = 0x4E4F534A, 0x004E4942
@@ -208,10 +209,9 @@ def encode_picture(picture: npt.NDArray[np.uint8]) -> tuple[str, bytes]:
 def decode_picture(data: bytes) -> npt.NDArray[np.uint8]:
     """Picture bytes -> (H, W, 4) uint8; Reject("bad_texture") when they are not a picture."""
     try:
-        with Image.open(io.BytesIO(data)) as picture:
-            return np.asarray(picture.convert("RGBA"))
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise Reject("bad_texture", f"cannot read an embedded picture: {error}") from error
+        return decode.decode_picture(data, upright=False).rgba
+    except Reject as reject:
+        raise Reject("bad_texture", f"cannot read an embedded picture: {reject.detail}") from reject
 
 
 def _chunks(data: bytes) -> tuple[dict[str, Any], memoryview]:

@@ -174,11 +174,12 @@ class _Pictures:
         return self._seen[name]
 
     def decode(self, name: str, data: bytes) -> npt.NDArray[np.uint8] | None:
-        """The picture that these bytes hold; a name that holds none is noted."""
-        picture = decode_picture(data, self._limit_px)
-        if picture is None:
+        """(H, W, 4) the picture that these bytes hold; a name that holds none is noted."""
+        try:
+            return decode_picture(data, upright=False, longest_px=self._limit_px).rgba
+        except Reject:
             self.damaged.append(name)
-        return picture
+            return None
 
 
 def _read_by_trimesh(data: bytes, suffix: str, read: Callable[[str], bytes | None], texture_px: int | None) -> Mesh:

@@ -15,7 +15,6 @@ Direction and roll are exact; the distance is nominal (MATLAB's usual opening of
 
 from __future__ import annotations
 
-import io
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -30,6 +29,7 @@ from pipeline.errors import Reject
 from pipeline.manifest import Shape
 from pipeline.meshes.load import Files
 from pipeline.pictures.camera import look_at_origin, project
+from pipeline.pictures.decode import decode_picture
 from pipeline.settings.datasets import Dataset
 from pipeline.sources.base import Archives, Found, Source, checksum_of, is_clutter, split_member
 from pipeline.sources.modelnet import MODELNET40
@@ -138,12 +138,12 @@ def _picture(data: bytes | None, number: int, size_px: int) -> npt.NDArray[np.ui
     if data is None:
         raise Reject("missing_views", f"picture {number:03d} is not there")
     try:
-        with Image.open(io.BytesIO(data)) as picture:
-            if picture.width != picture.height or picture.width > 4096:
-                raise Reject("bad_views", f"picture {number:03d} is {picture.size}; a square is wanted")
-            drawn = Image.fromarray(without_paper(np.array(picture.convert("RGB"))))
-    except (OSError, ValueError, SyntaxError) as error:
-        raise Reject("bad_views", f"picture {number:03d}: {error}") from error
+        pixels = decode_picture(data).on_white
+    except Reject as reject:
+        raise Reject("bad_views", f"picture {number:03d}: {reject.detail}") from reject
+    if pixels.shape[0] != pixels.shape[1]:
+        raise Reject("bad_views", f"picture {number:03d} is {pixels.shape[1]} x {pixels.shape[0]}; a square is wanted")
+    drawn = Image.fromarray(without_paper(pixels))
     rgba = np.array(drawn.resize((size_px, size_px), Image.Resampling.HAMMING))
     if not (rgba[..., 3] >= 128).any():
         raise Reject("blank_views", f"picture {number:03d} is all white")

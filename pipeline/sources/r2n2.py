@@ -13,7 +13,6 @@ centred on the model.  All of this was checked by projecting the voxels into the
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator
 from typing import Any
 
@@ -28,6 +27,7 @@ from pipeline.formats.binvox import read_binvox
 from pipeline.manifest import Shape
 from pipeline.meshes.load import Files
 from pipeline.pictures.camera import look_at_origin
+from pipeline.pictures.decode import decode_picture
 from pipeline.settings.datasets import Dataset
 from pipeline.sources.base import Archives, Found, Source, is_clutter, split_member
 from pipeline.sources.shapenet import NAMES, synset_of
@@ -145,12 +145,16 @@ def _picture(data: bytes | None, number: int, size_px: int) -> npt.NDArray[np.ui
     if data is None:
         raise Reject("missing_views", f"picture {number:02d}.png is not there")
     try:
-        with Image.open(io.BytesIO(data)) as picture:
-            if picture.mode != "RGBA" or picture.width != picture.height or picture.width > 4096:
-                raise Reject("bad_views", f"picture {number:02d}.png is {picture.mode} {picture.size}")
-            return np.array(picture.resize((size_px, size_px), Image.Resampling.HAMMING))
-    except (OSError, ValueError, SyntaxError) as error:
-        raise Reject("bad_views", f"picture {number:02d}.png: {error}") from error
+        pixels = decode_picture(data).pixels
+    except Reject as reject:
+        raise Reject("bad_views", f"picture {number:02d}.png: {reject.detail}") from reject
+    height, width, channels = pixels.shape
+    if channels != 4 or width != height:
+        raise Reject(
+            "bad_views",
+            f"picture {number:02d}.png is {width} x {height} with {channels} channels, RGBA and square is wanted",
+        )
+    return np.array(Image.fromarray(pixels).resize((size_px, size_px), Image.Resampling.HAMMING))
 
 
 R2N2_RELEASE = R2N2()

@@ -23,12 +23,13 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from pipeline.atomic import atomic_path
 from pipeline.conventions import Grid
 from pipeline.errors import Reject, UserError
 from pipeline.manifest import Rejection
+from pipeline.pictures.decode import decode_picture
+from pipeline.pictures.square import square_picture
 from pipeline.progress import Log, progress, say
 from pipeline.settings.parse import parse
 from pipeline.settings.photographs import PhotographSettings
@@ -111,21 +112,12 @@ def load_photographs(path: str | Path) -> Photographs:
 
 def crop(photograph: Photograph, size_px: int) -> npt.NDArray[np.uint8]:
     """(S, S, 3): the box of the object, made square by repeating the border, scaled."""
-    try:
-        with Image.open(io.BytesIO(photograph.read())) as picture:
-            if picture.width * picture.height > 2**27:
-                raise Reject("too_large", f"{photograph.picture} is {picture.size}")
-            rgb = np.asarray(picture.convert("RGB"))
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise Reject("bad_picture", f"{photograph.picture}: {error}") from error
+    rgb = decode_picture(photograph.read()).on_white
     left, top, right, bottom = photograph.box or (0, 0, rgb.shape[1], rgb.shape[0])
     rgb = rgb[max(top, 0) : bottom, max(left, 0) : right]
     if min(rgb.shape[:2]) < 1:
         raise Reject("bad_box", f"{photograph.picture}: the box {photograph.box} holds nothing")
-    side = max(rgb.shape[:2])
-    pad = [((side - n) // 2, side - n - (side - n) // 2) for n in rgb.shape[:2]]
-    square = np.pad(rgb, (*pad, (0, 0)), mode="edge")
-    return np.asarray(Image.fromarray(square).resize((size_px, size_px), Image.Resampling.HAMMING))
+    return square_picture(rgb, size_px)
 
 
 def _write(output: Path, arrays: dict[str, npt.NDArray[Any]]) -> None:

@@ -85,6 +85,29 @@ def test_crops_are_not_stretched(tmp_path: Path) -> None:
     assert abs(int(crop.any(axis=1).sum()) - round(100 * 80 / 120)) <= 2
 
 
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_photographs_of_phones_stand_upright(orientation: int, tmp_path: Path) -> None:
+    upright = np.zeros((128, 160, 3), np.uint8)
+    upright[:64], upright[64:] = (0, 0, 254), (0, 254, 0)  # sky and grass
+    turns = {5: 1, 6: 1, 7: -1, 8: -1, 3: 2, 4: 2}  # quarter turns that bring the sky to where the file has it
+    stored = np.rot90(upright, turns.get(orientation, 0))
+    tags = Image.Exif()
+    tags[0x0112] = orientation
+    (tmp_path / "in").mkdir()
+    Image.fromarray(np.ascontiguousarray(stored)).save(tmp_path / "in" / "phone.png", exif=tags)
+    crop = bank(tmp_path / "in", tmp_path / "b.npz").crops[0]
+    assert (crop[:36] == (0, 0, 254)).all() and (crop[-36:] == (0, 254, 0)).all()
+
+
+def test_deep_greys_and_transparent_pictures_are_seen_as_on_paper(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    Image.fromarray(np.full((128, 128), 100 * 257, np.uint16)).save(tmp_path / "in" / "deep.png")
+    Image.fromarray(np.zeros((128, 128, 4), np.uint8)).save(tmp_path / "in" / "clear.png")
+    made = bank(tmp_path / "in", tmp_path / "b.npz")
+    assert (made.crops[made.names.index("deep.png")] == 100).all()
+    assert (made.crops[made.names.index("clear.png")] == 255).all()
+
+
 def test_archives_give_the_folders_crops(tmp_path: Path) -> None:
     source = folder(tmp_path / "in", {**PICTURES, **BAD})
     zipped, tarred = tmp_path / "in.zip", tmp_path / "in.tar.gz"

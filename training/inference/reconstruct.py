@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 from scipy import ndimage
 
 from pipeline.atomic import atomic_path
@@ -19,13 +19,13 @@ from pipeline.meshes.glb import write_glb
 from pipeline.meshes.mesh import Material, Mesh
 from pipeline.meshes.surface import level_surface
 from training.inference.model import Model
+from training.inference.photograph import read_photo as read_photo
 from training.inference.validation import levels_of, sample
 from training.metrics.voxels import Levels
 from training.run.step import POSTERIOR, mean_code, prior_codes, sampling_source
 from training.show.boards import grid_picture
 
 SUFFIXES = (".glb", ".obj", ".stl", ".binvox", ".npy")
-GREY = (127, 127, 127)  # behind a masked object: 0 in the network's range
 
 
 @dataclass(frozen=True)
@@ -51,50 +51,6 @@ def threshold_of(model: Model, wanted: float | None) -> int:
             raise UserError("the threshold must lie between 0 and 1", got=str(wanted))
         return max(1, round(255 * wanted))
     return model.header.loop.get("best_threshold") or 128
-
-
-def read_photo(
-    path: Path, size_px: int, *, crop: tuple[int, int, int, int] | None = None, mask: Path | None = None
-) -> npt.NDArray[np.uint8]:
-    """(S, S, 3) a photograph as the encoder wants it: cropped, masked onto grey, square, scaled.
-
-    crop : left, top, right, bottom in pixels of the photograph; None takes the whole.
-    mask : picture of the same size, bright where the object is; a photograph's own alpha serves as well.
-    """
-    try:
-        photo = ImageOps.exif_transpose(Image.open(path)).convert("RGBA")
-        cover = photo.getchannel("A") if mask is None else Image.open(mask).convert("L")
-    except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
-        raise UserError(
-            "cannot read this picture",
-            where=str(mask or path),
-            got=str(error),
-            wanted="a JPEG, PNG or other common picture",
-        ) from error
-    if cover.size != photo.size:
-        raise UserError(
-            "the mask has another size than the photograph",
-            where=str(mask),
-            got=str(cover.size),
-            wanted=str(photo.size),
-        )
-    flat = Image.composite(photo.convert("RGB"), Image.new("RGB", photo.size, GREY), cover)
-    if crop is not None:
-        left, top, right, bottom = crop
-        if not (0 <= left < right <= flat.width and 0 <= top < bottom <= flat.height):
-            raise UserError(
-                "the crop does not lie in the photograph",
-                where=str(path),
-                got=str(crop),
-                wanted=f"0 <= left < right <= {flat.width}, 0 <= top < bottom <= {flat.height}",
-            )
-        flat = flat.crop(crop)
-    # A square that holds the whole crop; its border is repeated, which disturbs less than a frame.
-    side = max(flat.size)
-    pixels = np.asarray(flat)
-    tall, wide = side - flat.height, side - flat.width
-    square = np.pad(pixels, ((tall // 2, tall - tall // 2), (wide // 2, wide - wide // 2), (0, 0)), mode="edge")
-    return np.asarray(Image.fromarray(square).resize((size_px, size_px), Image.Resampling.LANCZOS), np.uint8)
 
 
 @torch.no_grad()

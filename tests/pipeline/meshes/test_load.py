@@ -13,7 +13,6 @@ from PIL import Image
 
 from pipeline.errors import Reject
 from pipeline.meshes.load import Files, load_member, load_mesh
-from pipeline.pictures.decode import decode_picture
 from pipeline.seeds import generator
 from pipeline.stages.prepare import normalise
 
@@ -113,12 +112,6 @@ def test_missing_and_damaged_pictures_are_noted_by_name(tmp_path: Path) -> None:
     tree(tmp_path, {"model.obj": OBJ, "model.mtl": mtl, "broken.png": picture_bytes()[:40]})
     loaded = load_member("model.obj", Files.of_folder(tmp_path))
     assert loaded.missing_textures == ["broken.png", "gone.png"]
-
-
-def test_pictures_are_scaled_to_the_limit_and_small_ones_left_alone() -> None:
-    assert decode_picture(picture_bytes(300), 64).shape == (64, 64, 4)
-    assert decode_picture(picture_bytes(30), 64).shape == (30, 30, 4)
-    assert decode_picture(b"not a picture", 64) is None
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from training.command.train import main
 from training.inference import reconstruct as use
 from training.inference.export import Reconstructor, Sampler
 from training.inference.model import Model, load_model
+from training.inference.photograph import GREY
 from training.loop import training_loop
 from training.metrics.voxels import Levels
 
@@ -96,7 +97,7 @@ def test_photographs_are_cropped_masked_and_squared(tmp_path: Path) -> None:
     Image.fromarray((pixels[..., 0] > 0).astype(np.uint8) * 255).save(mask)
     assert use.read_photo(path, 32).shape == (32, 32, 3)
     assert (use.read_photo(path, 32, crop=(20, 0, 40, 20)) == (250, 10, 10)).all()
-    assert (use.read_photo(path, 32, mask=mask)[:, 0] == use.GREY).all()
+    assert (use.read_photo(path, 32, mask=mask)[:, 0] == GREY).all()
     with pytest.raises(UserError, match="the crop does not lie in the photograph"):
         use.read_photo(path, 32, crop=(0, 0, 61, 20))
     with pytest.raises(UserError, match="cannot read this picture"):

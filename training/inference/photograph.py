@@ -1,0 +1,81 @@
+"""A photograph, and perhaps a mask, become the picture that an encoder sees."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.errors import Reject, UserError
+from pipeline.pictures.decode import decode_picture
+from pipeline.pictures.mask import coverage, decode_mask
+from pipeline.pictures.square import square_picture
+from pipeline.progress import say
+
+T = TypeVar("T")
+Box = tuple[int, int, int, int]  # left, top, right, bottom in pixels
+GREY = 127  # behind a masked object: 0 in the network's range
+
+
+def read_photo(path: Path, size_px: int, *, crop: Box | None = None, mask: Path | None = None) -> npt.NDArray[np.uint8]:
+    """(S, S, 3) a photograph as the encoder wants it: upright, masked onto grey, cropped, square, scaled.
+
+    crop : left, top, right, bottom in pixels of the upright photograph; None takes the whole.
+    mask : picture of the same size, bright where the object is (pipeline/pictures/mask.py); a photograph's
+        own alpha serves as well.  How much of the picture is covered is said.
+    """
+    photo = _read(path, decode_picture)
+    for note in photo.notes:
+        say(f"{path}: {note}")
+    cover = photo.rgba[..., 3]
+    if mask is not None:
+        cover = np.minimum(cover, _mask_of_size(mask, cover.shape))
+    if (cover < 255).any():
+        say(f"{mask or path}: {coverage(cover):.1%} of the picture is covered, the rest becomes grey")
+    left, top, right, bottom = crop or (0, 0, cover.shape[1], cover.shape[0])
+    if not (0 <= left < right <= cover.shape[1] and 0 <= top < bottom <= cover.shape[0]):
+        raise UserError(
+            "the crop does not lie in the photograph",
+            where=str(path),
+            got=str(crop),
+            wanted=f"0 <= left < right <= {cover.shape[1]}, 0 <= top < bottom <= {cover.shape[0]}",
+        )
+    share = cover[top:bottom, left:right, None].astype(np.uint16)
+    if not share.any():
+        raise UserError(
+            "nothing of the photograph is left",
+            where=str(path),
+            got=f"{mask} covers nothing of it" if mask else "it is transparent",
+            do="look at the mask and at the crop" if mask else "give a picture with an opaque object",
+        )
+    flat = (photo.pixels[top:bottom, left:right, :3] * share + GREY * (255 - share) + 127) // 255
+    return square_picture(flat.astype(np.uint8), size_px)
+
+
+def _read(path: Path, decode: Callable[[bytes], T]) -> T:
+    """What `decode` makes of a file; a UserError that names the file where it is refused."""
+    try:
+        return decode(path.read_bytes())
+    except OSError as error:
+        raise UserError("cannot read this picture", where=str(path), got=error.strerror or str(error)) from error
+    except Reject as reject:
+        if reject.reason == "bad_mask":
+            what, wanted = "cannot use this mask", "a picture that is bright where the object is and dark elsewhere"
+        else:
+            what, wanted = "cannot read this picture", "a JPEG, PNG or other common picture"
+        raise UserError(what, where=str(path), got=reject.detail, wanted=wanted) from reject
+
+
+def _mask_of_size(path: Path, size: tuple[int, ...]) -> npt.NDArray[np.uint8]:
+    cover = _read(path, decode_mask)
+    if cover.shape != size:
+        raise UserError(
+            "the mask has another size than the photograph",
+            where=str(path),
+            got=f"{cover.shape[1]} x {cover.shape[0]}",
+            wanted=f"{size[1]} x {size[0]}, as the photograph has when it is shown upright",
+        )
+    return cover
