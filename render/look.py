@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from pipeline.meshes.normalise import normalise
 
 from pipeline.conventions import UP_AXIS_TO_WORLD, Image
 from pipeline.errors import Reject, UserError
@@ -19,7 +20,6 @@ from pipeline.pictures.bank import Bank, background, composite, open_bank
 from pipeline.progress import Log, progress, say
 from pipeline.settings.backgrounds import Backgrounds
 from pipeline.settings.render import Render
-from pipeline.stages.prepare import normalise
 from render.backends.choose import Backend, make_backend, settle
 from render.backends.raster import HIGHLIGHTS
 from render.backgrounds import build_bank

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from pipeline.errors import Reject
-from pipeline.meshes.load import Files, load_member
+from pipeline.meshes.files import Files
+from pipeline.meshes.load import load_member
 from pipeline.meshes.mesh import Mesh
 
 

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pipeline.meshes.normalise import normalise
 
 from benchmarks.renderer.exact import margins, meets, rays
 from benchmarks.renderer.peers import FACES, PEERS, bumpy
@@ -33,7 +34,6 @@ from pipeline.meshes.glb import write_glb
 from pipeline.meshes.mesh import Mesh
 from pipeline.pictures.bank import write_bank
 from pipeline.progress import progress, say
-from pipeline.stages.prepare import normalise
 from pipeline.worker import IsolatedWorker
 from render.backends.opengl import PLATFORMS, PyrenderBackend, probe
 from render.backends.raster import Layers, RasterBackend

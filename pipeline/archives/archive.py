@@ -19,7 +19,7 @@ from typing import NamedTuple, Protocol
 from pipeline.archives.contents import ContentSums
 from pipeline.atomic import disk_error
 from pipeline.errors import UserError
-from pipeline.meshes.load import Files
+from pipeline.meshes.files import Files
 
 MAX_MEMBERS = 10_000_000
 # A member may not unpack to more than this, nor to more than this many times its packed size

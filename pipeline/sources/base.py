@@ -24,7 +24,7 @@ from pipeline.archives.remote import RemoteFile
 from pipeline.conventions import UP_AXIS_TO_WORLD, Grid, Matrix
 from pipeline.errors import Reject, UserError
 from pipeline.manifest import Shape
-from pipeline.meshes.load import Files
+from pipeline.meshes.files import Files
 from pipeline.settings.datasets import Dataset
 from pipeline.settings.sources import SOURCES
 

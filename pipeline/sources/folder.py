@@ -19,7 +19,8 @@ from pipeline.archives.remote import RemoteFile
 from pipeline.conventions import SPLITS
 from pipeline.errors import UserError
 from pipeline.manifest import Shape
-from pipeline.meshes.load import SUFFIXES, Files
+from pipeline.meshes.files import Files
+from pipeline.meshes.load import SUFFIXES
 from pipeline.settings.datasets import Dataset
 from pipeline.sources.base import Archives, Found, Source, checksum_of, split_member
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pipeline.archives.remote import RemoteFile
 from pipeline.conventions import UP_AXIS_TO_WORLD
 from pipeline.manifest import Shape
-from pipeline.meshes.load import Files
+from pipeline.meshes.files import Files
 from pipeline.settings.datasets import Dataset
 from pipeline.sources.base import Archives, Found, Source, is_clutter, split_member
 

@@ -27,7 +27,7 @@ from pipeline.archives.archive import Entry
 from pipeline.archives.remote import RemoteFile
 from pipeline.errors import Reject
 from pipeline.manifest import Shape
-from pipeline.meshes.load import Files
+from pipeline.meshes.files import Files
 from pipeline.pictures.camera import look_at_origin, project
 from pipeline.pictures.decode import decode_picture
 from pipeline.settings.datasets import Dataset

@@ -25,7 +25,7 @@ from pipeline.conventions import SHAPENET_V1_TO_WORLD, Grid
 from pipeline.errors import Reject
 from pipeline.formats.binvox import read_binvox
 from pipeline.manifest import Shape
-from pipeline.meshes.load import Files
+from pipeline.meshes.files import Files
 from pipeline.pictures.camera import look_at_origin
 from pipeline.pictures.decode import decode_picture
 from pipeline.settings.datasets import Dataset

@@ -22,7 +22,7 @@ from pipeline.archives.remote import RemoteFile
 from pipeline.conventions import SHAPENET_V1_TO_WORLD, SPLITS, UP_AXIS_TO_WORLD, Matrix
 from pipeline.errors import UserError
 from pipeline.manifest import Shape
-from pipeline.meshes.load import Files
+from pipeline.meshes.files import Files
 from pipeline.settings.datasets import Dataset
 from pipeline.settings.parse import did_you_mean
 from pipeline.sources.base import Archives, Found, Source, checksum_of, is_clutter, split_member

@@ -22,7 +22,7 @@ from pipeline.archives.remote import RemoteFile
 from pipeline.conventions import Grid
 from pipeline.errors import Reject
 from pipeline.manifest import Shape
-from pipeline.meshes.load import Files
+from pipeline.meshes.files import Files
 from pipeline.settings.datasets import Dataset
 from pipeline.sources.base import Archives, Found, Source, is_clutter, split_member
 from pipeline.sources.photograph import matlab_grid

@@ -15,13 +15,14 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import trimesh
+from pipeline.meshes.normalise import normalise
 
 from benchmarks.renderer.exact import NEAR_AN_EDGE, SAMPLES, margins, meets, meets_exactly, rays
 from pipeline.conventions import SHAPENET_V1_TO_WORLD, UP_AXIS_TO_WORLD
 from pipeline.furniture import CATEGORIES, make_shape
-from pipeline.meshes.load import Files, load_member
+from pipeline.meshes.files import Files
+from pipeline.meshes.load import load_member
 from pipeline.meshes.mesh import Material, Mesh
-from pipeline.stages.prepare import normalise
 from render.backends.raster import RasterBackend
 from render.cameras import Camera, make_cameras
 from render.lights import unlit

@@ -22,7 +22,7 @@ from pipeline.formats.binvox import write_binvox
 from pipeline.formats.pack import PackReader, write_pack
 from pipeline.furniture import make_shape
 from pipeline.manifest import Shape
-from pipeline.meshes.load import Files
+from pipeline.meshes.files import Files
 from pipeline.meshes.mesh import Material, Mesh
 from pipeline.pictures.bank import write_bank
 from pipeline.pictures.camera import project

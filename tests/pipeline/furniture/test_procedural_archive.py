@@ -18,7 +18,8 @@ from PIL import Image
 from pipeline.conventions import SHAPENET_V1_TO_WORLD, UP_AXIS_TO_WORLD
 from pipeline.errors import Reject
 from pipeline.furniture import CATEGORIES, archive, generate, make_shape
-from pipeline.meshes.load import Files, load_member
+from pipeline.meshes.files import Files
+from pipeline.meshes.load import load_member
 from pipeline.meshes.mesh import Mesh
 from pipeline.meshes.off import read_off
 from pipeline.settings.datasets import Procedural

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pipeline.meshes.normalise import normalise
 
 from pipeline.conventions import MARGIN, UP_AXIS_TO_WORLD
 from pipeline.errors import Reject, UserError
@@ -20,7 +21,6 @@ from pipeline.stages import prepare
 from pipeline.stages.fetch import fetch_dataset
 from pipeline.stages.index import index_dataset
 from pipeline.stages.ledger import collect_files
-from pipeline.stages.prepare import normalise
 from tests.conftest import optional
 
 

@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 import trimesh
 from PIL import Image
+from pipeline.meshes.normalise import normalise
 
 from pipeline.errors import Reject
-from pipeline.meshes.load import Files, load_member, load_mesh
+from pipeline.meshes.files import Files
+from pipeline.meshes.load import load_member, load_mesh
 from pipeline.seeds import generator
-from pipeline.stages.prepare import normalise
 
 OFF = b"OFF\n4 2 0\n0 0 0\n1 0 0\n1 1 0\n0 1 0\n3 0 1 2\n3 0 2 3\n"
 OBJ = b"mtllib model.mtl\nv 0 0 0\nv 1 0 0\nv 1 1 0\nvt 0 0\nusemtl a\nf 1/1 2/1 3/1\n"

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import trimesh
+from pipeline.meshes.normalise import normalise
 
 from pipeline.conventions import MARGIN
 from pipeline.meshes.mesh import Mesh
 from pipeline.meshes.orient import wrong_faces
-from pipeline.stages.prepare import normalise
 
 
 def box(size: float = 1.0, centre: tuple[float, float, float] = (0, 0, 0)) -> tuple[np.ndarray, np.ndarray]:

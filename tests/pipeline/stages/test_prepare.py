@@ -12,13 +12,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pipeline.meshes.normalise import normalise, turned
 
 from pipeline.conventions import MARGIN, SHAPENET_V1_TO_WORLD, UP_AXIS_TO_WORLD
 from pipeline.errors import Reject
 from pipeline.formats.pack import PackReader
 from pipeline.manifest import Shape
+from pipeline.meshes.files import Files
 from pipeline.meshes.glb import read_glb
-from pipeline.meshes.load import Files
 from pipeline.meshes.mesh import Material, Mesh
 from pipeline.progress import Log
 from pipeline.seeds import generator
@@ -27,7 +28,7 @@ from pipeline.sources.base import source_of
 from pipeline.stages import prepare
 from pipeline.stages.fetch import fetch_dataset
 from pipeline.stages.index import index_dataset
-from pipeline.stages.prepare import normalise, prepare_shape, turned
+from pipeline.stages.prepare import prepare_shape
 
 LIMIT = 1000
 BOX = np.array([[x, y, z] for x in (0.0, 2.0) for y in (0.0, 1.0) for z in (0.0, 0.5)])
