@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import hashlib
 import io
 import operator
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from pipeline.conventions import SPLITS
@@ -117,6 +119,12 @@ def shapes_from_tsv(text: str, where: str = "shape list") -> list[Shape]:
         if shape.split not in SPLITS:
             raise UserError("unknown split in a shape list", where=where, got=shape.split, wanted=", ".join(SPLITS))
     return shapes
+
+
+def sha256_of(path: Path, algorithm: str = "sha256") -> str:
+    """Digest of a file's content, in hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, algorithm).hexdigest()
 
 
 def by_split(records: Sequence[Record]) -> dict[str, int]:

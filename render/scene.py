@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from pipeline.errors import Reject
 from pipeline.meshes.mesh import Material, Mesh
-from pipeline.pictures.bank import SRGB_TO_LINEAR, linear_to_srgb
+from pipeline.pictures.colour import SRGB_TO_LINEAR, srgb_bytes
 from render.backends.shading import ENCODE_STEPS
 from render.backends.visibility import CUTOUT_ALPHA
 from render.surface_kernels import corner_normals, halve, weld
@@ -27,7 +27,7 @@ MOST_INVISIBLE = 0.5  # share of the surface above which "fully transparent" is 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
-ENCODE: npt.NDArray[np.uint8] = linear_to_srgb((np.arange(ENCODE_STEPS + 1) / ENCODE_STEPS).astype(np.float32))
+ENCODE: npt.NDArray[np.uint8] = srgb_bytes((np.arange(ENCODE_STEPS + 1) / ENCODE_STEPS).astype(np.float32))
 
 
 @dataclass(frozen=True)

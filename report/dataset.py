@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.stages import ledger
+from pipeline.formats import ledger
 from report import figures
 from report.gallery.facts import funnel_rows
 from report.gather import DatasetFacts

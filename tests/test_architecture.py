@@ -78,7 +78,6 @@ IMPORTED_BY = {
 }
 # What is not so yet, and why.  A line goes with the change that mends it; a line that is mended must go.
 NOT_YET: dict[str, str] = {
-    "circle: pipeline.shards.read pipeline.shards.verify": "a reader checks the directory of a shard that it opens",
     "circle: render.backends render.scene": "the scene prepares its arrays with the kernels of two backends",
     "circle: training.inference training.networks training.run training.show": "all settings go through the update",
     "training.inference reaches training.run": "the update step holds what belongs to the networks",

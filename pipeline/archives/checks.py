@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import lzma
 import tarfile
 import zipfile
 import zlib
 from pathlib import Path
-
-
-def sha256_of(path: Path, algorithm: str = "sha256") -> str:
-    """Hexadecimal digest of a file's content."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, algorithm).hexdigest()
 
 
 def problem_of(path: Path, name: str) -> str:

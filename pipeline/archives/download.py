@@ -34,10 +34,11 @@ from typing import IO, Any
 
 from tqdm import tqdm
 
-from pipeline.archives.checks import problem_of, sha256_of
+from pipeline.archives.checks import problem_of
 from pipeline.archives.remote import RemoteFile
 from pipeline.atomic import disk_error, write_text
 from pipeline.errors import UserError
+from pipeline.manifest import sha256_of
 from pipeline.progress import Log, say
 
 _BLOCK = 1 << 20

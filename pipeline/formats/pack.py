@@ -23,6 +23,7 @@ from typing import IO, Any
 
 from pipeline.atomic import atomic_path
 from pipeline.errors import UserError
+from pipeline.formats.zipped import member
 from pipeline.manifest import Record, Rejection
 
 RECORDS, REJECTS = "records.jsonl", "rejects.jsonl"
@@ -139,9 +140,7 @@ def write_again(source: zipfile.ZipFile, target: IO[bytes]) -> None:
 
 
 def _write_member(archive: zipfile.ZipFile, name: str, payload: bytes) -> None:
-    info = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
-    info.external_attr = 0o644 << 16
-    archive.writestr(info, payload)
+    archive.writestr(member(name), payload)
 
 
 def _lines(items: Iterable[Any]) -> bytes:

@@ -21,7 +21,7 @@ import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +29,8 @@ import numpy.typing as npt
 from pipeline.atomic import atomic_path
 from pipeline.conventions import Image
 from pipeline.errors import UserError
+from pipeline.formats.npz import open_member
+from pipeline.pictures.colour import SRGB_TO_LINEAR, srgb_bytes
 
 PLAIN, NOTHING = -1, -2  # background ids of a plain colour and of a transparent view
 UNALTERED = (0.0, 0.0, 1.0, 1.0, 1.0)
@@ -70,20 +72,14 @@ def write_bank(
     text = np.frombuffer(json.dumps(info, sort_keys=True, allow_nan=False).encode(), dtype=np.uint8)
     looks = np.tile(np.array(UNALTERED, np.float32), (len(crops), 1)) if looks is None else looks
     with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
-        with _member(archive, "crops.npy") as file:
+        with open_member(archive, "crops") as file:
             np.lib.format.write_array_header_1_0(file, header)
             for row in range(len(crops)):
                 file.write(np.ascontiguousarray(crops[row], dtype=np.uint8).data)
-        with _member(archive, "looks.npy") as file:
+        with open_member(archive, "looks") as file:
             np.lib.format.write_array(file, looks.astype("<f4"), version=(1, 0), allow_pickle=False)
-        with _member(archive, "info.npy") as file:
+        with open_member(archive, "info") as file:
             np.lib.format.write_array(file, text, allow_pickle=False)
-
-
-def _member(archive: zipfile.ZipFile, name: str) -> IO[bytes]:
-    member = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
-    member.external_attr = 0o644 << 16
-    return archive.open(member, "w", force_zip64=True)
 
 
 def open_bank(path: str | Path) -> Bank:
@@ -190,17 +186,4 @@ def composite(rgba: Bytes, behind: Bytes, space: str = "srgb") -> Bytes:
         return (mixed // np.uint16(255)).astype(np.uint8)
     share = rgba[..., 3:].astype(np.float32) * np.float32(1 / 255)
     light = SRGB_TO_LINEAR[rgba[..., :3]] * share + SRGB_TO_LINEAR[behind] * (1 - share)
-    return linear_to_srgb(light)
-
-
-def linear_to_srgb(light: Floats32) -> Bytes:
-    """Linear light in [0, 1] -> sRGB bytes: IEC 61966-2-1, exact inverse of `SRGB_TO_LINEAR`."""
-    return np.searchsorted(_THRESHOLDS, light, side="right").astype(np.uint8)
-
-
-def _srgb_to_linear(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    return np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
-
-
-SRGB_TO_LINEAR: Floats32 = _srgb_to_linear(np.arange(256) / 255).astype(np.float32)  # (256,)
-_THRESHOLDS: Floats32 = _srgb_to_linear((np.arange(255) + 0.5) / 255).astype(np.float32)  # between two bytes
+    return srgb_bytes(light)

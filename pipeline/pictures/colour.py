@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
+Floats32 = npt.NDArray[np.float32]
 
 
 def srgb_to_linear(values: npt.ArrayLike) -> Floats:
@@ -21,3 +22,12 @@ def linear_to_srgb(values: npt.ArrayLike) -> Floats:
     """Linear light in [0, 1] to sRGB in [0, 1], elementwise."""
     v = np.asarray(values, dtype=np.float64)
     return np.asarray(np.where(v <= 0.0031308, v * 12.92, 1.055 * np.maximum(v, 0.0) ** (1 / 2.4) - 0.055))
+
+
+SRGB_TO_LINEAR: Floats32 = srgb_to_linear(np.arange(256) / 255).astype(np.float32)  # (256,) of every sRGB byte
+_BETWEEN_BYTES: Floats32 = srgb_to_linear((np.arange(255) + 0.5) / 255).astype(np.float32)
+
+
+def srgb_bytes(light: Floats32) -> npt.NDArray[np.uint8]:
+    """Linear light in [0, 1] -> sRGB bytes, elementwise; the exact inverse of `SRGB_TO_LINEAR`."""
+    return np.searchsorted(_BETWEEN_BYTES, light, side="right").astype(np.uint8)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from pipeline.shards.read import Rows, Shard
 from pipeline.shards.schema import KINDS, Field, Sizes
-from pipeline.shards.verify import LEVELS, Level
+from pipeline.shards.verify import LEVELS, Level, verify_shard
 from pipeline.shards.write import ShardWriter, create
 
 __all__ = [
@@ -30,6 +30,7 @@ __all__ = [
     "create",
     "open_shard",
     "verify",
+    "verify_shard",
 ]
 
 
@@ -41,4 +42,4 @@ def open_shard(path: str | Path) -> Shard:
 def verify(path: str | Path, level: Level = "full") -> int:
     """Check one file; returns the bytes that were compared, raises a `UserError` for damage."""
     with open_shard(path) as shard:
-        return shard.verify(level)
+        return verify_shard(shard, level)

@@ -20,13 +20,14 @@ from typing import Any
 import numpy as np
 
 from pipeline.errors import UserError
+from pipeline.manifest import sha256_of
 from pipeline.pictures.bank import Bank, open_bank
 from pipeline.progress import Log, progress, say
 from pipeline.shards.export import EXPORTS
-from pipeline.shards.index import file_sha256, open_indexed, read_index, write_index
+from pipeline.shards.index import open_indexed, read_index, write_index
 from pipeline.shards.read import Shard
 from pipeline.shards.sheet import describe, draw_sheet, write_sheet
-from pipeline.shards.verify import LEVELS
+from pipeline.shards.verify import LEVELS, verify_shard
 
 _THREADS = min(4, os.cpu_count() or 1)
 
@@ -132,10 +133,10 @@ def _entries(path: Path) -> list[dict[str, Any] | None]:
 def _verify_one(path: Path, entry: dict[str, Any] | None, level: Any) -> int:
     if entry is None:
         with Shard(path) as shard:
-            return shard.verify(level, _THREADS)
+            return verify_shard(shard, level, _THREADS)
     with open_indexed(path, entry) as shard:
-        if level != "quick" and file_sha256(shard.path) != entry["sha256"]:
-            shard.verify(level, _THREADS)  # names the place, where it lies in the content
+        if level != "quick" and sha256_of(shard.path) != entry["sha256"]:
+            verify_shard(shard, level, _THREADS)  # names the place, where it lies in the content
             raise UserError(
                 "a shard is not the file that was indexed",
                 where=str(shard.path),
@@ -143,7 +144,7 @@ def _verify_one(path: Path, entry: dict[str, Any] | None, level: Any) -> int:
                 wanted=f"{entry['sha256']} as in {path}",
                 do="run the command that makes it again",
             )
-        return shard.verify(level, _THREADS)
+        return verify_shard(shard, level, _THREADS)
 
 
 def _export(arguments: argparse.Namespace) -> int:

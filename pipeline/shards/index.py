@@ -20,7 +20,7 @@ from typing import Any
 
 from pipeline.atomic import write_json
 from pipeline.errors import UserError
-from pipeline.manifest import by_split
+from pipeline.manifest import by_split, sha256_of
 from pipeline.shards.read import Shard
 
 INDEX_FORMAT = "mesh-views-voxels index 1"
@@ -48,7 +48,7 @@ def make_index(paths: Sequence[Path], folder: Path) -> dict[str, Any]:
                 "fingerprint": shard.fingerprint(),
             }
         entries.append(
-            {"file": _relative(path, folder), **counts, "bytes": path.stat().st_size, "sha256": file_sha256(path)}
+            {"file": _relative(path, folder), **counts, "bytes": path.stat().st_size, "sha256": sha256_of(path)}
         )
         if not counts["count"]:  # a shard of rejections only does not know how many voxels the others have
             empty = heads.pop()
@@ -117,12 +117,6 @@ def open_indexed(index_path: Path, entry: dict[str, Any]) -> Shard:
             do="delete the index and run the same command again",
         )
     return shard
-
-
-def file_sha256(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _relative(path: Path, folder: Path) -> str:

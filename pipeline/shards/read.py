@@ -37,7 +37,6 @@ from pipeline.shards.schema import (
     damaged,
     stored_fields,
 )
-from pipeline.shards.verify import Level, verify_shard
 
 # What h5py raises for files that are not whole; anything else is a defect of ours.
 H5_ERRORS = (OSError, RuntimeError, KeyError, ValueError, TypeError, OverflowError, MemoryError, EOFError)
@@ -281,10 +280,6 @@ class Shard:
     def compositing(self) -> str:
         """Space in which soft edges were blended: "srgb" or "linear"."""
         return str(self.attributes.get("compositing", "srgb"))
-
-    def verify(self, level: Level = "full", threads: int = 1) -> int:
-        """Check this shard; returns the bytes that were compared, raises a `UserError` for damage."""
-        return verify_shard(self, level, threads)
 
     def close(self) -> None:
         self._file.close()

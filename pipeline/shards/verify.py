@@ -10,17 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 
 from pipeline.conventions import unpack_grid, voxel_centres
 from pipeline.errors import UserError
 from pipeline.pictures.camera import project
+from pipeline.shards.read import Shard
 from pipeline.shards.schema import Array
-
-if TYPE_CHECKING:
-    from pipeline.shards.read import Shard
 
 Level = Literal["quick", "full", "deep"]
 LEVELS: tuple[Level, ...] = ("quick", "full", "deep")

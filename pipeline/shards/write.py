@@ -48,6 +48,7 @@ from pipeline.shards.schema import (
     text_columns,
     to_json,
 )
+from pipeline.shards.verify import verify_shard
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -146,7 +147,7 @@ class ShardWriter:
                 raise
             file.raise_first_error()
         with Shard(temporary) as shard:
-            shard.verify("full")
+            verify_shard(shard)
             for name, crc in self._crc.items():
                 if not np.array_equal(shard.checksums(name), np.array(crc, "<u4")):
                     raise OSError(0, f"what was read back of {name} is not what was written")

@@ -20,10 +20,10 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.archives.archive import extract_tar
-from pipeline.archives.checks import sha256_of
 from pipeline.archives.remote import RemoteFile
 from pipeline.atomic import atomic_folder, write_json_if_changed
 from pipeline.errors import UserError
+from pipeline.manifest import sha256_of
 from pipeline.progress import Log, say
 from pipeline.settings.backgrounds import Backgrounds
 from pipeline.settings.datasets import Dataset

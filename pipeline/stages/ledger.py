@@ -10,52 +10,18 @@ each one a stage was given is in that stage's records or rejects.  Too many refu
 from __future__ import annotations
 
 import argparse
-import csv
-import dataclasses
-import io
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline.atomic import write_text
 from pipeline.errors import UserError
+from pipeline.formats.ledger import NO_LOSS, STAGES, Row, funnel, reasons, to_tsv
 from pipeline.formats.pack import PackReader
 from pipeline.manifest import Record, Rejection, shapes_from_tsv
 from pipeline.progress import Log, say
 from pipeline.settings.datasets import Dataset
 from pipeline.settings.parse import parse
 from pipeline.stages.index import read_rejects
-
-STAGES = ("index", "prepare", "voxelize", "render")
-# Listed and counted, but no loss: a set of pictures shows a choice of the meshes it is paired with.
-NO_LOSS = {"no_views"}
-
-
-@dataclasses.dataclass
-class Row:
-    """One shape's line."""
-
-    shape_id: str
-    category: str
-    split: str  # empty for a shape that was refused before it had one
-    stage: str  # the last stage that knew it
-    status: str  # "accepted" or "rejected"
-    reason: str = ""
-    detail: str = ""
-    repairs: str = ""  # "degenerate_faces=3 duplicate_faces=12"; what is zero is left out
-    mesh_sha256: str = ""
-
-
-def collect(output: str | Path, dataset: str) -> list[Row]:
-    """The ledger of one data set from everything that lies below the run's output folder."""
-    root = Path(output)
-    packs = [
-        path
-        for kind in ("prepared", "voxels", "renders")
-        for path in sorted((root / kind / dataset).glob("*.*"))
-        if path.suffix in (".zip", ".h5") and not path.name.startswith(".")
-    ]
-    return collect_files(root / "index" / dataset, packs)
 
 
 def collect_files(index: Path, packs: Sequence[Path]) -> list[Row]:
@@ -75,27 +41,6 @@ def collect_files(index: Path, packs: Sequence[Path]) -> list[Row]:
     return sorted(rows.values(), key=lambda row: row.shape_id)
 
 
-def funnel(rows: Iterable[Row]) -> dict[str, dict[str, int]]:
-    """Totals a stage: how many shapes entered, passed and were refused there; for the report.
-
-    A stage that no shape has reached yet has zeros.
-    """
-    table = {stage: {"entered": 0, "passed": 0, "rejected": 0} for stage in STAGES}
-    for row in rows:
-        reached = STAGES.index(row.stage)
-        for number, stage in enumerate(STAGES[: reached + 1]):
-            table[stage]["entered"] += 1
-            stopped = number == reached and row.status == "rejected"
-            table[stage]["rejected" if stopped else "passed"] += 1
-    return table
-
-
-def reasons(rows: Iterable[Row]) -> dict[str, int]:
-    """How many shapes were refused for each ``stage: reason``, most frequent first."""
-    counts = Counter(f"{row.stage}: {row.reason}" for row in rows if row.status == "rejected")
-    return dict(counts.most_common())
-
-
 def enforce_limit(rows: Sequence[Row], max_rejected_percent: float, dataset: str) -> None:
     """Raise UserError when more shapes were refused than the configuration allows."""
     rows = [row for row in rows if row.reason not in NO_LOSS]
@@ -112,21 +57,6 @@ def enforce_limit(rows: Sequence[Row], max_rejected_percent: float, dataset: str
         do=f"look at ledger/{dataset}.refused.tsv; if these reasons are expected, "
         f"raise datasets.{dataset}.max_rejected_percent",
     )
-
-
-def to_tsv(rows: Iterable[Row]) -> str:
-    """Tab-separated with a header; opens in any spreadsheet."""
-    out = io.StringIO()
-    writer = csv.writer(out, delimiter="\t", lineterminator="\n")
-    writer.writerow([field.name for field in dataclasses.fields(Row)])
-    writer.writerows(dataclasses.astuple(row) for row in rows)
-    return out.getvalue()
-
-
-def from_tsv(text: str) -> list[Row]:
-    """Inverse of `to_tsv`."""
-    lines = list(csv.reader(io.StringIO(text), delimiter="\t"))
-    return [Row(*line) for line in lines[1:]]
 
 
 def write_ledger(

@@ -2,31 +2,22 @@
 
     python -m pipeline photographs --settings JSON -o photographs/ikea.npz
 
-The file holds plain NumPy arrays, rows sorted by picture:
-
-    images     (N, S, S, 3) uint8     the object's crop, centred; the missing sides repeat the border
-    voxels     (N, R, R, R) bool      R = 20 (IKEA) or 32 (Pix3D), +Y up
-    category, object, picture   (N,) text      category name, 3D model, file of the picture
-    rejects    (M,) text              one JSON line for each picture that could not be used
+pipeline/formats/photographs.py says what the file holds.
 """
 
 from __future__ import annotations
 
 import argparse
-import dataclasses
-import io
-import json
-import zipfile
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.atomic import atomic_path
 from pipeline.conventions import Grid
 from pipeline.errors import Reject, UserError
+from pipeline.formats.photographs import Photographs, write_photographs
 from pipeline.manifest import Rejection
 from pipeline.pictures.decode import decode_picture
 from pipeline.pictures.square import square_picture
@@ -36,20 +27,11 @@ from pipeline.settings.photographs import PhotographSettings
 from pipeline.sources.ikea import ikea_photographs
 from pipeline.sources.photograph import Photograph
 from pipeline.sources.pix3d import pix3d_photographs
+from pipeline.worker import IsolatedWorker
 
+SECONDS = 60.0  # of one picture and its voxels; a second is much
+MEMORY_BYTES = 1 << 30
 _READERS = {"ikea": ikea_photographs, "pix3d": pix3d_photographs}
-
-
-@dataclasses.dataclass
-class Photographs:
-    """What `load_photographs` gives; see the module docstring."""
-
-    images: npt.NDArray[np.uint8]
-    voxels: npt.NDArray[np.bool_]
-    category: list[str]
-    object: list[str]
-    picture: list[str]
-    rejects: list[Rejection]
 
 
 def build(settings: PhotographSettings, output: Path, *, log: Log) -> None:
@@ -57,35 +39,39 @@ def build(settings: PhotographSettings, output: Path, *, log: Log) -> None:
     folder = Path(settings.path)
     if not folder.is_dir():
         raise UserError("there is no such folder", where="path", got=str(folder), do="give the unpacked data set")
+    found = sorted(_READERS[settings.source](folder), key=lambda photograph: photograph.picture)
     images: list[npt.NDArray[np.uint8]] = []
     grids: list[Grid] = []
     used: list[Photograph] = []
     rejects: list[Rejection] = []
-    found = sorted(_READERS[settings.source](folder), key=lambda photograph: photograph.picture)
-    for photograph in progress(found, settings.source, unit="picture", log=log):
-        try:
-            grid = photograph.voxels()
-            images.append(crop(photograph, settings.size_px))
+    # A file that crashes a decoder or fills the memory costs its own picture and nothing else.
+    worker: IsolatedWorker[tuple[npt.NDArray[np.uint8], Grid]] = IsolatedWorker(
+        functools.partial(_make_job, found, settings.size_px), seconds=SECONDS, memory_bytes=MEMORY_BYTES
+    )
+    with worker:
+        for number, photograph in enumerate(progress(found, settings.source, unit="picture", log=log)):
+            try:
+                image, grid = worker.call(number)
+            except Reject as reject:
+                name = f"{settings.source}/{photograph.category}/{photograph.picture}"
+                rejects.append(Rejection(name, "photograph", reject.reason, reject.detail))
+                continue
+            images.append(image)
             grids.append(grid)
             used.append(photograph)
-        except Reject as reject:
-            name = f"{settings.source}/{photograph.category}/{photograph.picture}"
-            rejects.append(Rejection(name, "photograph", reject.reason, reject.detail))
     if not used:
         raise UserError(
             "no photograph can be used", where=str(folder), got=str(rejects[:1]), do="check the layout of the folder"
         )
-    _write(
-        output,
-        {
-            "images": np.stack(images),
-            "voxels": np.stack(grids),
-            "category": np.array([p.category for p in used]),
-            "object": np.array([p.object for p in used]),
-            "picture": np.array([p.picture for p in used]),
-            "rejects": np.array([json.dumps(dataclasses.asdict(r), sort_keys=True) for r in rejects], dtype=np.str_),
-        },
+    photographs = Photographs(
+        np.stack(images),
+        np.stack(grids),
+        [photograph.category for photograph in used],
+        [photograph.object for photograph in used],
+        [photograph.picture for photograph in used],
+        rejects,
     )
+    write_photographs(output, photographs)
     log.write("photographs", source=settings.source, pictures=len(used), rejected=len(rejects))
     say(
         f"photographs: {settings.source}: {len(used)} pictures of {len({p.object for p in used})} models, "
@@ -93,21 +79,8 @@ def build(settings: PhotographSettings, output: Path, *, log: Log) -> None:
     )
 
 
-def load_photographs(path: str | Path) -> Photographs:
-    """Read what `build` wrote."""
-    try:
-        with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as file:
-            texts = {name: [str(v) for v in file[name]] for name in ("category", "object", "picture", "rejects")}
-            images, voxels = file["images"], file["voxels"]
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
-        raise UserError(
-            "cannot read a file of photographs",
-            where=str(path),
-            got=str(error),
-            do="make it again with `python -m pipeline photographs`",
-        ) from error
-    rejects = [Rejection(**json.loads(line)) for line in texts.pop("rejects")]
-    return Photographs(images, voxels, **texts, rejects=rejects)
+def _make_job(found: Sequence[Photograph], size_px: int) -> Callable[[int], tuple[npt.NDArray[np.uint8], Grid]]:
+    return lambda number: (crop(found[number], size_px), found[number].voxels())
 
 
 def crop(photograph: Photograph, size_px: int) -> npt.NDArray[np.uint8]:
@@ -118,20 +91,6 @@ def crop(photograph: Photograph, size_px: int) -> npt.NDArray[np.uint8]:
     if min(rgb.shape[:2]) < 1:
         raise Reject("bad_box", f"{photograph.picture}: the box {photograph.box} holds nothing")
     return square_picture(rgb, size_px)
-
-
-def _write(output: Path, arrays: dict[str, npt.NDArray[Any]]) -> None:
-    """An .npz with fixed times, so that the same content gives the same bytes."""
-    with atomic_path(output) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
-        for name, payload in _members(arrays):
-            archive.writestr(zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0)), payload)
-
-
-def _members(arrays: dict[str, npt.NDArray[Any]]) -> Iterator[tuple[str, bytes]]:
-    for name, array in arrays.items():
-        out = io.BytesIO()
-        np.save(out, array, allow_pickle=False)
-        yield f"{name}.npy", out.getvalue()
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

@@ -18,8 +18,8 @@ import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from pipeline.archives.checks import sha256_of
 from pipeline.errors import UserError
+from pipeline.manifest import sha256_of
 from pipeline.progress import say
 
 STAGES = ("archives", "backgrounds", "prepared", "voxels", "renders", "shards")  # each after those it is made of

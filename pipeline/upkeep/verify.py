@@ -23,9 +23,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline.archives.checks import sha256_of
 from pipeline.errors import UserError
 from pipeline.formats.pack import BROKEN_ZIP, RECORDS, REJECTS, PackReader, write_again
+from pipeline.manifest import sha256_of
 from pipeline.progress import Log, progress, say
 from pipeline.upkeep.repair import repair
 

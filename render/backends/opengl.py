@@ -28,7 +28,7 @@ import numpy.typing as npt
 
 from pipeline.errors import UserError
 from pipeline.meshes.mesh import Material
-from pipeline.pictures.bank import SRGB_TO_LINEAR, linear_to_srgb
+from pipeline.pictures.colour import SRGB_TO_LINEAR, srgb_bytes
 from pipeline.settings.render import Specular
 from render.backends.raster import HIGHLIGHTS, Layers, Lights
 from render.backends.shading import AMBIENT, DIRECTIONAL, FLAT, POINT
@@ -212,7 +212,7 @@ def resolve(samples: npt.NDArray[np.uint8], depth: npt.NDArray[np.float32], fact
     count = there.sum(axis=2)
     light = (SRGB_TO_LINEAR[blocks[..., :3]] * there[..., None]).sum(axis=2) / np.maximum(count, 1)[..., None]
     rgba = np.zeros((size, size, 4), np.uint8)
-    rgba[..., :3] = linear_to_srgb(light.astype(np.float32))
+    rgba[..., :3] = srgb_bytes(light.astype(np.float32))
     rgba[..., 3] = (255 * count + there.shape[2] // 2) // there.shape[2]
     far = np.where(depth > 0, depth, np.inf).reshape(size, factor, size, factor)
     nearest = far.min(axis=(1, 3)).astype(np.float32)

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.conventions import Image
-from pipeline.pictures.bank import SRGB_TO_LINEAR
+from pipeline.pictures.colour import SRGB_TO_LINEAR
 from pipeline.settings.render import Specular
 from render.backends.shading import shade
 from render.backends.visibility import draw

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.formats import ledger
 from pipeline.shards.agreement import ALL_WAYS, IDENTITY, MARGIN, advice, name
-from pipeline.stages import ledger
 from report.gallery.shapes import FLAGS, Checked
 
 MOST_REJECTS = 500  # rows of the table; the ledger has all

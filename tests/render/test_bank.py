@@ -10,14 +10,13 @@ import pytest
 from pipeline.errors import UserError
 from pipeline.pictures.bank import (
     PLAIN,
-    SRGB_TO_LINEAR,
     background,
     composite,
-    linear_to_srgb,
     open_bank,
     resize,
     write_bank,
 )
+from pipeline.pictures.colour import SRGB_TO_LINEAR, srgb_bytes
 
 
 def made(path: Path, count: int = 3, size: int = 20) -> np.ndarray:
@@ -46,7 +45,7 @@ def test_what_is_no_bank_is_refused(tmp_path: Path, content: bytes) -> None:
 
 def test_srgb_bytes_survive_the_way_through_light() -> None:
     levels = np.arange(256, dtype=np.uint8)
-    assert np.array_equal(linear_to_srgb(SRGB_TO_LINEAR[levels]), levels)
+    assert np.array_equal(srgb_bytes(SRGB_TO_LINEAR[levels]), levels)
 
 
 @pytest.mark.parametrize("space", ["srgb", "linear"])

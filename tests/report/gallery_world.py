@@ -12,6 +12,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from pipeline.conventions import Grid, pack_grid, voxel_centres
+from pipeline.formats.ledger import Row, to_tsv
 from pipeline.formats.pack import write_pack
 from pipeline.manifest import Record
 from pipeline.meshes.glb import write_glb
@@ -24,7 +25,6 @@ from pipeline.seeds import generator
 from pipeline.shards import create
 from pipeline.shards.agreement import IDENTITY, Permutation, turned
 from pipeline.shards.index import write_index
-from pipeline.stages.ledger import Row, to_tsv
 from report.gallery.build import write_gallery
 
 SPLITS = ("train", "train", "val", "test")

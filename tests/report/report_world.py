@@ -12,11 +12,11 @@ import numpy.typing as npt
 from PIL import Image
 
 from pipeline.conventions import pack_grid
+from pipeline.formats.ledger import Row
 from pipeline.formats.pack import write_pack
 from pipeline.manifest import Record
 from pipeline.seeds import generator
 from pipeline.settings.report import Report
-from pipeline.stages.ledger import Row
 from report.page import write_page
 from tests.report.gallery_world import HOSTILE, Made, chairs, furniture, make_run
 

@@ -18,13 +18,13 @@ import pytest
 
 from pipeline.conventions import pack_grid
 from pipeline.errors import UserError
+from pipeline.formats.ledger import Row
 from pipeline.meshes.mesh import Material, Mesh
 from pipeline.meshes.surface import surface_of
 from pipeline.progress import Log
 from pipeline.provenance import files_digest
 from pipeline.shards.agreement import Permutation, name
 from pipeline.shards.index import write_index
-from pipeline.stages.ledger import Row
 from render.audit import audit_index
 from report.__main__ import main
 from report.gallery import build, geometry, pictures

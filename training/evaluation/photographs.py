@@ -29,9 +29,9 @@ import numpy.typing as npt
 import torch
 
 from pipeline.errors import UserError
+from pipeline.formats.photographs import Photographs, load_photographs
 from pipeline.progress import Log
 from pipeline.seeds import generator
-from pipeline.stages.photographs import Photographs, load_photographs
 from training.data.shapes import ShapeData
 from training.evaluation import baselines
 from training.inference.model import Model

@@ -15,13 +15,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from pipeline.atomic import atomic_path
+from pipeline.formats.npz import write_npz
 from pipeline.settings.training import Experiment
 from training.data.shapes import ShapeData
 from training.inference.validation import chosen, predict, sample, shown
@@ -61,7 +60,7 @@ class Timeline:
             if frame.reconstructions is not None:
                 arrays["reconstructions"] = _packed(frame.reconstructions, level)
                 arrays["reconstruction_levels"] = frame.reconstructions
-            _write(self._folder / f"{samples:09d}.npz", **arrays, threshold=np.array(level, np.uint8))
+            write_npz(self._folder / f"{samples:09d}.npz", **arrays, threshold=np.array(level, np.uint8))
         return frame
 
     @torch.no_grad()
@@ -83,7 +82,7 @@ class Timeline:
                 path.unlink()
 
     def _write_inputs(self, path: Path) -> None:
-        _write(
+        write_npz(
             path,
             pictures=self._data.gather(self._objects, self._views[:, 0])[..., :3],
             truth=self._data.voxels_bits[self._objects],
@@ -93,8 +92,3 @@ class Timeline:
 
 def _packed(levels: Levels, threshold: int) -> npt.NDArray[np.uint8]:
     return np.packbits(levels >= threshold, axis=1)
-
-
-def _write(path: Path, **arrays: npt.NDArray[Any]) -> None:
-    with atomic_path(path) as temporary:
-        np.savez_compressed(temporary, allow_pickle=False, **arrays)

@@ -15,7 +15,7 @@ from pipeline.conventions import pack_grid, unpack_grid
 from pipeline.errors import UserError, run_command
 from pipeline.formats.binvox import read_binvox
 from pipeline.pictures.bank import open_bank
-from pipeline.shards import create, open_shard
+from pipeline.shards import create, open_shard, verify_shard
 from pipeline.shards.command import main
 from pipeline.shards.index import write_index
 from pipeline.shards.sheet import projections
@@ -83,10 +83,10 @@ def test_deep_verification_finds_nonsense(tmp_path: Path, spoil: str | None, mes
         shard.append(record(1), **bad)
     with open_shard(tmp_path / "0.h5") as written:
         if spoil is None:
-            assert written.verify("deep") > 0
+            assert verify_shard(written, "deep") > 0
             return
         with pytest.raises(UserError, match=message):
-            written.verify("deep")
+            verify_shard(written, "deep")
 
 
 @pytest.mark.parametrize("kind", ["renders", "composite", "layers"])

@@ -16,7 +16,7 @@ import pytest
 
 from pipeline.errors import UserError
 from pipeline.seeds import generator
-from pipeline.shards import open_shard, verify
+from pipeline.shards import open_shard, verify, verify_shard
 from pipeline.shards.schema import KINDS
 from tests.conftest import ROOT
 from tests.pipeline.shards.helpers import record, write_shard
@@ -27,7 +27,7 @@ STORAGES = ("composite", "layers")
 def everything(path: Path) -> dict[str, Any]:
     """All that a reader can get out of a shard."""
     with open_shard(path) as shard:
-        shard.verify("full")
+        verify_shard(shard)
         found: dict[str, Any] = {name: shard.array(name)[:].tobytes() for name in shard.fields}
         found["records"], found["rejects"], found["attributes"] = shard.records, shard.rejects, shard.attributes
         found["sizes"] = shard.sizes

@@ -8,9 +8,10 @@ import pytest
 
 from pipeline.__main__ import main
 from pipeline.errors import UserError, run_command
+from pipeline.formats.ledger import Row, from_tsv, funnel, reasons, to_tsv
 from pipeline.formats.pack import write_pack
 from pipeline.manifest import Record, Rejection
-from pipeline.stages.ledger import collect, collect_files, enforce_limit, from_tsv, funnel, reasons, to_tsv
+from pipeline.stages.ledger import collect_files, enforce_limit
 
 BAD = b"OFF\n3 1 0\n0 0 0\n1 0 0\n"
 GOOD = b"OFF\n3 1 0\n0 0 0\n1 0 0\n0 1 0\n3 0 1 2\n"
@@ -45,12 +46,16 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+def collected(world: Path) -> list[Row]:
+    return collect_files(world / "index/d", [world / "prepared/d/000.zip", world / "voxels/d/000.zip"])
+
+
 def run(*arguments: str) -> None:
     assert main(arguments) == 0
 
 
 def test_each_shape_has_one_line_with_its_fate(world: Path) -> None:
-    rows = {row.shape_id.split("/")[-1]: row for row in collect(world, "d")}
+    rows = {row.shape_id.split("/")[-1]: row for row in collected(world)}
     assert {name: (row.stage, row.status, row.reason) for name, row in rows.items()} == {
         "empty": ("index", "rejected", "empty"),
         "cut": ("prepare", "rejected", "truncated"),
@@ -62,11 +67,11 @@ def test_each_shape_has_one_line_with_its_fate(world: Path) -> None:
 def test_the_order_of_the_packs_does_not_matter(world: Path) -> None:
     packs = [world / "prepared/d/000.zip", world / "voxels/d/000.zip"]
     index = world / "index/d"
-    assert collect_files(index, packs) == collect_files(index, packs[::-1]) == collect(world, "d")
+    assert collect_files(index, packs) == collect_files(index, packs[::-1])
 
 
 def test_the_funnel_adds_up(world: Path) -> None:
-    rows = collect(world, "d")
+    rows = collected(world)
     table = funnel(rows)
     assert table["index"] == {"entered": 4, "passed": 3, "rejected": 1}
     assert table["prepare"] == {"entered": 3, "passed": 2, "rejected": 1}
@@ -76,12 +81,12 @@ def test_the_funnel_adds_up(world: Path) -> None:
 
 
 def test_a_table_comes_back_as_it_was(world: Path) -> None:
-    rows = collect(world, "d")
+    rows = collected(world)
     assert from_tsv(to_tsv(rows)) == rows
 
 
 def test_too_many_refused_shapes_are_an_error_that_names_them(world: Path) -> None:
-    rows = collect(world, "d")
+    rows = collected(world)
     enforce_limit(rows, 75.0, "d")
     with pytest.raises(UserError, match=r"3 of 4 \(75.0 %\)") as caught:
         enforce_limit(rows, 74.9, "d")

@@ -13,9 +13,10 @@ from PIL import Image
 
 from pipeline.__main__ import main
 from pipeline.errors import UserError
+from pipeline.formats.photographs import load_photographs
 from pipeline.progress import Log
 from pipeline.settings.photographs import PhotographSettings
-from pipeline.stages.photographs import build, load_photographs
+from pipeline.stages.photographs import build
 
 NO_LOG = Log(None)
 

@@ -1,0 +1,67 @@
+"""The ledger of a data set: a table with one line a shape, which says how far it came and why it stopped there.
+
+Tab-separated with a header; `python -m pipeline ledger` writes it, the report reads it.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+from collections import Counter
+from collections.abc import Iterable
+
+STAGES = ("index", "prepare", "voxelize", "render")
+# Listed and counted, but no loss: a set of pictures shows a choice of the meshes it is paired with.
+NO_LOSS = {"no_views"}
+
+
+@dataclasses.dataclass
+class Row:
+    """One shape's line."""
+
+    shape_id: str
+    category: str
+    split: str  # empty for a shape that was refused before it had one
+    stage: str  # the last stage that knew it
+    status: str  # "accepted" or "rejected"
+    reason: str = ""
+    detail: str = ""
+    repairs: str = ""  # "degenerate_faces=3 duplicate_faces=12"; what is zero is left out
+    mesh_sha256: str = ""
+
+
+def to_tsv(rows: Iterable[Row]) -> str:
+    """Tab-separated with a header; opens in any spreadsheet."""
+    out = io.StringIO()
+    writer = csv.writer(out, delimiter="\t", lineterminator="\n")
+    writer.writerow([field.name for field in dataclasses.fields(Row)])
+    writer.writerows(dataclasses.astuple(row) for row in rows)
+    return out.getvalue()
+
+
+def from_tsv(text: str) -> list[Row]:
+    """Inverse of `to_tsv`."""
+    lines = list(csv.reader(io.StringIO(text), delimiter="\t"))
+    return [Row(*line) for line in lines[1:]]
+
+
+def funnel(rows: Iterable[Row]) -> dict[str, dict[str, int]]:
+    """Totals a stage: how many shapes entered, passed and were refused there; for the report.
+
+    A stage that no shape has reached yet has zeros.
+    """
+    table = {stage: {"entered": 0, "passed": 0, "rejected": 0} for stage in STAGES}
+    for row in rows:
+        reached = STAGES.index(row.stage)
+        for number, stage in enumerate(STAGES[: reached + 1]):
+            table[stage]["entered"] += 1
+            stopped = number == reached and row.status == "rejected"
+            table[stage]["rejected" if stopped else "passed"] += 1
+    return table
+
+
+def reasons(rows: Iterable[Row]) -> dict[str, int]:
+    """How many shapes were refused for each ``stage: reason``, most frequent first."""
+    counts = Counter(f"{row.stage}: {row.reason}" for row in rows if row.status == "rejected")
+    return dict(counts.most_common())

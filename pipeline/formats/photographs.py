@@ -1,0 +1,66 @@
+"""The file of photographs that a network is judged on, with the voxels of what they show.
+
+An uncompressed ``.npz`` of plain NumPy arrays, rows sorted by picture; equal content gives equal bytes:
+
+    images     (N, S, S, 3) uint8     the object's crop, centred; the missing sides repeat the border
+    voxels     (N, R, R, R) bool      R = 20 (IKEA) or 32 (Pix3D), +Y up
+    category, object, picture   (N,) text      category name, 3D model, file of the picture
+    rejects    (M,) text              one JSON line for each picture that could not be used
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.errors import UserError
+from pipeline.formats.npz import write_stored_npz
+from pipeline.manifest import Rejection
+
+
+@dataclasses.dataclass
+class Photographs:
+    """The content of one file."""
+
+    images: npt.NDArray[np.uint8]  # (N, S, S, 3) sRGB
+    voxels: npt.NDArray[np.bool_]  # (N, R, R, R)
+    category: list[str]
+    object: list[str]
+    picture: list[str]
+    rejects: list[Rejection]
+
+
+def write_photographs(path: Path, photographs: Photographs) -> None:
+    """Publish one file."""
+    lines = [json.dumps(dataclasses.asdict(reject), sort_keys=True) for reject in photographs.rejects]
+    write_stored_npz(
+        path,
+        images=photographs.images,
+        voxels=photographs.voxels,
+        category=np.array(photographs.category),
+        object=np.array(photographs.object),
+        picture=np.array(photographs.picture),
+        rejects=np.array(lines, dtype=np.str_),
+    )
+
+
+def load_photographs(path: str | Path) -> Photographs:
+    """Read what `write_photographs` wrote; a UserError for anything else."""
+    try:
+        with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as file:
+            texts = {name: [str(v) for v in file[name]] for name in ("category", "object", "picture", "rejects")}
+            images, voxels = file["images"], file["voxels"]
+    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+        raise UserError(
+            "cannot read a file of photographs",
+            where=str(path),
+            got=str(error),
+            do="make it again with `python -m pipeline photographs`",
+        ) from error
+    rejects = [Rejection(**json.loads(line)) for line in texts.pop("rejects")]
+    return Photographs(images, voxels, **texts, rejects=rejects)
