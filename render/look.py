@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from pipeline.meshes.normalise import normalise
 
 from pipeline.conventions import UP_AXIS_TO_WORLD, Image
 from pipeline.errors import Reject, UserError
 from pipeline.meshes.load import load_mesh
+from pipeline.meshes.normalise import normalise
 from pipeline.pictures.bank import Bank, background, composite, open_bank
 from pipeline.progress import Log, progress, say
 from pipeline.settings.backgrounds import Backgrounds

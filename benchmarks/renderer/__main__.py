@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pipeline.meshes.normalise import normalise
 
 from benchmarks.renderer.exact import margins, meets, rays
 from benchmarks.renderer.peers import FACES, PEERS, bumpy
@@ -32,6 +31,7 @@ from pipeline.furniture import CATEGORIES, make_shape
 from pipeline.manifest import Record
 from pipeline.meshes.glb import write_glb
 from pipeline.meshes.mesh import Mesh
+from pipeline.meshes.normalise import normalise
 from pipeline.pictures.bank import write_bank
 from pipeline.progress import progress, say
 from pipeline.worker import IsolatedWorker

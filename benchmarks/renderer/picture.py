@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image as Pillow
-from pipeline.meshes.normalise import normalise
 
 from pipeline.conventions import Image
 from pipeline.furniture import CATEGORIES, make_shape
 from pipeline.furniture.rooms import room_picture
+from pipeline.meshes.normalise import normalise
 from pipeline.pictures.bank import Bank, background, composite
 from pipeline.settings.render import Specular
 from render.backends.raster import HIGHLIGHTS, RasterBackend

@@ -15,7 +15,6 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import trimesh
-from pipeline.meshes.normalise import normalise
 
 from benchmarks.renderer.exact import NEAR_AN_EDGE, SAMPLES, margins, meets, meets_exactly, rays
 from pipeline.conventions import SHAPENET_V1_TO_WORLD, UP_AXIS_TO_WORLD
@@ -23,6 +22,7 @@ from pipeline.furniture import CATEGORIES, make_shape
 from pipeline.meshes.files import Files
 from pipeline.meshes.load import load_member
 from pipeline.meshes.mesh import Material, Mesh
+from pipeline.meshes.normalise import normalise
 from render.backends.raster import RasterBackend
 from render.cameras import Camera, make_cameras
 from render.lights import unlit

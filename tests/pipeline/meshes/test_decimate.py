@@ -8,13 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pipeline.meshes.normalise import normalise
 
 from pipeline.conventions import MARGIN, UP_AXIS_TO_WORLD
 from pipeline.errors import Reject, UserError
 from pipeline.formats.pack import PackReader
 from pipeline.meshes.glb import read_glb, write_glb
 from pipeline.meshes.mesh import Material, Mesh
+from pipeline.meshes.normalise import normalise
 from pipeline.progress import Log
 from pipeline.settings.datasets import Dataset, PrepareSettings
 from pipeline.stages import prepare

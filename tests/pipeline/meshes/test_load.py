@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import trimesh
 from PIL import Image
-from pipeline.meshes.normalise import normalise
 
 from pipeline.errors import Reject
 from pipeline.meshes.files import Files
 from pipeline.meshes.load import load_member, load_mesh
+from pipeline.meshes.normalise import normalise
 from pipeline.seeds import generator
 
 OFF = b"OFF\n4 2 0\n0 0 0\n1 0 0\n1 1 0\n0 1 0\n3 0 1 2\n3 0 2 3\n"

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import trimesh
-from pipeline.meshes.normalise import normalise
 
 from pipeline.conventions import MARGIN
 from pipeline.meshes.mesh import Mesh
+from pipeline.meshes.normalise import normalise
 from pipeline.meshes.orient import wrong_faces
 
 

@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pipeline.meshes.normalise import normalise, turned
 
 from pipeline.conventions import MARGIN, SHAPENET_V1_TO_WORLD, UP_AXIS_TO_WORLD
 from pipeline.errors import Reject
@@ -21,6 +20,7 @@ from pipeline.manifest import Shape
 from pipeline.meshes.files import Files
 from pipeline.meshes.glb import read_glb
 from pipeline.meshes.mesh import Material, Mesh
+from pipeline.meshes.normalise import normalise, turned
 from pipeline.progress import Log
 from pipeline.seeds import generator
 from pipeline.settings.datasets import Dataset, PrepareSettings
