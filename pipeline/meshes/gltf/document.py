@@ -19,8 +19,8 @@ _SHOWN = 60  # characters of a wrong value in a message
 
 
 def malformed(where: str, got: Any, wanted: str) -> NoReturn:
-    """Refuse the file for one of its values."""
-    text = repr(got)
+    """Refuse the file for one of its values; a `got` that is a text describes it in words."""
+    text = got if isinstance(got, str) else repr(got)
     shown = text if len(text) <= _SHOWN else text[:_SHOWN] + "..."
     raise Reject("malformed", f"glTF: {where} is {shown}; wanted {wanted}")
 
@@ -45,7 +45,7 @@ class Item:
         if isinstance(value, float) and value.is_integer() and abs(value) <= _LARGEST:
             value = int(value)
         if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-            malformed(self.place(key), value, f"a whole number from {low} to {high}")
+            malformed(self.place(key), repr(value), f"a whole number from {low} to {high}")
         return value
 
     def index(self, key: str) -> int | None:
@@ -60,21 +60,21 @@ class Item:
         """`count` finite numbers."""
         value = self.value.get(key, default)
         if not isinstance(value, (list, tuple)) or len(value) != count:
-            malformed(self.place(key), value, f"{count} numbers")
+            malformed(self.place(key), repr(value), f"{count} numbers")
         return tuple(_finite(one, f"{self.place(key)}[{place}]") for place, one in enumerate(value))
 
     def text(self, key: str, default: str | None = None) -> str:
         """A text."""
         value = self.value.get(key, default)
         if not isinstance(value, str):
-            malformed(self.place(key), value, "a text")
+            malformed(self.place(key), repr(value), "a text")
         return value
 
     def flag(self, key: str, default: bool = False) -> bool:
         """True or false."""
         value = self.value.get(key, default)
         if not isinstance(value, bool):
-            malformed(self.place(key), value, "true or false")
+            malformed(self.place(key), repr(value), "true or false")
         return value
 
     def item(self, key: str) -> Item | None:
@@ -114,7 +114,7 @@ class Item:
     def _array(self, key: str) -> list[Any]:
         value = self.value.get(key, [])
         if not isinstance(value, list):
-            malformed(self.place(key), value, "an array")
+            malformed(self.place(key), repr(value), "an array")
         return value
 
 
@@ -129,19 +129,19 @@ def parse(text: bytes) -> Item:
 
 def _item(value: Any, where: str) -> Item:
     if not isinstance(value, dict):
-        malformed(where or "the file", value, "an object")
+        malformed(where or "the file", repr(value), "an object")
     return Item(value, where)
 
 
 def _finite(value: Any, where: str) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        malformed(where, value, "a finite number")
+        malformed(where, repr(value), "a finite number")
     try:
         number = float(value)
     except OverflowError:
         number = math.inf
     if not math.isfinite(number):
-        malformed(where, value, "a finite number")
+        malformed(where, repr(value), "a finite number")
     return number
 
 

@@ -112,7 +112,7 @@ class Looks:
             texture = surface.item(names[1])
         mode = item.text("alphaMode", "OPAQUE")
         if mode not in ("OPAQUE", "MASK", "BLEND"):
-            malformed(item.place("alphaMode"), mode, "OPAQUE, MASK or BLEND")
+            malformed(item.place("alphaMode"), repr(mode), "OPAQUE, MASK or BLEND")
         cutoff = item.number("alphaCutoff", 0.5)
         name = item.value.get("name")
         return Look(
