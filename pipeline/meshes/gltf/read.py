@@ -128,9 +128,9 @@ class _Scene:
         self._looks = looks
         self._vertices: list[Floats] = []
         self._faces: list[Ints] = []
-        self._numbers: list[Ints] = []  # material of each face
-        self._uv: list[tuple[int, Floats | None]] = []  # with the number of vertices
-        self._colours: list[tuple[int, Bytes | None]] = []
+        self._numbers: list[Ints] = []  # material of each face, or of all of them
+        self._uv: list[Floats | None] = []
+        self._colours: list[Bytes | None] = []
         self._materials: list[Material] = []
         self._number_of: dict[tuple[Look, float], int] = {}
         self._vertex_count = self._corner_count = self._copied = 0
@@ -146,48 +146,41 @@ class _Scene:
                 f"glTF: {self._corner_count} vertices and faces, {self._copied} of them copies; "
                 f"at most {MOST_CORNERS} and {MOST_COPIED} are read",
             )
+        with np.errstate(all="ignore"):  # what is no number is found later, where a face uses it
+            places, mirrored = _placed(part, placed)
         numbers = self._materials_of(part)
-        with np.errstate(all="ignore"):
-            bent = None if placed.joints is None else skinned(part.vertices, part.attributes, placed.joints)
-            if bent is None:
-                places = part.vertices @ placed.matrices[:, :3, :3].transpose(0, 2, 1) + placed.matrices[:, None, :3, 3]
-                mirrored = np.linalg.det(placed.matrices[:, :3, :3]) < 0
-            else:
-                assert placed.joints is not None
-                places = np.repeat(bent[None], copies, axis=0)
-                mirrored = np.repeat(np.median(np.linalg.det(placed.joints[:, :3, :3])) < 0, copies)
-        starts = self._vertex_count + len(part.vertices) * np.arange(copies)
-        faces = np.where(mirrored[:, None, None], part.faces[:, ::-1], part.faces) + starts[:, None, None]
-        self._vertices.append(places.reshape(-1, 3))
-        self._faces.append(faces.reshape(-1, 3))
-        self._numbers.append(np.tile(numbers, copies))
-        self._vertex_count += copies * len(part.vertices)
-        total = copies * len(part.vertices)
-        self._uv.append((total, None if part.uv is None else np.tile(part.uv, (copies, 1))))
-        self._colours.append((total, None if part.colours is None else np.tile(part.colours, (copies, 1))))
+        for instance in range(copies):
+            faces = part.faces[:, ::-1] if mirrored[instance] else part.faces
+            self._faces.append(faces + self._vertex_count if self._vertex_count else faces)
+            self._vertices.append(places[instance])
+            self._numbers.append(numbers)
+            self._uv.append(part.uv)
+            self._colours.append(part.colours)
+            self._vertex_count += len(part.vertices)
 
     def mesh(self) -> Mesh:
         """Everything that was added; Reject where that has no triangle."""
         if not self._faces:
             raise Reject("no_faces", "glTF: the scene shows no triangles")
-        faces, numbers = np.concatenate(self._faces), np.concatenate(self._numbers)
-        mesh = Mesh(np.concatenate(self._vertices), faces, None, self._materials)
+        mesh = Mesh(_joined(self._vertices), np.ascontiguousarray(_joined(self._faces)), None, self._materials)
         if len(self._materials) > 1:
-            mesh.face_material = numbers
+            mesh.face_material = np.concatenate(
+                [np.broadcast_to(number, len(faces)) for number, faces in zip(self._numbers, self._faces)]
+            )
+        counts = [len(vertices) for vertices in self._vertices]
         if any(material.texture is not None for material in self._materials):
-            mesh.uv = np.concatenate([np.zeros((count, 2)) if uv is None else uv for count, uv in self._uv])
-        if any(colours is not None for _, colours in self._colours):
-            white = np.full((1, 4), 255, dtype=np.uint8)
-            mesh.vertex_colours = np.concatenate(
-                [np.repeat(white, count, axis=0) if own is None else own for count, own in self._colours]
+            mesh.uv = _joined([np.zeros((count, 2)) if uv is None else uv for count, uv in zip(counts, self._uv)])
+        if any(colours is not None for colours in self._colours):
+            mesh.vertex_colours = _joined(
+                [np.full((n, 4), 255, dtype=np.uint8) if own is None else own for n, own in zip(counts, self._colours)]
             )
         return mesh
 
     def _materials_of(self, part: _Part) -> Ints:
-        """(F,) number of each face's material; faces whose vertices let light through have materials of their own."""
+        """Number of the material of each face (F,), or of all (1,); see-through vertices make more of them."""
         shares = _shares(part)
         if shares is None:
-            return np.full(len(part.faces), self._number(part.look, 1.0))
+            return np.array([self._number(part.look, 1.0)])
         different, of_face = np.unique(shares, return_inverse=True)
         return np.array([self._number(part.look, float(share)) for share in different])[of_face]
 
@@ -197,6 +190,23 @@ class _Scene:
             self._number_of[key] = len(self._materials)
             self._materials.append(self._looks.material(look, share))
         return self._number_of[key]
+
+
+def _placed(part: _Part, placed: Placed) -> tuple[Floats, npt.NDArray[np.bool_]]:
+    """(N, V, 3) the vertices in all places of a part, and which of the N are mirrored."""
+    if placed.joints is not None:
+        bent = skinned(part.vertices, part.attributes, placed.joints)
+        if bent is not None:
+            mirrored = bool(np.median(np.linalg.det(placed.joints[:, :3, :3])) < 0)
+            return np.repeat(bent[None], len(placed.matrices), axis=0), np.full(len(placed.matrices), mirrored)
+    turns, shifts = placed.matrices[:, :3, :3], placed.matrices[:, None, :3, 3]
+    if len(turns) == 1 and np.array_equal(placed.matrices[0], np.eye(4)):
+        return part.vertices[None], np.zeros(1, dtype=bool)
+    return part.vertices @ turns.transpose(0, 2, 1) + shifts, np.linalg.det(turns) < 0
+
+
+def _joined(arrays: list[npt.NDArray[Any]]) -> npt.NDArray[Any]:
+    return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
 
 
 def _shares(part: _Part) -> Floats | None:
