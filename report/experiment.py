@@ -233,10 +233,6 @@ def _cost(facts: ExperimentFacts) -> str:
     words = [f"Trained with {', '.join(f'{name} {one}' for name, one in versions.items())}."] if versions else []
     speeds = sorted(line["samples_per_s"] for line in facts.timing if "samples_per_s" in line)
     words += [f"{speeds[len(speeds) // 2]:,.0f} samples a second (median)."] if speeds else []
-    pieces = [line for line in facts.timing if "micro_batch" in line]
-    words += [
-        f"Out of memory after {line['samples']:,} samples; from there {line['micro_batch']} at once." for line in pieces
-    ]
     parts = {line["part"]: line["seconds"] for line in facts.measured}  # of several evaluations the last
     if parts:
         words.append("Evaluation: " + ", ".join(f"{part} {seconds:.0f} s" for part, seconds in parts.items()) + ".")

@@ -79,11 +79,6 @@ IMPORTED_BY = {
 # What is not so yet, and why.  A line goes with the change that mends it; a line that is mended must go.
 NOT_YET: dict[str, str] = {
     "circle: render.backends render.scene": "the scene prepares its arrays with the kernels of two backends",
-    "circle: training.inference training.networks training.run training.show": "all settings go through the update",
-    "training.inference reaches training.run": "the update step holds what belongs to the networks",
-    "training.inference imports training.show": "a strip of pictures is drawn where shapes are reconstructed",
-    "lines: training/loop.py:_training_loop": "the loop becomes four flat paragraphs",
-    "complexity: training/loop.py:_training_loop": "the loop becomes four flat paragraphs",
 }
 # Compiled kernels are one long function by their nature; a parser of text is one long decision.
 KERNELS_AND_PARSERS = (

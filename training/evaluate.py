@@ -11,8 +11,8 @@ defines every number.
                          truth bits (P / 8,), levels (P,) u8, iou; sorted by IoU, worst first
     samples.npz          shapes from the prior: bits (P / 8,), levels (P,) u8, and of each the nearest
                          training shape: nearest_id, nearest_bits (P / 8,), nearest_iou
-    latent.npz, interpolations.npz   see training/latent.py
-    photographs.npz      where photographs were given: see training/photographs.py, `set` names the set
+    latent.npz, interpolations.npz   see training/evaluation/latent.py
+    photographs.npz      where photographs were given: see training/evaluation/photographs.py, `set` names the set
     (P = R^3 in C order x, y, z; a level is round(255 p); bits as conventions.pack_grid)
 
 A run without an encoder gives the same files, without rows where pictures would be needed.
@@ -33,18 +33,17 @@ from pipeline.errors import UserError
 from pipeline.formats.npz import write_npz
 from pipeline.progress import Log
 from pipeline.settings.evaluation import Evaluation
-from pipeline.settings.training import Experiment
 from training.data.shapes import ShapeData
 from training.evaluation import baselines, latent, tables
 from training.evaluation.classify import classify, classify_shards
-from training.evaluation.photographs import evaluate_photographs, reads_photographs
+from training.evaluation.photographs import evaluate_photographs
 from training.evaluation.reconstruction import Splits, empty_predictions, reconstruction
 from training.inference.model import Model, load_model
-from training.inference.validation import chosen, sample, truth
-from training.loop import choose_device
+from training.inference.predict import chosen, sample, truth
 from training.metrics import generation, intervals
 from training.metrics import voxels as metrics
 from training.metrics.distances import iou_matrix
+from training.parallel import choose_device
 from training.run import files as run_files
 
 REQUIRED_MARGIN = 0.12  # IoU over the mean shape that a trained reconstruction must reach
@@ -66,7 +65,7 @@ def evaluate(
     model = load_model(run, device)
     experiment = model.settings
     torch.set_num_threads(experiment.threads)
-    splits = open_splits(shards, experiment)
+    splits = open_splits(shards, experiment.categories)
     _require_same_data(model, splits.train, run)
     timed = _Timed(log)
 
@@ -131,11 +130,9 @@ class _Timed:
         return out
 
 
-def open_splits(shards: Sequence[Path], settings: Experiment) -> Splits:
+def open_splits(shards: Sequence[Path], categories: Sequence[str] | None) -> Splits:
     """The three splits, with honest substitutes for the ones that are empty."""
-    train, val, test = (
-        ShapeData.open(shards, split, categories=settings.categories) for split in ("train", "val", "test")
-    )
+    train, val, test = (ShapeData.open(shards, split, categories=categories) for split in ("train", "val", "test"))
     tuning, tuned_on = (val, "val") if len(val) else (train, "train")
     held_out, measured_on = (test, "test") if len(test) else (tuning, tuned_on)
     return Splits(train, tuning, held_out, tuned_on, measured_on)
@@ -160,7 +157,7 @@ def photograph_sets(
     out: dict[str, Any] = {}
     rows = []
     for path in paths:
-        if not reads_photographs(model):
+        if not model.networks.reads_pictures:
             out[path.stem] = {"skipped": "the network reads no pictures"}
             continue
         out[path.stem], arrays = evaluate_photographs(model, path, train, threshold, log=log)
@@ -176,7 +173,7 @@ def _samples(
 ) -> dict[str, Any]:
     """What the generator makes from the prior, as it is, and how it compares with held-out shapes."""
     seed, threads = model.settings.seed, model.settings.threads
-    levels = sample(model.networks, model.settings, settings.samples, "evaluate")
+    levels = sample(model.networks, settings.samples, "evaluate")
     grids = levels >= threshold
     data = truth(splits.train, chosen(splits.train, 512, "occupancy"))
     nearest, nearest_iou = baselines.nearest_training(grids, splits.train, threads=threads)

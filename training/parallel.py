@@ -4,7 +4,7 @@ Each process (rank) works on its slice of the global batch.  Three exchanges mak
 learn what one learns, up to the order of additions:
   - batch norm takes its statistics from the global batch (`total` inside the layer),
   - gradients are averaged before a network moves (`Ranks.average`),
-  - decisions (stop, roll back, skip the discriminator) are taken from shared numbers.
+  - decisions (stop, roll back, leave the discriminator as it is) are taken from shared numbers.
 
 The environment variables are torchrun's: RANK, LOCAL_RANK, WORLD_SIZE, MASTER_ADDR, MASTER_PORT.
 """
@@ -98,6 +98,22 @@ def from_environment() -> Ranks:
             "RANK, WORLD_SIZE and LOCAL_RANK must be numbers", got=str(error), do="start it by torchrun, or unset them"
         ) from error
     return Ranks(rank, world, local)
+
+
+def choose_device(wanted: str, ranks: Ranks = Ranks()) -> torch.device:  # noqa: B008 - frozen
+    """The accelerator where `auto` finds one; a UserError where `cuda` does not."""
+    found = torch.cuda.is_available()
+    if wanted == "cuda" and not found:
+        raise UserError("there is no CUDA device", got="device: cuda", do="set device to auto or cpu")
+    if wanted == "cpu" or not found:
+        return torch.device("cpu")
+    if ranks.local >= torch.cuda.device_count():
+        raise UserError(
+            "there are more processes than GPUs",
+            got=f"{ranks.world} processes, {torch.cuda.device_count()} GPUs",
+            do="set `processes` to the number of GPUs",
+        )
+    return torch.device("cuda", ranks.local) if ranks.world > 1 else torch.device("cuda")
 
 
 @contextlib.contextmanager

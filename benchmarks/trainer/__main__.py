@@ -22,10 +22,11 @@ from torch import Tensor
 from benchmarks.trainer.peers import PlainStep
 from pipeline.settings.training import Experiment
 from training.data.batches import Inputs
-from training.networks import checkpoint
 from training.networks.build import Networks
-from training.run.average import Average
-from training.run.step import Step, encode
+from training.networks.checkpoint import Header
+from training.run.average import MovingAverage
+from training.run.checkpoints import save
+from training.run.step import Step
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "training.md"
 LATENT, SIZE_PX, RESOLUTION, VIEWS = 200, 64, 32, 12
@@ -118,8 +119,8 @@ def _views_table(width: float, rounds: int, batch: int = 4) -> list[str]:
         networks.zero_grad(set_to_none=True)
 
     loops: Loops = {
-        "once per view": lambda _: backward([encode(networks, images[:, v : v + 1])[0] for v in range(VIEWS)]),
-        "all views in one batch": lambda _: backward([encode(networks, images)[0]]),
+        "once per view": lambda _: backward([networks.encode(images[:, v : v + 1])[0] for v in range(VIEWS)]),
+        "all views in one batch": lambda _: backward([networks.encode(images)[0]]),
     }
     seconds = rounds_of(loops, rounds, 3)
     lines = [f"| {VIEWS} views of {batch} shapes through E and back | ms | times | wanted |", "|---|---|---|---|"]
@@ -131,13 +132,13 @@ def _views_table(width: float, rounds: int, batch: int = 4) -> list[str]:
 
 
 def _layout_table(batch: int, width: float, rounds: int, steps: int) -> list[str]:
-    """The same update with memory laid out channels last, or first, and in bf16, and in pieces."""
+    """The same update with memory laid out channels last, or first, and in bf16."""
     images, voxels = _data(batch)
 
     def channels_first(number: int) -> object:
         with (
             mock.patch("training.networks.build.channels_last", Tensor.contiguous),
-            mock.patch("training.run.step.channels_last", Tensor.contiguous),
+            mock.patch("training.networks.volumes.channels_last", Tensor.contiguous),
         ):
             return plain(number)
 
@@ -146,7 +147,6 @@ def _layout_table(batch: int, width: float, rounds: int, steps: int) -> list[str
         "channels first": channels_first,
         "channels last (as it is)": _ours(images, voxels, width, 1),
         "bf16": _ours(images, voxels, width, 1, precision="bf16"),
-        f"micro-batches of {max(1, batch // 4)}": _ours(images, voxels, width, 1, micro_batch=max(1, batch // 4)),
     }
     seconds = rounds_of(loops, rounds, steps)
     lines = [f"| update of {batch} | samples/s | times |", "|---|---|---|"]
@@ -162,7 +162,7 @@ def _stop_table(width: float) -> list[str]:
     for name, share, batch in (("as above", width, 16), ("the paper's channels at 32^3", 1.0, 16)):
         settings = _settings(share, 1)
         networks = Networks(settings, size_px=SIZE_PX, resolution=RESOLUTION).train()
-        step, average = Step(settings, networks), Average(networks, 0.9)
+        step, average = Step.of(settings, networks), MovingAverage(networks, 0.9)
         images, voxels = _data(batch)
         data: Inputs = {"images": images[:, None], "voxels": voxels}
         step(data, 0).numbers()
@@ -170,8 +170,8 @@ def _stop_table(width: float) -> list[str]:
         step(data, 1).numbers()
         middle = time.perf_counter()
         with tempfile.TemporaryDirectory() as folder:
-            header = checkpoint.Header("", settings.model_dump(mode="json"), SIZE_PX, RESOLUTION, [], 0, {})
-            checkpoint.save(Path(folder) / "0.safetensors", header, networks, average, step)
+            header = Header("", settings.model_dump(mode="json"), SIZE_PX, RESOLUTION, [], 0, {})
+            save(Path(folder) / "0.safetensors", header, networks, average, step)
         lines.append(f"| {name} | {middle - start:.2f} | {time.perf_counter() - middle:.2f} | 5 |")
     return lines
 
@@ -201,8 +201,7 @@ def _settings(width: float, every: int, **changes: object) -> Experiment:
 def _ours(images: Tensor, voxels: Tensor, width: float, every: int, **changes: object) -> Callable[[int], object]:
     settings = _settings(width, every, **changes)
     networks = Networks(settings, size_px=SIZE_PX, resolution=RESOLUTION).train()
-    networks.set_micro_batch(settings.micro_batch, 1)
-    step = Step(settings, networks)
+    step = Step.of(settings, networks)
     batch: Inputs = {"images": images[:, None], "voxels": voxels}
     return lambda number: step(batch, number).numbers()
 

@@ -40,9 +40,10 @@ from training.data.batches import Batch, Inputs, to_device
 from training.data.loader import Loader
 from training.data.sampler import Sampler
 from training.data.shapes import ShapeData
-from training.loop import LAG, choose_device
+from training.loop import LAG
 from training.networks.build import Networks
-from training.run.step import Step, Values, encode, uses_bf16
+from training.parallel import choose_device
+from training.run.step import Step, Values, uses_bf16
 
 VIEWS = 4
 
@@ -126,14 +127,14 @@ def measure(case: Case, device: torch.device, options: argparse.Namespace) -> st
         encoder_width=options.width,
         compile=options.compile,
     )
-    bf16 = uses_bf16(settings, device, case.resolution)
+    bf16 = uses_bf16(settings.precision, device, case.resolution)
     with tempfile.TemporaryDirectory() as folder:
         data = ShapeData.open([made_up(Path(folder), case, shapes=2 * batch)], "train", tier="ram")
         networks = Networks(settings, size_px=case.size_px, resolution=case.resolution).to(device).train()
-        step = Step(settings, networks)
+        step = Step.of(settings, networks)
         loader = Loader(data, Sampler(len(data), batch, settings.seed), device=device)
         flops, traffic = count(step, to_device(loader.batch(0), device))
-        networks.compile_where_it_pays(settings, device)
+        networks.compile_where_it_pays(settings.compile, penalised=False)
         reset_memory(device)
         elapsed, waited = run(loader, step, device, options.steps)
     per_step, peaks = elapsed / options.steps, peaks_of(device, bf16)
@@ -211,8 +212,8 @@ def views_of_a_batch(device: torch.device, width: float, shapes: int, views: int
         torch.autograd.backward(torch.cat(codes, 1).square().mean())
         networks.zero_grad(set_to_none=True)
 
-    once = seconds_of(lambda: backward([encode(networks, images[:, v : v + 1])[0] for v in range(views)]), device)
-    return once, seconds_of(lambda: backward([encode(networks, images)[0]]), device)
+    once = seconds_of(lambda: backward([networks.encode(images[:, v : v + 1])[0] for v in range(views)]), device)
+    return once, seconds_of(lambda: backward([networks.encode(images)[0]]), device)
 
 
 def made_up(folder: Path, case: Case, shapes: int) -> Path:

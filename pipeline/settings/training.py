@@ -24,6 +24,9 @@ Preset = Literal[
     "wgan-gp",
 ]
 
+# Keys of earlier versions, and what to do instead.
+REMOVED = {"micro_batch": "use a smaller batch", "on_out_of_memory": "use a smaller batch"}
+
 
 class Experiment(Strict):
     """One training run; every key may be left out, the preset fills it."""
@@ -48,14 +51,10 @@ class Experiment(Strict):
     """CPU threads of the arithmetic of each process; part of the result's last bits, so fixed here."""
     processes: int = pydantic.Field(default=1, ge=1, le=64)
     """Processes on one machine that share each batch, on a GPU each where there are GPUs; must divide `batch`."""
-    micro_batch: int | None = pydantic.Field(default=None, ge=1)
-    """At most this many samples pass the networks at once; the same update with less memory, half as fast."""
-    on_out_of_memory: Literal["stop", "halve"] = "stop"
-    """`halve` goes on from the last checkpoint with half the micro-batch: the same batch in smaller pieces."""
     precision: Literal["auto", "float32", "bf16"] = "auto"
     """`auto` is bf16 on a GPU at 64^3 and above, float32 elsewhere; weights and losses are float32 always."""
     compile: Literal["auto", "on", "off"] = "auto"
-    """torch.compile the networks; `auto` does it on a GPU for one process that takes batches whole."""
+    """torch.compile the networks; `auto` does it on a GPU for one process."""
     views_per_shape: int = pydantic.Field(default=1, ge=1, le=64)
     """Views encoded together into one code; 1 is the single-view network of the paper."""
     pooling: Literal["max", "mean"] = "max"
@@ -112,11 +111,11 @@ class Experiment(Strict):
     kl_weight: float = pydantic.Field(default=0.5, ge=0)
     """5 in the paper, which empties the code at 32^3; raise it for better samples, lower for reconstructions."""
     adversarial: Literal["bce", "hinge", "lsgan", "wgan-gp"] = "hinge"
-    """The game between generator and discriminator."""
+    """Adversarial loss between generator and discriminator."""
     adversarial_weight: float = pydantic.Field(default=20.0, ge=0)
-    """Weight of that game in the generator's loss; 0 trains a plain VAE."""
+    """Weight of the adversarial loss in the generator's loss; 0 trains a plain VAE."""
     adversarial_every: int = pydantic.Field(default=4, ge=1, le=1000)
-    """Play it in every n-th step only; each step costs 2.7 times as much with it."""
+    """Compute it in every n-th step only; each step costs 2.7 times as much with it."""
     discriminator_gate: float = pydantic.Field(default=1.0, gt=0, le=1)
     """Update the discriminator only if its accuracy on the last batch was at most this; 0.8 in the paper."""
     soft_labels: bool = False
@@ -152,7 +151,7 @@ class Experiment(Strict):
     ema: float = pydantic.Field(default=0.98, ge=0, lt=1)
     """Moving average of E's and G's weights per step, used by evaluation and samples; 0 uses the last weights."""
 
-    # Looking and saving, by the same clock: samples seen.
+    # Validation and checkpoints, by the same clock: samples seen.
     validate_every: int = pydantic.Field(default=8_000, ge=1)
     """Measure IoU on validation shapes and look for collapse this often."""
     validation_shapes: int = pydantic.Field(default=128, ge=1)
@@ -167,6 +166,14 @@ class Experiment(Strict):
     """Also write scalars, sample grids and histograms of z for TensorBoard."""
     wandb: bool = False
     """Also send them to Weights & Biases (pip install wandb)."""
+
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _without_removed_keys(cls, values: Any) -> Any:
+        for key, advice in REMOVED.items():
+            if isinstance(values, dict) and key in values:
+                raise ValueError(f"key `{key}` was removed in 0.2: {advice}")
+        return values
 
     @pydantic.model_validator(mode="before")
     @classmethod

@@ -87,7 +87,7 @@ def make_experiment(root: Path, name: str, *, encoder: bool = True, hostile: boo
     write_json(run / "train.json", {"versions": {"torch": "9.9.9"}})
     rollback = {"event": "rollback", "samples": 400, "skipped": [7], "why": "kl is not finite"}
     lines(run / "metrics.jsonl", [rollback])
-    lines(run / "timing.jsonl", [{"samples": 400, "samples_per_s": 123.4}, {"samples": 400, "micro_batch": 8}])
+    lines(run / "timing.jsonl", [{"samples": 400, "samples_per_s": 123.4}])
     lines(root / "logs" / "evaluate" / f"{name}.jsonl", [{"event": "measured", "part": "samples", "seconds": 12.4}])
     _write_shapes(run, encoder=encoder, hostile=hostile)
     return results

@@ -168,11 +168,7 @@ def test_alarms_timings_versions_and_links_are_there(page: str) -> None:
     assert 'href="samples/demo/gallery.html"' in page
     cost = Tables(page).table("Time and memory of every stage")
     assert cost["render", "peak memory of a job, MB"] == "120" and cost["sheet", "peak memory of a job, MB"] == "–"
-    assert (
-        "Trained with torch 9.9.9. 123 samples a second" in text
-        and "from there 8 at once" in text
-        and "samples 12 s" in text
-    )
+    assert "Trained with torch 9.9.9. 123 samples a second" in text and "samples 12 s" in text
     assert "1 of 1 hang together exactly" in text
     funnel = Tables(page).table("Shapes that passed each stage")
     assert funnel["mesh read and repaired", "refused"] == "1" and funnel["rendered and packed", "passed"] == "4"

@@ -8,7 +8,8 @@ import pytest
 
 from tests.training.tiny_world import settings, write_world
 from training.inference.model import Model, load_model
-from training.loop import choose_device, training_loop
+from training.loop import training_loop
+from training.parallel import choose_device
 
 
 @pytest.fixture(scope="session")

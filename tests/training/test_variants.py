@@ -19,8 +19,8 @@ from pipeline.settings.training_presets import PRESETS
 from tests.training.run.test_step import batch
 from tests.training.tiny_world import fixed, settings, write_world
 from training.data.shapes import ShapeData
-from training.inference import validation as measure
 from training.inference.model import load_model
+from training.inference.predict import predict, truth
 from training.loop import training_loop
 from training.metrics import voxels as metrics
 from training.networks.build import Networks
@@ -87,7 +87,7 @@ def test_every_preset_steps_at_both_resolutions_and_moves_only_its_own(preset: s
     """(1) D's step leaves E and G and their gradients, (2) E's step moves E alone, (3) G's step moves G alone."""
     experiment = from_config(preset, adversarial_every=1)
     networks = Networks(experiment, size_px=64, resolution=resolution).train()
-    step, data = Step(experiment, networks), batch(2, experiment.views_per_shape, 64, resolution)
+    step, data = Step.of(experiment, networks), batch(2, experiment.views_per_shape, 64, resolution)
     present = [name for name in "EGD" if getattr(networks, name) is not None]
 
     def moved_by(act: Callable[[], object]) -> set[str]:
@@ -100,7 +100,7 @@ def test_every_preset_steps_at_both_resolutions_and_moves_only_its_own(preset: s
         }
 
     fake = networks.G(torch.randn(2, 8, generator=fixed()), 1).sigmoid()
-    assert moved_by(lambda: step.discriminator_step(data, fake.detach(), 0)) == {"D"}
+    assert moved_by(lambda: step.discriminator_step(data["voxels"], fake.detach(), 0)) == {"D"}
     assert all(p.grad is None for name in present for p in getattr(networks, name).parameters())
     if networks.E is not None:
         assert moved_by(lambda: step.encoder_step(data, 0)) == {"E"}
@@ -119,7 +119,6 @@ VARIANTS: list[dict[str, object]] = [
     {"schedule": "milestones", "milestones": (40,), "milestone_networks": ("D",), "warmup_samples": 16},
     {"colour_jitter": 0.2, "erase": 0.5},
     {"precision": "bf16"},
-    {"micro_batch": 2, "precision": "bf16"},
     {"encoder": "paper", "adversarial": "lsgan"},
 ]
 
@@ -164,14 +163,14 @@ def test_every_entry_of_the_table_of_variants_is_valid_and_every_preset_is_there
 
 
 def test_bf16_is_chosen_where_it_pays_and_stays_near_float32() -> None:
-    auto, cpu, cuda = settings(), torch.device("cpu"), torch.device("cuda")
-    assert not uses_bf16(auto, cpu, 64) and not uses_bf16(auto, cuda, 32)
-    assert uses_bf16(settings(precision="bf16"), cpu, 32)
+    cpu, cuda = torch.device("cpu"), torch.device("cuda")
+    assert not uses_bf16("auto", cpu, 64) and not uses_bf16("auto", cuda, 32)
+    assert uses_bf16("bf16", cpu, 32)
     values = {}
     for precision in ("float32", "bf16"):
         experiment = settings(precision=precision)
         networks = Networks(experiment, size_px=32, resolution=16).train()
-        values[precision] = Step(experiment, networks)(batch(), 0).numbers()
+        values[precision] = Step.of(experiment, networks)(batch(), 0).numbers()
         assert {p.dtype for p in networks.parameters()} == {torch.float32}
     assert values["bf16"] != values["float32"]
     for name in ("reconstruction", "kl", "d_loss"):
@@ -218,8 +217,8 @@ def test_a_variant_learns_eight_shapes_by_heart(preset: str, tmp_path: Path) -> 
     train = ShapeData.open([index], "train")
     objects = np.arange(len(train))
     views = np.tile(np.arange(together), (len(train), 1))
-    levels = measure.predict(model.networks, model.settings, train, objects, views)
-    curves = metrics.iou_curve(levels, measure.truth(train, objects))
+    levels = predict(model.networks, train, objects, views)
+    curves = metrics.iou_curve(levels, truth(train, objects))
     assert len(train) == 8 and curves[:, metrics.best_threshold(curves)].mean() >= 0.9
 
 
@@ -236,6 +235,8 @@ def test_a_variant_learns_eight_shapes_by_heart(preset: str, tmp_path: Path) -> 
         ({"datasets": ["a"], "encoder_input": "projections", "views_per_shape": 2}, "set views_per_shape to 1"),
         ({"datasets": ["a"], "adversarial": "wgan-gp", "discriminator_norm": True}, "set discriminator_norm to false"),
         ({"datasets": ["a"], "sample": 5}, "did you mean 'samples'"),
+        ({"datasets": ["a"], "micro_batch": 8}, "key `micro_batch` was removed in 0.2: use a smaller batch"),
+        ({"datasets": ["a"], "on_out_of_memory": "halve"}, "key `on_out_of_memory` was removed in 0.2"),
     ],
 )
 def test_settings_that_cannot_work_are_refused_before_any_job(values: dict[str, object], message: str) -> None:

@@ -78,8 +78,8 @@ def _photographs(options: argparse.Namespace) -> int:
     from training.evaluation import tables
     from training.evaluation.photographs import require_reader
     from training.inference.model import load_model
-    from training.inference.reconstruct import threshold_of
-    from training.loop import choose_device
+    from training.inference.shapes import threshold_of
+    from training.parallel import choose_device
 
     model = load_model(options.run, choose_device("auto"))
     require_reader(model)
@@ -98,7 +98,7 @@ def _classify(options: argparse.Namespace) -> int:
     from pipeline.atomic import write_json
     from training.evaluation.classify import classify_shards
     from training.inference.model import load_model
-    from training.loop import choose_device
+    from training.parallel import choose_device
 
     found = classify_shards(load_model(options.run, choose_device("auto")), options.shards)
     write_json(options.output, found)

@@ -83,48 +83,49 @@ def add(commands: Any) -> None:
 
 def _model(options: argparse.Namespace) -> Any:
     from training.inference.model import load_model
-    from training.loop import choose_device
+    from training.parallel import choose_device
 
     return load_model(options.run, choose_device("cpu"))
 
 
 def _write_all(options: argparse.Namespace, model: Any, levels: Any) -> None:
-    from training.inference import reconstruct as use
+    from training.inference import shapes
 
-    cut = use.Cut(use.threshold_of(model, options.threshold), options.largest)
+    cut = shapes.Cut(shapes.threshold_of(model, options.threshold), options.largest)
     empty = 0
     for number, one in enumerate(levels):
         try:
-            use.write_shape(options.output / f"{number:03d}.{options.format}", one, model.header.resolution, cut)
+            shapes.write_shape(options.output / f"{number:03d}.{options.format}", one, model.header.resolution, cut)
         except UserError:
             if cut.bits(one, model.header.resolution).any():
                 raise
             empty += 1
-    use.write_grid(options.output / "grid.png", levels, model.header.resolution, cut)
+    shapes.write_grid(options.output / "grid.png", levels, model.header.resolution, cut)
     say(f"{len(levels) - empty} shapes in {options.output}" + (f", {empty} were empty" if empty else ""))
 
 
 def _write_one(options: argparse.Namespace, model: Any, levels: Any) -> None:
-    from training.inference import reconstruct as use
+    from training.inference import shapes
 
-    cut = use.Cut(use.threshold_of(model, options.threshold), options.largest)
-    use.write_shape(options.output, levels, model.header.resolution, cut)
+    cut = shapes.Cut(shapes.threshold_of(model, options.threshold), options.largest)
+    shapes.write_shape(options.output, levels, model.header.resolution, cut)
     share = cut.bits(levels, model.header.resolution).mean()
     say(f"{options.output}: {share:.1%} of the box occupied at threshold {cut.threshold / 255:.2f}")
 
 
 def _sample(options: argparse.Namespace) -> int:
-    from training.inference import reconstruct as use
+    from training.inference import reconstruct
 
     if options.count < 1:
         raise UserError("--count must be at least 1", got=str(options.count))
     model = _model(options)
-    _write_all(options, model, use.samples(model, options.count, options.seed))
+    _write_all(options, model, reconstruct.samples(model, options.count, options.seed))
     return 0
 
 
 def _reconstruct(options: argparse.Namespace) -> int:
-    from training.inference import reconstruct as use
+    from training.inference.photograph import read_photo
+    from training.inference.reconstruct import reconstruct
 
     model = _model(options)
     crop = tuple(options.crop) if options.crop else None
@@ -136,30 +137,30 @@ def _reconstruct(options: argparse.Namespace) -> int:
             do="name as many files after --mask, in the same order, or none",
         )
     photos = [
-        use.read_photo(path, model.header.size_px, crop=crop, mask=mask)
+        read_photo(path, model.header.size_px, crop=crop, mask=mask)
         for path, mask in zip(options.photos, masks, strict=True)
     ]
-    levels = use.reconstruct(model, photos)
+    levels = reconstruct(model, photos)
     _write_one(options, model, levels)
     return 0
 
 
 def _interpolate(options: argparse.Namespace) -> int:
-    from training.inference import reconstruct as use
+    from training.inference import reconstruct
 
     if options.steps < 2:
         raise UserError("--steps must be at least 2", got=str(options.steps))
     model = _model(options)
     first, last = options.ends
-    _write_all(options, model, use.interpolate(model, first, last, options.steps))
+    _write_all(options, model, reconstruct.interpolate(model, first, last, options.steps))
     return 0
 
 
 def _arithmetic(options: argparse.Namespace) -> int:
-    from training.inference import reconstruct as use
+    from training.inference import reconstruct
 
     model = _model(options)
-    _write_one(options, model, use.arithmetic(model, options.plus, options.minus))
+    _write_one(options, model, reconstruct.arithmetic(model, options.plus, options.minus))
     return 0
 
 

@@ -10,9 +10,21 @@ from __future__ import annotations
 from typing import TypedDict, cast
 
 import torch
+from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from training.data.pictures import Augment, coloured, drawn, erased, over_background, recoloured, windows, zoomed
+from training.data.pictures import (
+    Augment,
+    coloured,
+    drawn,
+    erased,
+    over_background,
+    recoloured,
+    signed,
+    unit,
+    windows,
+    zoomed,
+)
 
 _CAMERAS = ("K", "camera_to_world", "azimuth_deg", "elevation_deg", "distance", "roll_deg")
 
@@ -68,7 +80,7 @@ def to_device(
     cameras = cast(dict[str, Tensor], {name: moved[name] for name in _CAMERAS if name in moved})  # type: ignore[literal-required]
 
     # Each picture by itself: object, background, frame, colours.
-    images = moved["images"].permute(0, 1, 4, 2, 3).flatten(0, 1).float() / 255
+    images = unit(moved["images"].flatten(0, 1))
     masks = images[:, 3:] if images.shape[1] == 4 else None
     if "alpha" in moved:
         masks = moved["alpha"].flatten(0, 1)[:, None].float() / 255
@@ -77,11 +89,11 @@ def to_device(
             images = recoloured(images, view_draws, backgrounds, augment.recolour)
         images = over_background(images, view_draws, backgrounds, compositing)
     if augment.zoom:
-        shown = windows(view_draws, augment.zoom)
-        images, masks = zoomed(images, shown), masks if masks is None else zoomed(masks, shown)
-        cameras = _zoomed(cameras, shown, images.shape[-1])
+        frames = windows(view_draws, augment.zoom)
+        images, masks = zoomed(images, frames), masks if masks is None else zoomed(masks, frames)
+        cameras = _zoomed(cameras, frames, images.shape[-1])
     images = coloured(images, view_draws, augment)
-    images = erased(images * 2 - 1, view_draws, augment)
+    images = erased(signed(images), view_draws, augment)
 
     # Then what changes picture, voxels and camera of a shape together.
     images = images.reshape(*draws.shape[:2], *images.shape[1:])
@@ -111,7 +123,7 @@ def move(batch: Batch, device: torch.device) -> Batch:
     return cast(Batch, {name: tensor.to(device, non_blocking=True) for name, tensor in tensors.items()})
 
 
-def unpack_bits(bits: Tensor) -> Tensor:
+def unpack_bits(bits: UInt8[Tensor, "B Q"]) -> Float[Tensor, "B 1 R R R"]:
     """(B, R^3 / 8) uint8, most significant bit first -> (B, 1, R, R, R) float of 0 and 1."""
     resolution = round((bits.shape[1] * 8) ** (1 / 3))
     shifts = 7 - torch.arange(8, device=bits.device, dtype=torch.uint8)
@@ -119,13 +131,13 @@ def unpack_bits(bits: Tensor) -> Tensor:
     return cells.reshape(-1, 1, resolution, resolution, resolution).float()
 
 
-def _zoomed(cameras: dict[str, Tensor], shown: Tensor, size_px: int) -> dict[str, Tensor]:
+def _zoomed(cameras: dict[str, Tensor], frames: Tensor, size_px: int) -> dict[str, Tensor]:
     """Cameras of enlarged parts of pictures: only the intrinsics change."""
     if not cameras:
         return {}
     K = cameras["K"].clone()
-    shown = shown.reshape(*K.shape[:2], 3)
-    centre, side = shown[..., :2], shown[..., 2:]
+    frames = frames.reshape(*K.shape[:2], 3)
+    centre, side = frames[..., :2], frames[..., 2:]
     K[..., :2, :2] /= side[..., None]
     K[..., :2, 2] = (K[..., :2, 2] - size_px * centre) / side + size_px / 2
     return {**cameras, "K": K}

@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from training.data.batches import unpack_bits
+from training.data.pictures import normalised
 from training.data.shapes import CAMERAS, ShapeData
 
 
@@ -38,7 +39,7 @@ class ShapeViews(Dataset[dict[str, Tensor]]):
     def __getitems__(self, indices: list[int]) -> list[dict[str, Tensor]]:
         """A whole batch in one gather; `DataLoader` calls this where it exists."""
         objects, views = np.divmod(np.asarray(indices), self.data.views)
-        images = torch.from_numpy(self.data.gather(objects, views)).permute(0, 3, 1, 2).float() / 127.5 - 1
+        images = normalised(torch.from_numpy(self.data.gather(objects, views)))
         voxels = unpack_bits(torch.from_numpy(self.data.voxels_bits[objects]))
         labels, places = torch.from_numpy(self.data.labels[objects]), torch.from_numpy(objects)
         return [

@@ -11,7 +11,10 @@ from typing import Literal
 
 import torch
 import torch.nn.functional as F
+from jaxtyping import Float, UInt8
 from torch import Tensor
+
+from pipeline.settings.training import Experiment
 
 DRAWS = 27  # uniform numbers a view; `_DRAW` says what each is for
 _DRAW = {
@@ -60,6 +63,37 @@ class Augment:
     channel_gain: float = 0.0  # factor of each channel within 1 +- this
     erase: float = 0.0  # probability of a grey rectangle in a picture
     erase_share: float = 0.2  # its largest share of the picture
+
+    @classmethod
+    def of(cls, settings: Experiment) -> Augment:
+        """What an experiment varies."""
+        jitter = settings.colour_jitter
+        return cls(
+            mirror=settings.mirror,
+            brightness=jitter,
+            contrast=jitter,
+            saturation=jitter,
+            channel_gain=jitter,
+            erase=settings.erase,
+            recolour=settings.recolour,
+            zoom=settings.zoom,
+            turn="random" if settings.turn else "none",
+        )
+
+
+def unit(pictures: UInt8[Tensor, "*n S S C"]) -> Float[Tensor, "*n C S S"]:
+    """Stored pictures with their channels first, in [0, 1]; `permute`, never `view`, changes a layout."""
+    return pictures.movedim(-1, -3).float() / 255
+
+
+def signed(pictures: Float[Tensor, "*n C S S"]) -> Float[Tensor, "*n C S S"]:
+    """[0, 1] -> [-1, 1], the range of every network's pictures."""
+    return pictures * 2 - 1
+
+
+def normalised(pictures: UInt8[Tensor, "*n S S C"]) -> Float[Tensor, "*n C S S"]:
+    """Stored pictures as a network takes them."""
+    return signed(unit(pictures))
 
 
 def drawn(draws: Tensor, name: str, count: int = 1) -> Tensor:
@@ -120,11 +154,11 @@ def windows(draws: Tensor, zoom: float) -> Tensor:
     return torch.cat([centre, side], dim=1)
 
 
-def zoomed(pictures: Tensor, shown: Tensor) -> Tensor:
+def zoomed(pictures: Tensor, frames: Tensor) -> Tensor:
     """(n, C, S, S) the part of each picture that `windows` names, bilinearly."""
     theta = pictures.new_zeros(len(pictures), 2, 3)
-    theta[:, 0, 0] = theta[:, 1, 1] = shown[:, 2]
-    theta[:, :, 2] = 2 * shown[:, :2] - 1
+    theta[:, 0, 0] = theta[:, 1, 1] = frames[:, 2]
+    theta[:, :, 2] = 2 * frames[:, :2] - 1
     grid = F.affine_grid(theta, list(pictures.shape), align_corners=False)
     return F.grid_sample(pictures, grid, padding_mode="border", align_corners=False)
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from pipeline.seeds import generator
 from training.data.shapes import ShapeData
-from training.inference.validation import chosen, truth
+from training.inference.predict import chosen, truth
 from training.metrics import voxels as metrics
 from training.metrics.distances import iou_matrix
 from training.metrics.voxels import Bits, Floats, Levels

@@ -28,12 +28,13 @@ from pipeline.errors import UserError
 from training.data.batches import unpack_bits
 from training.data.shapes import ShapeData
 from training.inference.model import Model
-from training.inference.validation import BATCH
+from training.inference.predict import BATCH
 from training.metrics import intervals
 from training.metrics.voxels import Floats
 from training.networks import checkpoint
-from training.networks.build import Discriminator, Networks, initialise
-from training.run.step import REAL
+from training.networks.build import Networks, initialise
+from training.networks.codes import REAL
+from training.networks.volumes import Discriminator
 
 CELLS = 2  # along each side, of every layer
 PENALTIES = (0.01, 0.1, 1.0, 10.0, 100.0)  # candidates for C

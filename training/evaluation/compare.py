@@ -22,7 +22,7 @@ from typing import Any
 from pipeline.atomic import json_text, write_text
 from pipeline.errors import UserError
 from pipeline.formats.results import centre, figure_at
-from pipeline.settings.training import Experiment
+from pipeline.settings.training import REMOVED, Experiment
 from training.evaluation import tables
 from training.run import files as run_files
 
@@ -78,6 +78,7 @@ def compare(runs: Sequence[Path]) -> list[Row]:
     for run in runs:
         results = read_results(run) | {"speed": _speed(run / "timing.jsonl")}
         settings = {**defaults, **run_files.read_config(run)["settings"], "seed": None}
+        settings = {key: value for key, value in settings.items() if key not in REMOVED}
         data = [(one["dataset"], one["digest"]) for one in results.get("data", [])]
         groups.setdefault(json.dumps([settings, data], sort_keys=True), []).append((run, results))
     return [_row(members) for members in groups.values()]

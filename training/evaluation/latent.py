@@ -19,17 +19,22 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from PIL import Image
 from sklearn.manifold import TSNE
 from threadpoolctl import threadpool_limits
 
-from pipeline.seeds import stable_hash
 from training.data.shapes import ShapeData
 from training.inference.model import Model
-from training.inference.validation import BATCH, chosen, levels_of, shown, truth
+from training.inference.predict import (
+    by_hash,
+    chosen,
+    codes_of,
+    decode,
+    neighbouring_views,
+    pictures_of,
+    truth,
+)
 from training.metrics import voxels as metrics
-from training.run.step import POSTERIOR, mean_code
 
 Arrays = dict[str, npt.NDArray[Any]]
 Integers = npt.NDArray[np.int64]
@@ -42,14 +47,14 @@ def latent_map(model: Model, splits: dict[str, ShapeData], count: int) -> Arrays
     tables = []
     for split, data in splits.items():
         objects = chosen(data, -(-count * len(data) // max(total, 1)), "latent map")
-        views = picked_views(data, objects, model.settings.views_per_shape)
+        views = neighbouring_views(data, objects, model.networks.coding.views)
         pictures = pictures_of(data, objects, views[:, 0])
         tables.append(
             {
                 "id": np.array([data.records[i].shape_id for i in objects], np.str_),
                 "category": np.array([data.records[i].category for i in objects], np.str_),
                 "split": np.array([split] * len(objects), np.str_),
-                "code": codes_of(model, data, objects, views),
+                "code": codes_of(model.networks, data, objects, views),
                 "thumbnail": _thumbnails(pictures),
             }
         )
@@ -88,14 +93,14 @@ def principal(codes: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
 
 def interpolations(model: Model, data: ShapeData, pairs: int, steps: int, threshold: int) -> Arrays:
     """Shapes between `pairs` pairs of held-out pictures, and `pairs` sums a - b + c of codes."""
-    order = np.array(sorted(range(len(data)), key=lambda i: stable_hash("between", data.records[i].shape_id)), np.int64)
+    order = by_hash(data, "between")
     couples = np.array(_groups(order, data, pairs, 2), np.int64).reshape(-1, 2)
     triples = np.array(_groups(order[::-1], data, pairs, 3), np.int64).reshape(-1, 3)
     weights = np.linspace(0, 1, steps, dtype=np.float32)
     between = [(1 - w) * a + w * b for a, b in _codes(model, data, couples) for w in weights]
     sums = [code for a, b, c in _codes(model, data, triples) for code in (a, b, c, a - b + c)]
     shape = (-1, steps, data.resolution**3 // 8)
-    bits, sum_bits = (decode(model, codes, data.resolution) >= threshold for codes in (between, sums))
+    bits, sum_bits = (decode(model.networks, codes, data.resolution) >= threshold for codes in (between, sums))
     ends = bits.reshape(-1, steps, data.resolution**3)[:, [0, -1]].reshape(-1, data.resolution**3)
     return {
         "ids": _ids(data, couples),
@@ -108,49 +113,16 @@ def interpolations(model: Model, data: ShapeData, pairs: int, steps: int, thresh
     }
 
 
-@torch.no_grad()
-def codes_of(model: Model, data: ShapeData, objects: Integers, views: Integers) -> npt.NDArray[np.float32]:
-    """(N, Z) posterior means of objects (N,) seen in views (N, k)."""
-    device = next(model.networks.parameters()).device
-    out = [np.zeros((0, model.settings.latent), np.float32)]
-    for start in range(0, len(objects), BATCH):
-        part = slice(start, start + BATCH)
-        images = shown(model.settings, data, objects[part], views[part], device)
-        out.append(mean_code(model.networks, model.settings, images).cpu().numpy())
-    return np.concatenate(out)
-
-
-def decode(model: Model, codes: list[npt.NDArray[np.float32]], resolution: int) -> metrics.Levels:
-    """(N, P) occupancy levels of codes."""
-    device = next(model.networks.parameters()).device
-    out = [np.zeros((0, resolution**3), np.uint8)]
-    for start in range(0, len(codes), BATCH):
-        batch = torch.from_numpy(np.stack(codes[start : start + BATCH]).astype(np.float32)).to(device)
-        out.append(levels_of(model.networks, batch, POSTERIOR))
-    return np.concatenate(out)
-
-
-def pictures_of(data: ShapeData, objects: Integers, views: Integers) -> npt.NDArray[np.uint8]:
-    """(N, S, S, 3) one picture of each object; N may be 0."""
-    return data.gather(objects, views) if len(objects) else np.zeros((0, data.size_px, data.size_px, 3), np.uint8)
-
-
-def picked_views(data: ShapeData, objects: Integers, together: int) -> Integers:
-    """(N, k) neighbouring views of each shape, the first chosen by hash."""
-    first = [stable_hash("shown", data.records[i].shape_id) % data.views for i in objects]
-    return (np.array(first, np.int64).reshape(-1, 1) + np.arange(together)) % data.views
-
-
 def _codes(model: Model, data: ShapeData, rows: Integers) -> npt.NDArray[np.float32]:
     """(K, n, Z) for rows (K, n) of objects."""
     flat = rows.reshape(-1)
-    codes = codes_of(model, data, flat, picked_views(data, flat, model.settings.views_per_shape))
-    return codes.reshape(*rows.shape, model.settings.latent)
+    codes = codes_of(model.networks, data, flat, neighbouring_views(data, flat, model.networks.coding.views))
+    return codes.reshape(*rows.shape, model.networks.coding.latent)
 
 
 def _pictures(model: Model, data: ShapeData, rows: Integers) -> npt.NDArray[np.uint8]:
     flat = rows.reshape(-1)
-    views = picked_views(data, flat, model.settings.views_per_shape)[:, 0]
+    views = neighbouring_views(data, flat, model.networks.coding.views)[:, 0]
     return pictures_of(data, flat, views).reshape(*rows.shape, data.size_px, data.size_px, 3)
 
 

@@ -3,7 +3,7 @@
     python -m training evaluate-photographs --run runs/demo --photographs ikea.npz --shards ... -o ikea.json
 
 Table 2 of Wu et al. 2016 is average precision at the resolution of the photographs' own voxels
-(IKEA: 20^3), the mean over classes, each prediction aligned with the truth (training/alignment.py).
+(IKEA: 20^3), the mean over classes, each prediction aligned with the truth (training/metrics/alignment.py).
 Here both, with and without alignment, for the network and for what it must be seen beside:
 
     chance            a random number for every voxel; without alignment its precision is the occupancy
@@ -12,7 +12,7 @@ Here both, with and without alignment, for the network and for what it must be s
     nearest_pixels    the training shape whose picture is nearest to the photograph
     nearest_training  privileged: the training shape nearest to the truth, over the 48 orientations
 
-At 32^3 (Pix3D) nothing is aligned, as in that set's own protocol (training/pix3d_scores.py).
+At 32^3 (Pix3D) nothing is aligned, as in that set's own protocol (training/metrics/pix3d.py).
 A network's R^3 probabilities become the set's voxels by the share of each that they cover.  Objects of
 the sets fill their cube; where the training shapes fill only the middle of theirs (3DShapeNets': 24 of
 30 voxels), that middle is what becomes the set's voxels, for the network and for the baselines.
@@ -32,17 +32,18 @@ from pipeline.errors import UserError
 from pipeline.formats.photographs import Photographs, load_photographs
 from pipeline.progress import Log
 from pipeline.seeds import generator
+from training.data.pictures import normalised
 from training.data.shapes import ShapeData
 from training.evaluation import baselines
 from training.inference.model import Model
-from training.inference.validation import BATCH, chosen, truth
+from training.inference.predict import BATCH, chosen, truth
 from training.metrics import alignment, intervals
 from training.metrics import pix3d as pix3d_scores
 from training.metrics import voxels as metrics
 from training.metrics.alignment import ORIENTATIONS, Aligned, Field
 from training.metrics.distances import iou_matrix
 from training.metrics.voxels import Floats
-from training.run.step import POSTERIOR, mean_code
+from training.networks.codes import POSTERIOR
 
 ALIGNED_UP_TO = 20  # voxels a side: the IKEA set; alignment is not part of Pix3D's protocol
 NEAREST = 4096  # training shapes among which the nearest to the truth is searched
@@ -103,12 +104,11 @@ def evaluate_photographs(
 @torch.no_grad()
 def network_fields(model: Model, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
     """(N, R, R, R) probabilities for photographs (N, S, S, 3), one picture each, from the mean code."""
-    device = next(model.networks.parameters()).device
-    out = []
+    networks, out = model.networks, []
     for start in range(0, len(images), BATCH):
-        pictures = torch.from_numpy(images[start : start + BATCH]).to(device)[:, None]
-        codes = mean_code(model.networks, model.settings, pictures.permute(0, 1, 4, 2, 3).float() / 127.5 - 1)
-        out.append(model.networks.G(codes, POSTERIOR).sigmoid()[:, 0].float().cpu().numpy())
+        pictures = torch.from_numpy(images[start : start + BATCH]).to(networks.device)[:, None]
+        codes = networks.mean_code(normalised(pictures))
+        out.append(networks.G(codes, POSTERIOR).sigmoid()[:, 0].float().cpu().numpy())
     return np.concatenate(out)
 
 
@@ -138,14 +138,9 @@ def to_side(field: npt.NDArray[np.float32], side: int, frame: int | None = None)
     return np.asarray(np.einsum("ia,jb,kc,abc->ijk", share, share, share, field, optimize=True), np.float32)
 
 
-def reads_photographs(model: Model) -> bool:
-    """Whether the network has an encoder for pictures."""
-    return model.networks.E is not None and model.settings.encoder_input == "picture"
-
-
 def require_reader(model: Model) -> None:
     """A UserError for a network without an encoder for pictures."""
-    if not reads_photographs(model):
+    if not model.networks.reads_pictures:
         raise UserError(
             "this network cannot look at photographs",
             where=str(model.path),

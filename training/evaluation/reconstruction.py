@@ -10,13 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.formats.npz import write_npz
-from pipeline.seeds import generator, stable_hash
+from pipeline.seeds import generator
 from pipeline.settings.evaluation import Evaluation
 from training.data.shapes import ShapeData
 from training.evaluation import baselines
-from training.evaluation.latent import picked_views, pictures_of
 from training.inference.model import Model
-from training.inference.validation import chosen, predict, truth
+from training.inference.predict import chosen, first_views, neighbouring_views, pictures_of, predict, truth
 from training.metrics import intervals
 from training.metrics import voxels as metrics
 from training.metrics.alignment import average_precision
@@ -120,8 +119,8 @@ def _by_views(model: Model, data: ShapeData, counts: tuple[int, ...], threshold:
     everything = np.arange(len(data))
     for count in counts:
         if count <= data.views:
-            views = picked_views(data, everything, count)
-            levels = predict(model.networks, model.settings, data, everything, views)
+            views = neighbouring_views(data, everything, count)
+            levels = predict(model.networks, data, everything, views)
             iou = metrics.iou(levels >= threshold, truth(data, everything))
             out[str(count)] = intervals.bootstrap(iou, model.settings.seed).as_json()
     return out
@@ -184,11 +183,11 @@ def _curves(
     The shown views (N,), chosen by hash, come with their levels (N, P).
     """
     total = np.zeros((len(objects), 256))
-    shown = np.array([stable_hash("shown", data.records[i].shape_id) % views for i in objects], np.int64)
+    shown = first_views(data, objects) % views
     kept = np.zeros((len(objects), data.resolution**3), np.uint8)
     answers = truth(data, objects)
-    for number, group in enumerate(view_groups(data.views, model.settings.views_per_shape)[:views]):
-        levels = predict(model.networks, model.settings, data, objects, np.tile(group, (len(objects), 1)))
+    for number, group in enumerate(view_groups(data.views, model.networks.coding.views)[:views]):
+        levels = predict(model.networks, data, objects, np.tile(group, (len(objects), 1)))
         total += metrics.iou_curve(levels, answers)
         kept[shown == number] = levels[shown == number]
     return total / views, (shown, kept)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -15,7 +16,7 @@ from pipeline.atomic import atomic_path, write_json, write_text
 from pipeline.errors import UserError
 from training.inference import held_out
 from training.inference.model import CONFIG, WEIGHTS, Model, export_config
-from training.run.step import POSTERIOR, code_draws, draws_codes, mean_code, sampling_source
+from training.networks.codes import POSTERIOR
 
 SAMPLER, RECONSTRUCTOR = "sampler.onnx", "reconstructor.onnx"
 
@@ -28,15 +29,14 @@ class Reconstructor(nn.Module):
 
     def __init__(self, model: Model):
         super().__init__()
-        self.networks, self.settings = model.networks, model.settings
+        self.networks, self.coding = model.networks, model.networks.coding
         self.draws: Tensor | None = None
-        if draws_codes(model.settings):  # part of the graph, which would draw others
-            self.draws = code_draws(model.settings, model.settings.views_per_shape, torch.device("cpu"))
+        if self.coding.is_sampled:  # part of the graph, which would draw others
+            self.draws = self.coding.draws(self.coding.views, torch.device("cpu"))
 
-    def forward(self, images: Tensor) -> Tensor:
-        views = images[:, None] if self.settings.views_per_shape == 1 else images
-        code = mean_code(self.networks, self.settings, views, self.draws)
-        logits: Tensor = self.networks.G(code, POSTERIOR)
+    def forward(self, images: Float[Tensor, "B ... 3 S S"]) -> Float[Tensor, "B R R R"]:
+        views = images[:, None] if self.coding.views == 1 else images
+        logits: Tensor = self.networks.G(self.networks.mean_code(views, self.draws), POSTERIOR)
         return logits[:, 0].sigmoid()
 
 
@@ -45,9 +45,9 @@ class Sampler(nn.Module):
 
     def __init__(self, model: Model):
         super().__init__()
-        self.generator, self.source = model.networks.G, sampling_source(model.settings)
+        self.generator, self.source = model.networks.G, model.networks.sampling_source
 
-    def forward(self, codes: Tensor) -> Tensor:
+    def forward(self, codes: Float[Tensor, "B Z"]) -> Float[Tensor, "B R R R"]:
         logits: Tensor = self.generator(codes, self.source)
         return logits[:, 0].sigmoid()
 
@@ -55,11 +55,11 @@ class Sampler(nn.Module):
 def export(model: Model, folder: Path, results: Path | None = None, *, onnx: bool = True) -> list[Path]:
     """Write the folder; returns its files.  `results` is results.json for the model card.
 
-    With predictions.npz beside it the folder can be checked by whoever gets it (training/held_out.py).
+    With predictions.npz beside it the folder can be checked by whoever gets it (training/inference/held_out.py).
     """
     folder.mkdir(parents=True, exist_ok=True)
     written = _write_graphs(model, folder) if onnx else []
-    kept = [] if results is None else held_out.keep(model, results.with_name("predictions.npz"), folder)
+    kept = [] if results is None else held_out.write_held_out(model, results.with_name("predictions.npz"), folder)
     weights, card, config = folder / WEIGHTS, folder / "README.md", folder / CONFIG
     with atomic_path(weights) as temporary:
         save_file({name: value.contiguous().cpu() for name, value in model.networks.state_dict().items()}, temporary)
@@ -70,7 +70,7 @@ def export(model: Model, folder: Path, results: Path | None = None, *, onnx: boo
 
 def _write_graphs(model: Model, folder: Path) -> list[Path]:
     written = [folder / SAMPLER]
-    _write_onnx(written[0], Sampler(model), torch.zeros(2, model.settings.latent), "codes")
+    _write_onnx(written[0], Sampler(model), torch.zeros(2, model.networks.coding.latent), "codes")
     if model.networks.E is not None:
         written.append(folder / RECONSTRUCTOR)
         _write_onnx(written[-1], Reconstructor(model), torch.zeros(2, *_taken(model)), "images")
@@ -79,9 +79,9 @@ def _write_graphs(model: Model, folder: Path) -> list[Path]:
 
 def _taken(model: Model) -> tuple[int, ...]:
     """Shape of what the reconstructor takes, without the batch."""
-    header, settings = model.header, model.settings
-    side = header.resolution if settings.encoder_input == "projections" else header.size_px
-    views = () if settings.views_per_shape == 1 else (settings.views_per_shape,)
+    coding = model.networks.coding
+    side = model.header.resolution if coding.takes == "projections" else model.header.size_px
+    views = () if coding.views == 1 else (coding.views,)
     return (*views, 3, side, side)
 
 
@@ -120,11 +120,11 @@ def model_card(model: Model, results: dict[str, Any] | None, beside: set[str]) -
     header, settings = model.header, model.settings
     measured = "Not measured." if results is None else results["verdict"]["sentence"] + "."
     threshold = (header.loop.get("best_threshold") or 128) / 255
-    shown = "the three axis projections" if settings.encoder_input == "projections" else "RGB, row 0 on top"
+    what = "the three axis projections" if settings.encoder_input == "projections" else "RGB, row 0 on top"
     several = "" if settings.views_per_shape == 1 else f", {settings.views_per_shape} views of one object"
     about = {
         WEIGHTS: "with `config.json` the weights and every setting",
-        RECONSTRUCTOR: f"`images` (batch, {', '.join(map(str, _taken(model)))}) float32 in [-1, 1], {shown}{several}, "
+        RECONSTRUCTOR: f"`images` (batch, {', '.join(map(str, _taken(model)))}) float32 in [-1, 1], {what}{several}, "
         "to `occupancy`",
         SAMPLER: f"`codes` (batch, {settings.latent}) from the prior `{settings.prior}` to `occupancy`",
         held_out.HELD_OUT: "a picture of each held-out shape and what was made of it; "

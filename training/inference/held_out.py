@@ -16,8 +16,8 @@ import numpy as np
 
 from pipeline.errors import UserError
 from pipeline.formats.npz import write_npz
-from training.inference import reconstruct as use
 from training.inference.model import Model
+from training.inference.reconstruct import reconstruct
 from training.metrics import voxels as metrics
 
 HELD_OUT = "held-out.npz"
@@ -37,10 +37,10 @@ class Checked:
         return abs(self.stated - self.found) <= TOLERANCE
 
 
-def keep(model: Model, predictions: Path, folder: Path) -> list[Path]:
+def write_held_out(model: Model, predictions: Path, folder: Path) -> list[Path]:
     """Write held-out.npz from predictions.npz; nothing for models that one picture is not enough for."""
-    takes_one_picture = model.settings.encoder_input == "picture" and model.settings.views_per_shape == 1
-    if model.networks.E is None or not takes_one_picture or not predictions.exists():
+    takes_one_picture = model.networks.reads_pictures and model.networks.coding.views == 1
+    if not takes_one_picture or not predictions.exists():
         return []
     with np.load(predictions, allow_pickle=False) as known:
         write_npz(folder / HELD_OUT, **{k: known[k] for k in ("id", "category", "image", "truth", "threshold", "iou")})
@@ -48,7 +48,7 @@ def keep(model: Model, predictions: Path, folder: Path) -> list[Path]:
 
 
 def check(model: Model, folder: Path) -> Checked:
-    """Reconstruct every kept picture again; a UserError where the folder has none."""
+    """Reconstruct every picture of the folder again; a UserError where the folder has none."""
     path = folder / HELD_OUT
     try:
         with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
@@ -62,6 +62,6 @@ def check(model: Model, folder: Path) -> Checked:
             do="evaluate the run (`snakemake evaluate_all`) and export it again",
         ) from error
     answers = np.unpackbits(truth, axis=1, count=model.header.resolution**3).astype(bool)
-    levels = np.stack([use.reconstruct(model, [image]) for image in images]).reshape(answers.shape)
+    levels = np.stack([reconstruct(model, [image]) for image in images]).reshape(answers.shape)
     found = metrics.iou(levels >= threshold, answers)
     return Checked(len(images), float(iou.mean()), float(found.mean()))

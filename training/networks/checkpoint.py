@@ -1,4 +1,4 @@
-"""Everything that resuming needs in one safetensors file; nothing is ever unpickled.
+"""The file of a checkpoint: everything that resuming needs, in safetensors; nothing is ever unpickled.
 
     checkpoints/000064000.safetensors    named by samples seen; the last k are kept
     checkpoints/best.safetensors         the one with the best validation IoU
@@ -25,14 +25,10 @@ from torch import Tensor
 from pipeline.atomic import atomic_path
 from pipeline.errors import UserError
 from pipeline.settings.parse import parse
-from pipeline.settings.training import Experiment
-from training.networks.build import Networks
-from training.run.average import Average
-from training.run.step import Step
+from pipeline.settings.training import REMOVED, Experiment
 
 FORMAT, VERSION = "3d-vae-gan checkpoint", 1
 BEST = "best.safetensors"
-MOMENTS = ("exp_avg", "exp_avg_sq", "step")
 
 
 @dataclass(frozen=True)
@@ -49,15 +45,13 @@ class Header:
 
     @property
     def experiment(self) -> Experiment:
-        """The settings as a checked object."""
-        return parse(Experiment, self.settings, "the settings in the checkpoint")
+        """The settings as a checked object; keys that an older version had are passed over."""
+        known = {key: value for key, value in self.settings.items() if key not in REMOVED}
+        return parse(Experiment, known, "the settings in the checkpoint")
 
 
-def save(path: Path, header: Header, networks: Networks, average: Average, step: Step) -> None:
+def write(path: Path, header: Header, tensors: dict[str, Tensor]) -> None:
     """Publish one checkpoint atomically; raises UserError when the disk is full."""
-    tensors = {f"networks.{name}": value for name, value in networks.state_dict().items()}
-    tensors |= {f"average.{name}": value for name, value in average.networks.state_dict().items()}
-    tensors |= _optimizer_tensors(step)
     state = {"format": FORMAT, "version": VERSION, **header.__dict__}
     with atomic_path(path) as temporary:
         try:
@@ -114,23 +108,6 @@ def _read(path: Path, *, tensors: bool, device: torch.device | None = None) -> t
     return Header(**state), values
 
 
-def restore(path: Path, networks: Networks, average: Average, step: Step) -> Header:
-    """Put everything back as `save` found it; other networks than the checkpoint's are a UserError."""
-    device = next(networks.parameters()).device
-    header, tensors = load(path, device)
-    load_weights(networks, tensors, "networks.", path)
-    load_weights(average.networks, tensors, "average.", path)
-    for name, optimizer in step.optimizers.items():
-        parameters = optimizer.param_groups[0]["params"]
-        state = {
-            i: {m: tensors[key] for m in MOMENTS if (key := f"adam.{name}.{i}.{m}") in tensors}
-            for i in range(len(parameters))
-        }
-        groups = optimizer.state_dict()["param_groups"]
-        optimizer.load_state_dict({"state": {i: s for i, s in state.items() if s}, "param_groups": groups})
-    return header
-
-
 def load_weights(networks: torch.nn.Module, tensors: dict[str, Tensor], prefix: str, path: Path) -> None:
     """Copy the tensors under `prefix`; a UserError names the first that does not fit."""
     found = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
@@ -154,16 +131,11 @@ def load_weights(networks: torch.nn.Module, tensors: dict[str, Tensor], prefix: 
     networks.load_state_dict(found)
 
 
-def all_finite(*modules: torch.nn.Module) -> bool:
-    """Whether no weight or running statistic is NaN or infinite."""
-    return all(bool(value.isfinite().all()) for module in modules for value in module.state_dict().values())
-
-
 class Folder:
     """The checkpoints of one run."""
 
-    def __init__(self, folder: Path, keep: int):
-        self.folder, self.keep = folder, keep
+    def __init__(self, folder: Path, kept: int):
+        self.folder, self.kept = folder, kept
 
     def files(self) -> list[Path]:
         """Numbered checkpoints, oldest first."""
@@ -196,12 +168,12 @@ class Folder:
                 shutil.copyfile(path, temporary)
 
     def prune(self) -> None:
-        """Keep the newest `keep` that were written on schedule, and the newest of all."""
+        """Leave the newest `kept` that were written on schedule, and the newest of all."""
         files = self.files()
         scheduled = [path for path in files if not self._is_passing(path)]
-        kept = {*scheduled[-self.keep :], *files[-1:]}
+        staying = {*scheduled[-self.kept :], *files[-1:]}
         for path in files:
-            if path not in kept:
+            if path not in staying:
                 path.unlink()
 
     @staticmethod
@@ -210,11 +182,3 @@ class Folder:
             return bool(read_header(path).loop.get("passing"))
         except UserError:  # damaged ones are passed over and grow old like any other
             return False
-
-
-def _optimizer_tensors(step: Step) -> dict[str, Tensor]:
-    out: dict[str, Tensor] = {}
-    for name, optimizer in step.optimizers.items():
-        for i, moments in optimizer.state_dict()["state"].items():
-            out |= {f"adam.{name}.{i}.{moment}": moments[moment] for moment in MOMENTS}
-    return out

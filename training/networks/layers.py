@@ -5,15 +5,24 @@ Shape letters: B samples, C channels, n voxels a side.
 
 from __future__ import annotations
 
-from typing import TypeAlias, cast
+from typing import cast
 
 import torch
 import torch.nn.functional as F
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from training.parallel import total, world_size
 
-Moments: TypeAlias = tuple[Tensor, Tensor, int]
+
+def channels_of(base: int, width: float) -> int:
+    """How many channels a layer of `base` channels has in networks of this width."""
+    return max(1, round(base * width))
+
+
+def at_least_float32(x: Tensor) -> Tensor:
+    """The numbers in float32, in which losses and statistics are computed; float64 as it is."""
+    return x if x.dtype == torch.float64 else x.float()
 
 
 def channels_last(x: Tensor) -> Tensor:
@@ -28,8 +37,8 @@ class BatchNorm(nn.Module):
 
     The generator sees codes of the encoder (source 0) and of the prior (source 1), the
     discriminator real (0) and generated (1) shapes.  One mixed average fits neither.
-    The statistics are those of the whole batch, however it is shared among processes or cut
-    into micro-batches (`training/staged.py`), so neither changes what is learned.
+    The statistics are those of the whole batch, however it is shared among processes, so their number
+    does not change what is learned.
     """
 
     running_mean: Tensor  # (sources, C)
@@ -43,11 +52,10 @@ class BatchNorm(nn.Module):
         self.register_buffer("running_mean", torch.zeros(sources, channels))
         self.register_buffer("running_var", torch.ones(sources, channels))
 
-    def forward(self, x: Tensor, source: int = 0) -> Tensor:
+    def forward(self, x: Float[Tensor, "B C ..."], source: int = 0) -> Float[Tensor, "B C ..."]:
         """(B, C, ...) -> the same shape; in training mode the statistics of `source` move."""
         if self.training and world_size() > 1:
-            mean, variance = self.merged([moments(x)], source)
-            return self.normalise(x, mean, variance)
+            return self._normalised(x, *self._global_statistics(x, source))
         return F.batch_norm(
             x,
             self.running_mean[source],
@@ -59,30 +67,23 @@ class BatchNorm(nn.Module):
             self.eps,
         )
 
-    def merged(self, parts: list[Moments], source: int) -> tuple[Tensor, Tensor]:
-        """Mean and variance (C,) of all parts on all ranks, by Chan et al. 1979; the running statistics follow."""
-        if not self.training:
-            return self.running_mean[source], self.running_var[source]
-        count = sum(part[2] for part in parts) * world_size()
-        mean = total(torch.stack([part[0] * part[2] for part in parts]).sum(0)) / count
-        squares = torch.stack([part[2] * (part[1] + (part[0] - mean).square()) for part in parts]).sum(0)
-        variance = total(squares) / count
+    def _global_statistics(self, x: Tensor, source: int) -> tuple[Tensor, Tensor]:
+        """Mean and variance (C,) over the samples of all ranks (Chan et al. 1979); the running statistics follow."""
+        own_variance, own_mean = torch.var_mean(at_least_float32(x), dim=[0, *range(2, x.dim())], correction=0)
+        own_count = x.numel() // x.shape[1]
+        count = own_count * world_size()
+        mean = total(own_mean * own_count) / count
+        variance = total(own_count * (own_variance + (own_mean - mean).square())) / count
         with torch.no_grad():
             self.running_mean[source].lerp_(mean, self.momentum)
             self.running_var[source].lerp_(variance * (count / max(count - 1, 1)), self.momentum)
         return mean, variance
 
-    def normalise(self, x: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
-        """(B, C, ...) by the given statistics."""
+    def _normalised(self, x: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
         scale = self.weight * (variance + self.eps).rsqrt()
         shape = (1, -1, *[1] * (x.dim() - 2))
-        return ((x.float() - mean.view(shape)) * scale.view(shape) + self.bias.view(shape)).to(x.dtype)
-
-
-def moments(x: Tensor) -> Moments:
-    """Mean (C,), variance (C,) and count of each channel's numbers in (B, C, ...)."""
-    variance, mean = torch.var_mean(x.float(), dim=[0, *range(2, x.dim())], correction=0)
-    return mean, variance, x.numel() // x.shape[1]
+        out = (at_least_float32(x) - mean.view(shape)) * scale.view(shape) + self.bias.view(shape)
+        return out.to(x.dtype)
 
 
 class SpectralNorm(nn.Module):

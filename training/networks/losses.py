@@ -6,13 +6,43 @@ Shape letters: B samples, Z numbers in the code, R voxels a side.  All networks 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
+from jaxtyping import Float
 from torch import Tensor
 
+from pipeline.settings.training import Experiment
 
-def kl_to_standard_normal(mean: Tensor, log_variance: Tensor) -> Tensor:
+Codes = Float[Tensor, "*batch Z"]
+Volumes = Float[Tensor, "B 1 R R R"]
+Numbers = Float[Tensor, " B"]  # one of each sample
+Mean = Float[Tensor, ""]  # over the batch
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What a training minimises: the terms, their weights and when the adversarial ones are computed."""
+
+    reconstruction: str  # a key of RECONSTRUCTION
+    reconstruction_weight: float
+    kl_weight: float
+    mask_weight: float
+    adversarial: str  # a key of DISCRIMINATOR and GENERATOR
+    adversarial_weight: float
+    adversarial_every: int  # steps
+    discriminator_gate: float  # D learns while its last accuracy was at most this
+    soft_labels: bool
+    gradient_penalty: float  # weight; of "wgan-gp"
+
+    @classmethod
+    def of(cls, settings: Experiment) -> Objective:
+        """The part of an experiment that its losses depend on."""
+        return cls(**{name: getattr(settings, name) for name in cls.__dataclass_fields__})
+
+
+def kl_to_standard_normal(mean: Codes, log_variance: Codes) -> Float[Tensor, "*batch"]:
     """KL(N(mean, variance) || N(0, 1)) = 1/2 sum(mean^2 + variance - log variance - 1).
 
     Kingma & Welling 2014, appendix B; equation 5 of Wu et al. 2016.  (..., Z) -> (...,).
@@ -20,72 +50,74 @@ def kl_to_standard_normal(mean: Tensor, log_variance: Tensor) -> Tensor:
     return 0.5 * (mean.square() + log_variance.exp() - log_variance - 1).sum(-1)
 
 
-def reconstruction_bce(logits: Tensor, occupancy: Tensor) -> Tensor:
+def reconstruction_bce(logits: Volumes, occupancy: Volumes) -> Numbers:
     """-sum(x log p + (1 - x) log(1 - p)), the Bernoulli likelihood.  (B, ...) -> (B,)."""
     return F.binary_cross_entropy_with_logits(logits, occupancy, reduction="none").flatten(1).sum(1)
 
 
-def reconstruction_l2(logits: Tensor, occupancy: Tensor) -> Tensor:
+def reconstruction_l2(logits: Volumes, occupancy: Volumes) -> Numbers:
     """||G(E(y)) - x||^2, equation 6 of Wu et al. 2016 as its re-implementations sum it.  -> (B,)."""
     return (logits.sigmoid() - occupancy).square().flatten(1).sum(1)
 
 
-def reconstruction_dice(logits: Tensor, occupancy: Tensor) -> Tensor:
+def reconstruction_dice(logits: Volumes, occupancy: Volumes) -> Numbers:
     """1 - 2 sum(p x) / (sum p + sum x), Milletari et al. 2016 (V-Net).  -> (B,)."""
     p, x = logits.sigmoid().flatten(1), occupancy.flatten(1)
     return 1 - 2 * (p * x).sum(1) / (p.sum(1) + x.sum(1)).clamp_min(1.0)
 
 
-def mask_bce(logits: Tensor, masks: Tensor) -> Tensor:
+def mask_bce(logits: Float[Tensor, "B 1 n n"], masks: Float[Tensor, "B 1 S S"]) -> Numbers:
     """Cross-entropy of where the object is, a mean over pixels.  (B, 1, n, n), (B, 1, S, S) in [0, 1] -> (B,)."""
     wanted = F.adaptive_avg_pool2d(masks, logits.shape[-1])
     return F.binary_cross_entropy_with_logits(logits, wanted, reduction="none").flatten(1).mean(1)
 
 
-RECONSTRUCTION: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+RECONSTRUCTION: dict[str, Callable[[Volumes, Volumes], Numbers]] = {
     "bce": reconstruction_bce,
     "l2": reconstruction_l2,
     "dice": reconstruction_dice,
 }
 
 
-def discriminator_bce(real: Tensor, fake: Tensor, labels: tuple[Tensor, Tensor] | None = None) -> Tensor:
+def discriminator_bce(real: Numbers, fake: Numbers, labels: tuple[Numbers, Numbers] | None = None) -> Mean:
     """-log D(x) - log(1 - D(G(z))), equation 1 of Wu et al. 2016; `labels` replace 1 and 0."""
     ones, zeros = labels if labels is not None else (torch.ones_like(real), torch.zeros_like(fake))
     return F.binary_cross_entropy_with_logits(real, ones) + F.binary_cross_entropy_with_logits(fake, zeros)
 
 
-def generator_bce(fake: Tensor) -> Tensor:
+def generator_bce(fake: Numbers) -> Mean:
     """-log D(G(z)), the non-saturating form of Goodfellow et al. 2014, section 3."""
     return F.softplus(-fake).mean()
 
 
-def discriminator_hinge(real: Tensor, fake: Tensor) -> Tensor:
+def discriminator_hinge(real: Numbers, fake: Numbers) -> Mean:
     """max(0, 1 - D(x)) + max(0, 1 + D(G(z))), Lim & Ye 2017, Miyato et al. 2018 equation 16."""
     return F.relu(1 - real).mean() + F.relu(1 + fake).mean()
 
 
-def discriminator_least_squares(real: Tensor, fake: Tensor) -> Tensor:
+def discriminator_least_squares(real: Numbers, fake: Numbers) -> Mean:
     """1/2 (D(x) - 1)^2 + 1/2 D(G(z))^2, Mao et al. 2017 equation 9."""
     return 0.5 * (real - 1).square().mean() + 0.5 * fake.square().mean()
 
 
-def generator_least_squares(fake: Tensor) -> Tensor:
+def generator_least_squares(fake: Numbers) -> Mean:
     """1/2 (D(G(z)) - 1)^2, Mao et al. 2017 equation 9."""
     return 0.5 * (fake - 1).square().mean()
 
 
-def discriminator_wasserstein(real: Tensor, fake: Tensor) -> Tensor:
+def discriminator_wasserstein(real: Numbers, fake: Numbers) -> Mean:
     """D(G(z)) - D(x), Arjovsky et al. 2017; the gradient penalty is added by the step."""
     return fake.mean() - real.mean()
 
 
-def generator_minus(fake: Tensor) -> Tensor:
+def generator_minus(fake: Numbers) -> Mean:
     """-D(G(z)), for hinge and Wasserstein."""
     return -fake.mean()
 
 
-def gradient_penalty(critic: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, mix: Tensor) -> Tensor:
+def gradient_penalty(
+    critic: Callable[[Volumes], Numbers], real: Volumes, fake: Volumes, mix: Float[Tensor, "B 1 1 1 1"]
+) -> Mean:
     """(||grad D(mix x + (1 - mix) G(z))|| - 1)^2, Gulrajani et al. 2017 equation 3; `mix` (B, 1, 1, 1, 1)."""
     between = (mix * real + (1 - mix) * fake).requires_grad_(True)
     (gradient,) = torch.autograd.grad(critic(between).sum(), between, create_graph=True)
@@ -93,13 +125,13 @@ def gradient_penalty(critic: Callable[[Tensor], Tensor], real: Tensor, fake: Ten
     return penalty
 
 
-DISCRIMINATOR: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+DISCRIMINATOR: dict[str, Callable[[Numbers, Numbers], Mean]] = {
     "bce": discriminator_bce,
     "hinge": discriminator_hinge,
     "lsgan": discriminator_least_squares,
     "wgan-gp": discriminator_wasserstein,
 }
-GENERATOR: dict[str, Callable[[Tensor], Tensor]] = {
+GENERATOR: dict[str, Callable[[Numbers], Mean]] = {
     "bce": generator_bce,
     "hinge": generator_minus,
     "lsgan": generator_least_squares,
@@ -109,7 +141,7 @@ GENERATOR: dict[str, Callable[[Tensor], Tensor]] = {
 DECISION = {"bce": 0.0, "hinge": 0.0, "lsgan": 0.5, "wgan-gp": 0.0}
 
 
-def soft_labels(size: int, source: torch.Generator, device: torch.device) -> tuple[Tensor, Tensor]:
+def soft_labels(size: int, source: torch.Generator, device: torch.device) -> tuple[Numbers, Numbers]:
     """Real labels from 0.7-1.2 cut at 1 (cross-entropy is undefined above), generated from 0-0.3."""
     real = (0.7 + 0.5 * torch.rand(size, generator=source)).clamp_max(1.0)
     return real.to(device), (0.3 * torch.rand(size, generator=source)).to(device)

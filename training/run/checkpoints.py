@@ -2,57 +2,52 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import dataclasses
 from pathlib import Path
 
-from pipeline.settings.training import Experiment
-from training.data.shapes import ShapeData
-from training.networks import checkpoint
+import torch
+from torch import Tensor
+
 from training.networks.build import Networks
+from training.networks.checkpoint import Folder, Header, load, load_weights, write
 from training.parallel import Ranks
-from training.run.average import Average
+from training.run.average import MovingAverage
 from training.run.state import LoopState
 from training.run.step import Step
 
+MOMENTS = ("exp_avg", "exp_avg_sq", "step")  # of Adam, for each parameter
 
-@dataclass
-class Keeper:
-    """Everything that a checkpoint holds, and where checkpoints are."""
 
-    run: Path
-    identity: str
-    settings: Experiment
-    data: ShapeData
-    networks: Networks
-    average: Average
-    step: Step
-    ranks: Ranks
+class Checkpoints:
+    """Everything that a checkpoint holds, and where the run's checkpoints are."""
 
-    def __post_init__(self) -> None:
-        self.folder = checkpoint.Folder(self.run / "checkpoints", self.settings.keep_checkpoints)
+    def __init__(
+        self,
+        folder: Path,
+        about: Header,  # of the run; `samples` and `loop` are filled in when it is saved
+        networks: Networks,
+        average: MovingAverage,
+        step: Step,
+        *,
+        kept: int,  # the newest ones, beside the best
+        ranks: Ranks = Ranks(),  # noqa: B008 - frozen
+    ):
+        self.folder, self.about = Folder(folder, kept), about
+        self.networks, self.average, self.step, self.ranks = networks, average, step, ranks
 
-    def save(self, state: LoopState, *, passing: bool = False) -> None:
+    def save(self, state: LoopState, samples: int, *, passing: bool = False) -> None:
         """Publish a checkpoint of `state`; FloatingPointError, on every process, where a weight is not finite.
 
-        `passing`: not on schedule, so it is kept only until there is a newer one, and a run that was stopped ends with
+        `passing`: not on schedule, so it stays only until there is a newer one, and a run that was stopped ends with
         the same files as any other.
         """
         state.passing = passing
-        if not checkpoint.all_finite(self.networks, self.average.networks):
+        if not all_finite(self.networks, self.average.networks):
             raise FloatingPointError("a weight is not finite")
         if self.ranks.first:
-            samples = state.step * self.settings.batch
             path = self.folder.path(samples)
-            header = checkpoint.Header(
-                self.identity,
-                self.settings.model_dump(mode="json"),
-                self.data.size_px,
-                self.data.resolution,
-                self.data.categories,
-                samples,
-                state.as_json(),
-            )
-            checkpoint.save(path, header, self.networks, self.average, self.step)
+            header = dataclasses.replace(self.about, samples=samples, loop=state.as_json())
+            save(path, header, self.networks, self.average, self.step)
             if state.best_is_new:
                 self.folder.mark_best(path)
             self.folder.prune()
@@ -66,7 +61,7 @@ class Keeper:
         latest = self.ranks.shared(str(self.folder.latest() or "") if self.ranks.first else "")
         if not latest:
             return LoopState()
-        header = checkpoint.restore(Path(latest), self.networks, self.average, self.step)
+        header = restore(Path(latest), self.networks, self.average, self.step)
         state = LoopState(**header.loop)
         self.step.accuracy = state.d_accuracy
         if self.ranks.first:
@@ -75,3 +70,39 @@ class Keeper:
                 self.folder.mark_best(Path(latest))
             self.folder.prune()
         return state
+
+
+def save(path: Path, header: Header, networks: Networks, average: MovingAverage, step: Step) -> None:
+    """Write weights, averaged weights and the optimizers' moments; raises UserError when the disk is full."""
+    tensors = {f"networks.{name}": value for name, value in networks.state_dict().items()}
+    tensors |= {f"average.{name}": value for name, value in average.networks.state_dict().items()}
+    write(path, header, tensors | _optimizer_tensors(step))
+
+
+def restore(path: Path, networks: Networks, average: MovingAverage, step: Step) -> Header:
+    """Put everything back as `save` found it; other networks than the checkpoint's are a UserError."""
+    header, tensors = load(path, networks.device)
+    load_weights(networks, tensors, "networks.", path)
+    load_weights(average.networks, tensors, "average.", path)
+    for name, optimizer in step.optimizers.items():
+        parameters = optimizer.param_groups[0]["params"]
+        state = {
+            i: {m: tensors[key] for m in MOMENTS if (key := f"adam.{name}.{i}.{m}") in tensors}
+            for i in range(len(parameters))
+        }
+        groups = optimizer.state_dict()["param_groups"]
+        optimizer.load_state_dict({"state": {i: s for i, s in state.items() if s}, "param_groups": groups})
+    return header
+
+
+def all_finite(*modules: torch.nn.Module) -> bool:
+    """Whether no weight or running statistic is NaN or infinite."""
+    return all(bool(value.isfinite().all()) for module in modules for value in module.state_dict().values())
+
+
+def _optimizer_tensors(step: Step) -> dict[str, Tensor]:
+    out: dict[str, Tensor] = {}
+    for name, optimizer in step.optimizers.items():
+        for i, moments in optimizer.state_dict()["state"].items():
+            out |= {f"adam.{name}.{i}.{moment}": moments[moment] for moment in MOMENTS}
+    return out

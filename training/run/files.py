@@ -1,9 +1,9 @@
 """The files of one run beside its checkpoints.
 
     config.json    the whole experiment, its identity, the data it was trained on
-    metrics.jsonl  losses, looks and alarms by samples seen; equal runs give equal bytes
+    metrics.jsonl  losses, validations and alarms by samples seen; equal runs give equal bytes
     timing.jsonl   samples/s and memory by samples seen; belongs to the machine, not to the result
-    timeline/      what fixed codes and pictures become (`training/timeline.py`)
+    timeline/      what fixed codes and pictures become (`training/run/timeline.py`)
     train.json     the stamp, written last
 
 The identity is a digest of settings, data and code.  A run folder that holds the work of
@@ -29,9 +29,10 @@ from pipeline.progress import say
 from pipeline.provenance import code_digest
 from pipeline.settings.training import Experiment
 from pipeline.shards.index import read_index
+from training.inference.picture import grid_picture
 from training.run.state import LoopState
 from training.run.timeline import Frame
-from training.show.boards import Board, grid_picture
+from training.show.boards import Board
 
 FILES = (
     "config.json",
@@ -56,8 +57,6 @@ NOT_IDENTITY = {
     "keep_checkpoints",
     "device",
     "processes",
-    "micro_batch",
-    "on_out_of_memory",
     "compile",
 }
 
@@ -73,13 +72,13 @@ def identity(settings: Experiment, shards: Sequence[Path]) -> str:
 def set_aside_others(run: Path, wanted: str) -> None:
     """Move the files of another experiment or of older code out of the way."""
     try:
-        found = str(json.loads((run / "config.json").read_text(encoding="utf-8"))["identity"])
+        former = str(json.loads((run / "config.json").read_text(encoding="utf-8"))["identity"])
     except (OSError, ValueError, KeyError, TypeError):
-        found = "unknown"
+        former = "unknown"
     present = [run / name for name in FILES if (run / name).exists()]
-    if not present or found == wanted:
+    if not present or former == wanted:
         return
-    aside = run / f"previous-{found}"
+    aside = run / f"previous-{former}"
     while aside.exists():
         aside = aside.with_name(aside.name + "-")
     aside.mkdir()
@@ -143,9 +142,9 @@ class Metrics:
             assert self._run is not None
             path = self._run / name
             lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-            kept = [line for line in lines if _samples_of(line) <= samples]
-            if len(kept) < len(lines):
-                write_text(path, "".join(line + "\n" for line in kept))
+            staying = [line for line in lines if _samples_of(line) <= samples]
+            if len(staying) < len(lines):
+                write_text(path, "".join(line + "\n" for line in staying))
 
     def write(self, event: str, samples: int, **values: Any) -> None:
         """One line of metrics.jsonl; values must not depend on time or machine."""

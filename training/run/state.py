@@ -15,7 +15,7 @@ class LoopState:
     d_accuracy: float = 0.0  # of the discriminator on its last batch
     sums: dict[str, float] = field(default_factory=dict)  # of the values since they were last written
     counts: dict[str, int] = field(default_factory=dict)
-    d_sums: dict[str, float] = field(default_factory=dict)  # of the discriminator's record since the last look
+    d_sums: dict[str, float] = field(default_factory=dict)  # of the discriminator's record since the last validation
     d_count: int = 0
     alarms: list[str] = field(default_factory=list)  # raised now
     alarm_history: list[dict[str, Any]] = field(default_factory=list)  # {"samples", "alarm", "raised"}
@@ -50,7 +50,7 @@ class LoopState:
         return means
 
     def take_discriminator(self) -> tuple[float | None, float | None]:
-        """Mean accuracy and share of skipped updates since the last call; None where it did not play."""
+        """Mean accuracy and share of skipped updates since the last call; None where it was not trained."""
         if not self.d_count:
             return None, None
         accuracy, skipped = (self.d_sums[name] / self.d_count for name in ("d_accuracy", "d_skipped"))
@@ -64,7 +64,7 @@ class LoopState:
         self.alarms = sorted(now)
         return changes
 
-    def note(self, iou: float | None, threshold: int | None, samples: int) -> None:
-        """Remember the best look; without an encoder the latest is the best."""
+    def note_validation(self, iou: float | None, threshold: int | None, samples: int) -> None:
+        """Remember the best validation; without an encoder the latest is the best."""
         if iou is None or self.best_iou is None or iou > self.best_iou:
             self.best_iou, self.best_threshold, self.best_samples, self.best_is_new = iou, threshold, samples, True

@@ -14,8 +14,10 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from pipeline.seeds import stable_hash
@@ -23,119 +25,62 @@ from pipeline.settings.training import Experiment
 from training.data.batches import Inputs
 from training.networks import losses
 from training.networks.build import Networks
-from training.networks.layers import channels_last
+from training.networks.codes import GENERATED, POSTERIOR, PRIOR, REAL, noise
+from training.networks.layers import at_least_float32
+from training.networks.losses import Objective
 from training.parallel import Ranks
 
-REAL, GENERATED = 0, 1  # sources of D's batch norm
-POSTERIOR, PRIOR = 0, 1  # sources of G's batch norm
-DRAWS = 256  # sampled codes that an expected maximum is the mean of: it is known to 0.05 standard deviations
-CHUNK = 16  # of them at a time
+Numbers = dict[str, Tensor | float]
+Volumes = Float[Tensor, "B 1 R R R"]
 
 
-def noise(seed: int, step: int, purpose: str, shape: tuple[int, ...], device: torch.device) -> Tensor:
-    """Standard normal numbers that depend on (seed, step, purpose) alone."""
-    source = torch.Generator().manual_seed(stable_hash(seed, purpose, step) >> 1)
-    return to_device_async(torch.randn(shape, generator=source), device)
+@dataclass(frozen=True)
+class Optimisation:
+    """How gradients move the networks: Adam (Kingma & Ba 2015)."""
 
+    rates: dict[str, float]  # learning rates of E, G and D
+    betas: tuple[float, float]
+    clip_norm: float  # of each network's gradient; 0 leaves it
 
-def to_device_async(values: Tensor, device: torch.device) -> Tensor:
-    """On the device without waiting for it: a copy from pageable memory would empty its queue."""
-    return values.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else values.to(device)
-
-
-def prior_codes(settings: Experiment, step: int, count: int, device: torch.device, purpose: str = "prior") -> Tensor:
-    """(count, Z) codes from p(z); uniform is the normal's distribution function of the same numbers."""
-    z = noise(settings.seed, step, purpose, (count, settings.latent), device)
-    if settings.prior == "narrow":
-        return 0.33 * z
-    return torch.special.ndtr(z) if settings.prior == "uniform" else z
-
-
-def sampling_source(settings: Experiment) -> int:
-    """Which statistics of G's batch norm fit codes from p(z): without a game only the encoder's were ever counted."""
-    return PRIOR if settings.adversarial_weight > 0 else POSTERIOR
-
-
-def projections(voxels: Tensor) -> Tensor:
-    """(B, 1, R, R, R) -> (B, 1, 3, R, R): what is occupied seen along x, y and z, as channels in [-1, 1]."""
-    return 2 * torch.stack([voxels[:, 0].amax(axis) for axis in (1, 2, 3)], dim=1)[:, None] - 1
-
-
-def encoder_input(settings: Experiment, batch: Inputs) -> Tensor:
-    """(B, V, 3, S, S): the pictures, or the shape's own projections."""
-    return projections(batch["voxels"]) if settings.encoder_input == "projections" else batch["images"]
-
-
-def encode(networks: Networks, images: Tensor) -> tuple[Tensor, Tensor]:
-    """(B, V, 3, S, S) -> mean and log-variance, (B, V, Z) each; all views in one pass."""
-    return encode_with_mask(networks, images)[:2]
-
-
-def encode_with_mask(networks: Networks, images: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
-    """The same, and (B V, 1, S/8, S/8) logits of where the object is, from an encoder with that head."""
-    assert networks.E is not None
-    b, views = images.shape[:2]
-    codes, *mask = networks.E(channels_last(images.flatten(0, 1)))
-    mean, log_variance = codes.float().reshape(b, views, -1).chunk(2, dim=-1)
-    return mean, log_variance.clamp(-15, 15), mask[0].float() if mask else None  # exp() stays finite
-
-
-def pool(codes: Tensor, how: str) -> Tensor:
-    """(B, V, Z) -> (B, Z), every view with the same weight."""
-    if codes.shape[1] == 1:
-        return codes[:, 0]
-    return codes.amax(1) if how == "max" else codes.mean(1)
-
-
-def mean_code(networks: Networks, settings: Experiment, images: Tensor, draws: Tensor | None = None) -> Tensor:
-    """(B, V, 3, S, S) -> (B, Z): the code that training decodes, averaged over its noise.
-
-    One view, or the mean of several: the posterior means.  Training takes the largest of *sampled* codes, whose
-    expectation lies above the largest mean; it is the average of `DRAWS` such codes, with the same noise for every
-    object.  Fewer pictures than in training are shown again until there are as many.  `draws`: what `code_draws` gives.
-    """
-    mean, log_variance = encode(networks, images)
-    if not draws_codes(settings):
-        return pool(mean, settings.pooling)
-    shown = torch.arange(max(mean.shape[1], settings.views_per_shape), device=mean.device) % mean.shape[1]
-    mean, deviation = mean[:, None, shown], (0.5 * log_variance[:, None, shown]).exp()
-    if draws is None:
-        draws = code_draws(settings, len(shown), mean.device)
-    total = torch.zeros_like(mean[:, 0, 0])
-    for first in range(0, len(draws), CHUNK):
-        total = total + (mean + deviation * draws[first : first + CHUNK]).amax(2).sum(1)
-    return total / len(draws)
-
-
-def draws_codes(settings: Experiment) -> bool:
-    """Whether an evaluation has to draw codes as training does."""
-    return settings.pooling == "max" and settings.views_per_shape > 1
-
-
-def code_draws(settings: Experiment, views: int, device: torch.device) -> Tensor:
-    """(DRAWS, V, Z) the noise of `mean_code`."""
-    return noise(settings.seed, 0, "mean code", (DRAWS, views, settings.latent), device)
-
-
-class Step:
-    """The update rule with its optimizers and the one thing it remembers, D's last accuracy."""
-
-    def __init__(self, settings: Experiment, networks: Networks, ranks: Ranks = Ranks()):  # noqa: B008 - frozen
-        self.settings, self.networks, self.ranks = settings, networks, ranks
-        device = next(networks.parameters()).device
-        betas = (settings.beta1, settings.beta2)
+    @classmethod
+    def of(cls, settings: Experiment) -> Optimisation:
+        """The part of an experiment that moves its networks."""
         rates = {
             "E": settings.learning_rate_encoder,
             "G": settings.learning_rate_generator,
             "D": settings.learning_rate_discriminator,
         }
-        self.base_rates = {name: rate for name, rate in rates.items() if getattr(networks, name) is not None}
+        return cls(rates, (settings.beta1, settings.beta2), settings.clip_norm)
+
+
+class Step:
+    """The update rule with its optimizers and the one thing it remembers, D's last accuracy."""
+
+    def __init__(
+        self,
+        networks: Networks,
+        objective: Objective,
+        optimisation: Optimisation,
+        *,
+        bf16: bool = False,  # compute the networks in bf16; weights and losses are float32 always
+        ranks: Ranks = Ranks(),  # noqa: B008 - frozen
+    ):
+        self.networks, self.objective, self.ranks = networks, objective, ranks
+        self.seed, self.clip_norm = networks.coding.seed, optimisation.clip_norm
+        self.base_rates = {name: optimisation.rates[name] for name in networks.present}
+        fused = True if networks.device.type == "cuda" else None
         self.optimizers = {
-            name: torch.optim.Adam(getattr(networks, name).parameters(), lr=rate, betas=betas, fused=_fused(device))
+            name: torch.optim.Adam(getattr(networks, name).parameters(), rate, optimisation.betas, fused=fused)
             for name, rate in self.base_rates.items()
         }
-        self._device, self._bf16 = device, uses_bf16(settings, device, networks.G.resolution)
+        self._bf16 = bf16
         self._accuracy = Values({"d_accuracy": 0.0})
+
+    @classmethod
+    def of(cls, settings: Experiment, networks: Networks, ranks: Ranks = Ranks()) -> Step:  # noqa: B008 - frozen
+        """The update that an experiment asks for."""
+        bf16 = uses_bf16(settings.precision, networks.device, networks.G.resolution)
+        return cls(networks, Objective.of(settings), Optimisation.of(settings), bf16=bf16, ranks=ranks)
 
     @property
     def accuracy(self) -> float:
@@ -154,99 +99,98 @@ class Step:
 
     def __call__(self, batch: Inputs, step: int) -> Values:
         """Update the networks with batch number `step`; the losses and gradient norms, means over the ranks."""
-        out: dict[str, Tensor | float] = {}
+        out: Numbers = {}
         fake: Tensor | None = None
-        if self.networks.D is not None and step % self.settings.adversarial_every == 0:
-            count, device = len(batch["voxels"]) * self.ranks.world, batch["voxels"].device
-            z = self.ranks.rows(prior_codes(self.settings, step, count, device))
+        if self.networks.D is not None and step % self.objective.adversarial_every == 0:
+            count = len(batch["voxels"]) * self.ranks.world
+            z = self.ranks.rows(self.networks.prior_codes(count, step=step))
             fake = self._generate(z, PRIOR).sigmoid()
-            out |= self.discriminator_step(batch, fake.detach(), step)
+            out |= self.discriminator_step(batch["voxels"], fake.detach(), step)
         if self.networks.E is not None:
             out |= self.encoder_step(batch, step)
         out |= self.generator_step(fake)
         return Values(out, self.ranks)
 
-    def discriminator_step(self, batch: Inputs, fake: Tensor, step: int) -> dict[str, Tensor | float]:
+    def discriminator_step(self, real: Volumes, fake: Volumes, step: int) -> Numbers:
         """(1) Score both kinds of shapes; learn from them while the last batch was not too easy."""
-        settings, d = self.settings, self.networks.D
-        assert d is not None
+        gate, kind = self.objective.discriminator_gate, self.objective.adversarial
         # A gate of 1 never closes, so there is no need to wait for the last accuracy.
-        learns = settings.discriminator_gate >= 1 or self.accuracy <= settings.discriminator_gate
+        learns = gate >= 1 or self.accuracy <= gate
         with contextlib.nullcontext() if learns else torch.no_grad():
-            real_logits, fake_logits = self._judge(batch["voxels"], REAL), self._judge(fake, GENERATED)
-            if settings.adversarial == "bce" and settings.soft_labels:
-                loss = losses.discriminator_bce(real_logits, fake_logits, self._soft_labels(fake, step))
-            else:
-                loss = losses.DISCRIMINATOR[settings.adversarial](real_logits, fake_logits)
-        middle = losses.DECISION[settings.adversarial]
-        correct = (real_logits > middle).float().mean() + (fake_logits < middle).float().mean()
-        self._accuracy = Values({"d_accuracy": correct / 2}, self.ranks)
-        out: dict[str, Tensor | float] = {
-            "d_loss": loss.detach(),
-            "d_accuracy": correct / 2,
-            "d_skipped": float(not learns),
-        }
+            real_logits, fake_logits = self._judge(real, REAL), self._judge(fake, GENERATED)
+            loss = self._discriminator_loss(real_logits, fake_logits, step)
+        middle = losses.DECISION[kind]
+        correct = ((real_logits > middle).float().mean() + (fake_logits < middle).float().mean()) / 2
+        self._accuracy = Values({"d_accuracy": correct}, self.ranks)
+        out: Numbers = {"d_loss": loss.detach(), "d_accuracy": correct, "d_skipped": float(not learns)}
         if learns:
-            if settings.adversarial == "wgan-gp":
-                shape = (len(fake) * self.ranks.world, 1, 1, 1, 1)
-                mix = torch.special.ndtr(self.ranks.rows(noise(settings.seed, step, "mix", shape, fake.device)))
-                loss = loss + settings.gradient_penalty * losses.gradient_penalty(
-                    lambda x: self._judge(x, GENERATED), batch["voxels"], fake, mix
-                )
+            if kind == "wgan-gp":
+                loss = loss + self.objective.gradient_penalty * self._gradient_penalty(real, fake, step)
             torch.autograd.backward(loss)
             out["d_gradient"] = self._move("D")
         return out
 
-    def encoder_step(self, batch: Inputs, step: int) -> dict[str, Tensor | float]:
+    def encoder_step(self, batch: Inputs, step: int) -> Numbers:
         """(2) One pass through E and G; E moves on KL + reconstruction, G keeps its gradient for (3)."""
-        settings, out = self.settings, {}
+        objective, coding = self.objective, self.networks.coding
         with self._precision():
-            mean, log_variance, mask = encode_with_mask(self.networks, encoder_input(settings, batch))
+            images = self.networks.encoder_input(batch["images"], batch["voxels"])
+            mean, log_variance, mask = self.networks.encode_with_mask(images)
         shape = (len(mean) * self.ranks.world, *mean.shape[1:])
-        epsilon = self.ranks.rows(noise(settings.seed, step, "posterior", shape, mean.device))
-        z = pool(mean + (0.5 * log_variance).exp() * epsilon, settings.pooling)
+        epsilon = self.ranks.rows(noise(self.seed, step, "posterior", shape, mean.device))
+        z = coding.pooled(mean + (0.5 * log_variance).exp() * epsilon)
         logits = self._generate(z, POSTERIOR)
-        reconstruction = losses.RECONSTRUCTION[settings.reconstruction](logits, batch["voxels"]).mean()
+        reconstruction = losses.RECONSTRUCTION[objective.reconstruction](logits, batch["voxels"]).mean()
         kl = losses.kl_to_standard_normal(mean, log_variance).mean()  # over the batch and the views
-        loss = settings.reconstruction_weight * reconstruction + settings.kl_weight * kl
-        out = {"reconstruction": reconstruction.detach(), "kl": kl.detach()}
+        loss = objective.reconstruction_weight * reconstruction + objective.kl_weight * kl
+        out: Numbers = {"reconstruction": reconstruction.detach(), "kl": kl.detach()}
         if mask is not None:
-            seen = losses.mask_bce(mask, batch["masks"].flatten(0, 1)).mean()
-            loss, out["mask"] = loss + settings.mask_weight * seen, seen.detach()
+            marked = losses.mask_bce(mask, batch["masks"].flatten(0, 1)).mean()
+            loss, out["mask"] = loss + objective.mask_weight * marked, marked.detach()
         torch.autograd.backward(loss)
         return {**out, "e_gradient": self._move("E")}
 
-    def generator_step(self, fake: Tensor | None) -> dict[str, Tensor | float]:
+    def generator_step(self, fake: Volumes | None) -> Numbers:
         """(3) Add the adversarial gradient to the reconstruction's and move G; D passes gradients, learns none."""
-        out: dict[str, Tensor | float] = {}
+        out: Numbers = {}
         if fake is not None and self.networks.D is not None:
             with frozen(self.networks.D):
-                loss = losses.GENERATOR[self.settings.adversarial](self._judge(fake, GENERATED))
-                torch.autograd.backward(self.settings.adversarial_weight * loss)
+                loss = losses.GENERATOR[self.objective.adversarial](self._judge(fake, GENERATED))
+                torch.autograd.backward(self.objective.adversarial_weight * loss)
             out["g_loss"] = loss.detach()
         if fake is not None or self.networks.E is not None:
             out["g_gradient"] = self._move("G")
         return out
 
+    def _discriminator_loss(self, real_logits: Tensor, fake_logits: Tensor, step: int) -> Tensor:
+        kind = self.objective.adversarial
+        if kind == "bce" and self.objective.soft_labels:
+            source = torch.Generator().manual_seed(stable_hash(self.seed, "labels", step) >> 1)
+            labels = losses.soft_labels(len(fake_logits) * self.ranks.world, source, fake_logits.device)
+            return losses.discriminator_bce(
+                real_logits, fake_logits, (self.ranks.rows(labels[0]), self.ranks.rows(labels[1]))
+            )
+        return losses.DISCRIMINATOR[kind](real_logits, fake_logits)
+
+    def _gradient_penalty(self, real: Volumes, fake: Volumes, step: int) -> Tensor:
+        shape = (len(fake) * self.ranks.world, 1, 1, 1, 1)
+        mix = torch.special.ndtr(self.ranks.rows(noise(self.seed, step, "mix", shape, fake.device)))
+        return losses.gradient_penalty(lambda x: self._judge(x, GENERATED), real, fake, mix)
+
     def _precision(self) -> torch.autocast:
-        return torch.autocast(self._device.type, torch.bfloat16, enabled=self._bf16)
+        return torch.autocast(self.networks.device.type, torch.bfloat16, enabled=self._bf16)
 
     def _generate(self, z: Tensor, source: int) -> Tensor:
         """Logits in float32, whatever the networks compute in."""
         with self._precision():
             logits: Tensor = self.networks.G(z, source)
-        return logits.float()
+        return at_least_float32(logits)
 
     def _judge(self, occupancy: Tensor, source: int) -> Tensor:
         assert self.networks.D is not None
         with self._precision():
             logits: Tensor = self.networks.D(occupancy, source)
-        return logits.float()
-
-    def _soft_labels(self, fake: Tensor, step: int) -> tuple[Tensor, Tensor]:
-        source = torch.Generator().manual_seed(stable_hash(self.settings.seed, "labels", step) >> 1)
-        real, generated = losses.soft_labels(len(fake) * self.ranks.world, source, fake.device)
-        return self.ranks.rows(real), self.ranks.rows(generated)
+        return at_least_float32(logits)
 
     def _move(self, name: str) -> Tensor:
         """Average over the ranks, clip, step and clear one network; its gradient norm before clipping."""
@@ -254,15 +198,15 @@ class Step:
         self.ranks.average_gradients(network)
         gradients = [parameter.grad for parameter in network.parameters() if parameter.grad is not None]
         norm = nn.utils.get_total_norm(gradients)
-        if self.settings.clip_norm:
-            nn.utils.clip_grads_with_norm_(network.parameters(), self.settings.clip_norm, norm)
+        if self.clip_norm:
+            nn.utils.clip_grads_with_norm_(network.parameters(), self.clip_norm, norm)
         self.optimizers[name].step()
         self.optimizers[name].zero_grad(set_to_none=True)
         return norm
 
 
 class Values:
-    """Named numbers of one step, on their way from the device; asking for them is what waits."""
+    """Named numbers of one step, on their way from the device; `numbers` waits until they have arrived."""
 
     def __init__(self, values: Mapping[str, Tensor | float], ranks: Ranks = Ranks()):  # noqa: B008 - frozen
         tensors = {name: value for name, value in values.items() if isinstance(value, Tensor)}
@@ -288,15 +232,11 @@ class Values:
         return {name: self._ready[name] for name in self._order}
 
 
-def uses_bf16(settings: Experiment, device: torch.device, resolution: int) -> bool:
-    """Whether the networks compute in bf16: where a GPU's arithmetic, not its launches, takes the time."""
-    if settings.precision == "auto":
+def uses_bf16(wanted: str, device: torch.device, resolution: int) -> bool:
+    """Whether the networks compute in bf16; "auto" does where a GPU's arithmetic, not its launches, takes the time."""
+    if wanted == "auto":
         return device.type == "cuda" and resolution >= 64 and torch.cuda.is_bf16_supported()
-    return settings.precision == "bf16"
-
-
-def _fused(device: torch.device) -> bool | None:
-    return True if device.type == "cuda" else None
+    return wanted == "bf16"
 
 
 @contextlib.contextmanager

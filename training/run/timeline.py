@@ -2,7 +2,7 @@
 
     timeline/inputs.npz        once: pictures (m, S, S, 3) u8, truth (m, P / 8) u8, shape_ids (m,)
                                of validation shapes (of training shapes where there are none)
-    timeline/000064000.npz     at the start and at every look, by samples seen:
+    timeline/000064000.npz     at the start and at every validation, by samples seen:
                                samples (n, P / 8) u8, sample_levels (n, P) u8 of n codes from the prior;
                                reconstructions (m, P / 8), reconstruction_levels (m, P) of those pictures
                                (left out without an encoder); threshold, the level 1 ... 255 that cut them
@@ -21,12 +21,10 @@ import numpy.typing as npt
 import torch
 
 from pipeline.formats.npz import write_npz
-from pipeline.settings.training import Experiment
 from training.data.shapes import ShapeData
-from training.inference.validation import chosen, predict, sample, shown
+from training.inference.predict import chosen, encoder_pictures, predict, sample
 from training.metrics.voxels import Levels
 from training.networks.build import Networks
-from training.run.step import encode
 
 COUNT = 8  # codes, and pictures
 
@@ -43,10 +41,16 @@ class Frame:
 class Timeline:
     """The files of one run; `folder` is None on processes that do not write."""
 
-    def __init__(self, folder: Path | None, settings: Experiment, data: ShapeData):
-        self._folder, self._settings, self._data = folder, settings, data
+    def __init__(
+        self,
+        folder: Path | None,
+        data: ShapeData,  # pictures of its shapes are followed
+        *,
+        views: int,  # shown together
+    ):
+        self._folder, self._data = folder, data
         self._objects = chosen(data, COUNT, "timeline")
-        first = np.arange(settings.views_per_shape) % data.views
+        first = np.arange(views) % data.views
         self._views = np.tile(first, (len(self._objects), 1))
 
     def write(self, networks: Networks, samples: int, threshold: int | None) -> Frame:
@@ -66,14 +70,12 @@ class Timeline:
     @torch.no_grad()
     def frame(self, networks: Networks) -> Frame:
         """What the networks make of the fixed codes and pictures now."""
-        seen, codes = None, {}
+        reconstructions, codes = None, {}
         if networks.E is not None:
-            seen = predict(networks, self._settings, self._data, self._objects, self._views)
-            device = next(networks.parameters()).device
-            images = shown(self._settings, self._data, self._objects, self._views, device)
-            mean, log_variance = encode(networks, images)
+            reconstructions = predict(networks, self._data, self._objects, self._views)
+            mean, log_variance = networks.encode(encoder_pictures(networks, self._data, self._objects, self._views))
             codes = {"z/mean": mean.cpu().numpy(), "z/deviation": (0.5 * log_variance).exp().cpu().numpy()}
-        return Frame(sample(networks, self._settings, COUNT, "timeline"), seen, codes)
+        return Frame(sample(networks, COUNT, "timeline"), reconstructions, codes)
 
     def rewind(self, samples: int) -> None:
         """Forget the moments after `samples` samples."""

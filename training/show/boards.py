@@ -10,8 +10,6 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.errors import UserError
-from pipeline.settings.training import Experiment
-from training.metrics.voxels import Levels
 
 
 class Board(Protocol):
@@ -51,7 +49,7 @@ class TensorBoard:
 class WeightsAndBiases:
     """A run of the project `3d-vae-gan`; its own environment variables (WANDB_MODE=offline, ...) apply."""
 
-    def __init__(self, run: Path, settings: Experiment, identity: str):
+    def __init__(self, run: Path, identity: str, config: dict[str, Any]):
         try:
             self._wandb: Any = importlib.import_module("wandb")
         except ImportError as error:
@@ -68,7 +66,7 @@ class WeightsAndBiases:
             name=run.name,
             dir=str(run),
             resume="allow",
-            config=settings.model_dump(mode="json"),
+            config=config,
         )
 
     def _log(self, values: dict[str, Any], samples: int) -> None:
@@ -87,37 +85,15 @@ class WeightsAndBiases:
         self._run.finish()
 
 
-def open_boards(run: Path, settings: Experiment, identity: str) -> list[Board]:
-    """The boards that the experiment asks for."""
+def open_boards(
+    run: Path,
+    identity: str,
+    config: dict[str, Any],  # of the experiment, as JSON
+) -> list[Board]:
+    """The boards that the experiment asks for by its keys `tensorboard` and `wandb`."""
     boards: list[Board] = []
-    if settings.tensorboard:
+    if config["tensorboard"]:
         boards.append(TensorBoard(run))
-    if settings.wandb:
-        boards.append(WeightsAndBiases(run, settings, identity))
+    if config["wandb"]:
+        boards.append(WeightsAndBiases(run, identity, config))
     return boards
-
-
-def grid_picture(levels: Levels, resolution: int, columns: int = 4) -> npt.NDArray[np.uint8]:
-    """(n, P) occupancy levels -> (H, W, 3): each shape in cavalier projection, its front (-Z) towards us."""
-    tiles = [_drawn(grid) for grid in levels.reshape(-1, resolution, resolution, resolution) >= 128]
-    tiles += [np.zeros_like(tiles[0])] * (-len(tiles) % columns)
-    framed = np.pad(np.stack(tiles).repeat(2, 1).repeat(2, 2), ((0, 0), (2, 2), (2, 2)), constant_values=60)
-    side = framed.shape[1]
-    picture = framed.reshape(-1, columns, side, side).transpose(0, 2, 1, 3).reshape(-1, columns * side)
-    return np.repeat(picture[:, :, None], 3, axis=2)
-
-
-def _drawn(grid: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint8]:
-    """(R, R, R) -> (3 R / 2, 3 R / 2): slices painted from the back, half a voxel apart; tops light."""
-    size, reach = len(grid), len(grid) // 2
-    room = np.pad(grid, 1)
-    inner = slice(1, -1)
-    top, front = ~room[inner, 2:, inner], ~room[inner, inner, :-2]
-    shade = np.where(front, 170, np.where(top, 240, 95)).astype(np.uint8)
-    canvas = np.zeros((size + reach, size + reach), np.uint8)
-    for z in range(size - 1, -1, -1):
-        right, up = z // 2, z // 2
-        place = canvas[reach - up : reach - up + size, right : right + size]
-        seen = grid[::-1, ::-1, z].T  # from the front, x runs to the left; rows run down
-        place[seen] = shade[::-1, ::-1, z].T[seen]
-    return canvas

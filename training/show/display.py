@@ -1,4 +1,4 @@
-"""What a person sees while it trains: a bar on a terminal, a line at every look, loud alarms."""
+"""What a person sees while it trains: a bar on a terminal, a line at every validation, loud alarms."""
 
 from __future__ import annotations
 
@@ -9,8 +9,20 @@ from types import TracebackType
 from tqdm import tqdm
 
 from pipeline.progress import Log, say
-from training.inference.validation import Look
-from training.run.alarms import ADVICE
+from training.inference.validation import Validation
+
+# What to do about an alarm of `training/run/alarms.py`.
+ADVICE = {
+    "collapse": "every picture gives nearly the same shape: the code is ignored; lower kl_weight "
+    "(the paper's 5 does this at 32^3) or raise reconstruction_weight",
+    "empty": "predictions are nearly empty: train longer, or raise reconstruction_weight",
+    "cube": "predictions are boxes, not shapes: train longer, or lower learning_rate_generator",
+    "samples-collapse": "samples from the prior are nearly all the same: raise adversarial_weight, or train longer",
+    "samples-empty": "samples from the prior are nearly empty: raise kl_weight so that codes cover the prior, "
+    "or raise adversarial_weight",
+    "discriminator-wins": "the discriminator is nearly always right and the samples are far from the data: "
+    "train longer, or lower learning_rate_discriminator",
+}
 
 
 class Display:
@@ -38,7 +50,7 @@ class Display:
 
     @property
     def rate(self) -> float:
-        """Samples per second since this process started, looks and checkpoints included."""
+        """Samples per second since this process started, validations and checkpoints included."""
         return (self._done - self._first) * self._batch / max(time.monotonic() - self._start, 1e-9)
 
     @property
@@ -67,14 +79,14 @@ class Display:
                 eta_s=round(self.eta_s, 1),
             )
 
-    def look(self, look: Look, samples: int, alarms: list[str]) -> None:
-        """One line about a look at validation shapes."""
+    def validation(self, found: Validation, samples: int, alarms: list[str]) -> None:
+        """One line about a validation."""
         self._alarms = alarms
-        self._iou = "" if look.iou is None else f" IoU {look.iou:.3f}"
+        self._iou = "" if found.iou is None else f" IoU {found.iou:.3f}"
         minutes, seconds = divmod(round(self.eta_s), 60)
         say(
             f"{self._name}: {samples} of {self._total * self._batch} samples"
-            f"{'' if look.iou is None else f', validation IoU {look.iou:.3f}'}"
+            f"{'' if found.iou is None else f', validation IoU {found.iou:.3f}'}"
             f", {self.rate:.0f} samples/s, about {minutes}:{seconds:02d} left"
         )
 

@@ -15,8 +15,10 @@ from training.command.train import main
 from training.data.shapes import ShapeData
 from training.evaluation import classify
 from training.inference.model import Model, load_model
-from training.loop import choose_device, training_loop
-from training.networks.build import Discriminator, initialise
+from training.loop import training_loop
+from training.networks.build import initialise
+from training.networks.volumes import Discriminator
+from training.parallel import choose_device
 
 
 def test_the_papers_network_has_7168_features() -> None:

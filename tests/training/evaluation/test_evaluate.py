@@ -18,8 +18,8 @@ from training import evaluate
 from training.command.train import main
 from training.data.shapes import ShapeData
 from training.evaluation import baselines, reconstruction, tables
-from training.inference import validation as measure
-from training.inference.validation import truth
+from training.inference import predict
+from training.inference.predict import truth
 from training.loop import training_loop
 
 FEW = Evaluation(samples=12, chamfer_shapes=4, points=64, views=(1, 2, 9), latent_shapes=20, interpolations=2, steps=3)
@@ -78,7 +78,7 @@ def test_evaluation_twice_gives_the_same_bytes(
 def test_a_network_that_knows_the_answers_has_iou_one(
     trained: Path, boxes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def oracle(_: object, __: object, data: ShapeData, objects: Any, ___: object) -> Any:
+    def oracle(_: object, data: ShapeData, objects: Any, __: object) -> Any:
         return np.where(truth(data, objects), 200, 50).astype(np.uint8)
 
     monkeypatch.setattr(reconstruction, "predict", oracle)
@@ -205,15 +205,15 @@ def test_every_figure_has_its_interval(results: dict[str, Any], trained: Path) -
     assert all(one["low"] <= centre(one) <= one["high"] for one in found)
 
 
-def test_looks_do_not_depend_on_the_batch_of_evaluation(
+def test_predictions_do_not_depend_on_the_batch_of_evaluation(
     trained: Path, boxes: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = evaluate.load_model(trained, evaluate.choose_device("cpu"))
     data = ShapeData.open([boxes], "val")
     views = np.zeros((len(data), 1), np.int64)
-    whole = measure.predict(model.networks, model.settings, data, np.arange(len(data)), views)
-    monkeypatch.setattr(measure, "BATCH", 1)
-    single = measure.predict(model.networks, model.settings, data, np.arange(len(data)), views)
+    whole = predict.predict(model.networks, data, np.arange(len(data)), views)
+    monkeypatch.setattr(predict, "BATCH", 1)
+    single = predict.predict(model.networks, data, np.arange(len(data)), views)
     assert np.abs(whole.astype(int) - single.astype(int)).max() <= 1
 
 

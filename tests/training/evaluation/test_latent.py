@@ -12,7 +12,9 @@ from tests.training.tiny_world import settings
 from training.data.shapes import ShapeData
 from training.evaluation import latent
 from training.inference.model import Model, load_model
-from training.loop import choose_device, training_loop
+from training.inference.predict import codes_of, decode, neighbouring_views
+from training.loop import training_loop
+from training.parallel import choose_device
 
 
 @pytest.fixture(scope="module")
@@ -61,8 +63,8 @@ def test_interpolations_begin_and_end_at_the_reconstructions(model: Model, boxes
     for ids, bits in zip(found["ids"], found["bits"], strict=True):
         objects = np.array([rows[shape_id] for shape_id in ids])
         assert data.labels[objects[0]] != data.labels[objects[1]]
-        codes = latent.codes_of(model, data, objects, latent.picked_views(data, objects, 1))
-        ends = np.packbits(latent.decode(model, list(codes), 16) >= 100, axis=1)
+        codes = codes_of(model.networks, data, objects, neighbouring_views(data, objects, 1))
+        ends = np.packbits(decode(model.networks, list(codes), 16) >= 100, axis=1)
         assert np.array_equal(bits[[0, -1]], ends)
 
 

@@ -17,10 +17,10 @@ from pipeline.formats.binvox import read_binvox
 from pipeline.meshes.surface import level_surface
 from tests.training.tiny_world import row, settings
 from training.command.train import main
-from training.inference import reconstruct as use
+from training.inference import reconstruct, shapes
 from training.inference.export import Reconstructor, Sampler
 from training.inference.model import Model, load_model
-from training.inference.photograph import GREY
+from training.inference.photograph import GREY, read_photo
 from training.loop import training_loop
 from training.metrics.voxels import Levels
 
@@ -54,11 +54,11 @@ def test_the_surface_of_a_ball_lies_on_the_ball() -> None:
     assert (np.einsum("ij,ij->i", normals, mesh.triangles.mean(1)) >= 0).all()
 
 
-@pytest.mark.parametrize("suffix", use.SUFFIXES)
+@pytest.mark.parametrize("suffix", shapes.SUFFIXES)
 def test_every_format_holds_the_shape(suffix: str, tmp_path: Path) -> None:
     levels = np.clip(128 + 1500 * ball(), 0, 255).astype(np.uint8).reshape(-1)
-    path, cut = tmp_path / f"ball{suffix}", use.Cut(128)
-    use.write_shape(path, levels, 16, cut)
+    path, cut = tmp_path / f"ball{suffix}", shapes.Cut(128)
+    shapes.write_shape(path, levels, 16, cut)
     if suffix == ".binvox":
         assert np.array_equal(read_binvox(path.read_bytes()).grid, cut.bits(levels, 16))
     elif suffix == ".npy":
@@ -73,19 +73,19 @@ def test_every_format_holds_the_shape(suffix: str, tmp_path: Path) -> None:
 def test_the_largest_part_stays_and_the_rest_goes(tmp_path: Path) -> None:
     levels = np.zeros((16, 16, 16), np.uint8)
     levels[2:9, 2:9, 2:9] = levels[12:14, 12:14, 12:14] = 200
-    assert use.Cut(128).bits(levels.reshape(-1), 16).sum() == 343 + 8
-    cut = use.Cut(128, largest=True)
+    assert shapes.Cut(128).bits(levels.reshape(-1), 16).sum() == 343 + 8
+    cut = shapes.Cut(128, largest=True)
     assert cut.bits(levels.reshape(-1), 16).sum() == 343
-    mesh = use.mesh_of(levels.reshape(-1), cut.bits(levels.reshape(-1), 16), 16, 128)
+    mesh = shapes.mesh_of(levels.reshape(-1), cut.bits(levels.reshape(-1), 16), 16, 128)
     assert mesh.vertices.max() < 0.1
 
 
 def test_an_empty_shape_and_an_unknown_format_are_named(tmp_path: Path) -> None:
     levels = np.full(16**3, 40, np.uint8)
     with pytest.raises(UserError, match=r"(?s)empty at this threshold.*below 0.16.*lower --threshold"):
-        use.write_shape(tmp_path / "x.glb", levels, 16, use.Cut(128))
+        shapes.write_shape(tmp_path / "x.glb", levels, 16, shapes.Cut(128))
     with pytest.raises(UserError, match=r"cannot write such a file"):
-        use.write_shape(tmp_path / "x.png", levels, 16, use.Cut(20))
+        shapes.write_shape(tmp_path / "x.png", levels, 16, shapes.Cut(20))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -95,22 +95,22 @@ def test_photographs_are_cropped_masked_and_squared(tmp_path: Path) -> None:
     path, mask = tmp_path / "wide.png", tmp_path / "mask.png"
     Image.fromarray(pixels).save(path)
     Image.fromarray((pixels[..., 0] > 0).astype(np.uint8) * 255).save(mask)
-    assert use.read_photo(path, 32).shape == (32, 32, 3)
-    assert (use.read_photo(path, 32, crop=(20, 0, 40, 20)) == (250, 10, 10)).all()
-    assert (use.read_photo(path, 32, mask=mask)[:, 0] == GREY).all()
+    assert read_photo(path, 32).shape == (32, 32, 3)
+    assert (read_photo(path, 32, crop=(20, 0, 40, 20)) == (250, 10, 10)).all()
+    assert (read_photo(path, 32, mask=mask)[:, 0] == GREY).all()
     with pytest.raises(UserError, match="the crop does not lie in the photograph"):
-        use.read_photo(path, 32, crop=(0, 0, 61, 20))
+        read_photo(path, 32, crop=(0, 0, 61, 20))
     with pytest.raises(UserError, match="cannot read this picture"):
-        use.read_photo(tmp_path / "none.png", 32)
+        read_photo(tmp_path / "none.png", 32)
     Image.fromarray(pixels[:10]).save(mask)
     with pytest.raises(UserError, match="the mask has another size"):
-        use.read_photo(path, 32, mask=mask)
+        read_photo(path, 32, mask=mask)
 
 
 def test_samples_do_not_depend_on_how_many_are_made(run: Path) -> None:
     model = load_model(run / "checkpoints" / "000000160.safetensors", torch.device("cpu"))
-    assert np.array_equal(use.samples(model, 2, 7), use.samples(model, 3, 7)[:2])
-    assert not np.array_equal(use.samples(model, 1, 7), use.samples(model, 1, 8))
+    assert np.array_equal(reconstruct.samples(model, 2, 7), reconstruct.samples(model, 3, 7)[:2])
+    assert not np.array_equal(reconstruct.samples(model, 1, 7), reconstruct.samples(model, 1, 8))
 
 
 @pytest.fixture
@@ -126,28 +126,33 @@ def near(one: Levels, other: Levels) -> bool:
 
 
 def test_interpolation_ends_at_the_reconstructions(model: Model, photo: Path, other_photo: Path) -> None:
-    between = use.interpolate(model, str(photo), str(other_photo), 5)
+    between = reconstruct.interpolate(model, str(photo), str(other_photo), 5)
     for found, path in ((between[0], photo), (between[-1], other_photo)):
-        assert near(found, use.reconstruct(model, [use.read_photo(path, 32)]))
+        assert near(found, reconstruct.reconstruct(model, [read_photo(path, 32)]))
 
 
 def test_interpolation_between_samples_ends_at_those_samples(model: Model) -> None:
-    between, made = use.interpolate(model, "seed:7", "seed:7/2", 3), use.samples(model, 3, 7)
+    between, made = reconstruct.interpolate(model, "seed:7", "seed:7/2", 3), reconstruct.samples(model, 3, 7)
     assert near(between[0], made[0]) and near(between[-1], made[2])
 
 
 def test_codes_add_and_subtract(model: Model, photo: Path, other_photo: Path) -> None:
     one, other = str(photo), str(other_photo)
-    assert near(use.arithmetic(model, [one, other], [other]), use.reconstruct(model, [use.read_photo(photo, 32)]))
-    assert near(use.arithmetic(model, ["seed:7", "seed:7/1"], ["seed:7/1"]), use.samples(model, 1, 7)[0])
+    assert near(
+        reconstruct.arithmetic(model, [one, other], [other]),
+        reconstruct.reconstruct(model, [read_photo(photo, 32)]),
+    )
+    assert near(
+        reconstruct.arithmetic(model, ["seed:7", "seed:7/1"], ["seed:7/1"]), reconstruct.samples(model, 1, 7)[0]
+    )
     for wrong in ("seed:", "seed:x", "seed:1/x"):
         with pytest.raises(UserError, match="this names no code"):
-            use.code_named(model, wrong)
+            reconstruct.code_named(model, wrong)
 
 
 def test_several_photographs_need_a_multi_view_network(model: Model) -> None:
     with pytest.raises(UserError, match="trained on single views"):
-        use.reconstruct(model, [row(3)["images"][0]] * 2)
+        reconstruct.reconstruct(model, [row(3)["images"][0]] * 2)
 
 
 def test_several_photographs_of_one_object_are_pooled(
@@ -157,10 +162,10 @@ def test_several_photographs_of_one_object_are_pooled(
     training_loop(settings(samples=16, views_per_shape=2, pooling="mean"), folder, [boxes])
     both, out = [str(photo), str(other_photo)], tmp_path / "pooled.npy"
     assert main(["reconstruct", *both, "--run", str(folder), "-o", str(out)]) == 0
-    model, photos = load_model(folder, torch.device("cpu")), [use.read_photo(Path(path), 32) for path in both]
-    codes = [use.code_of(model, [one]) for one in photos]
-    torch.testing.assert_close(use.code_of(model, photos), (codes[0] + codes[1]) / 2, rtol=1e-4, atol=1e-5)
-    assert np.array_equal(np.load(out).reshape(-1), use.reconstruct(model, photos))
+    model, photos = load_model(folder, torch.device("cpu")), [read_photo(Path(path), 32) for path in both]
+    codes = [reconstruct.code_of(model, [one]) for one in photos]
+    torch.testing.assert_close(reconstruct.code_of(model, photos), (codes[0] + codes[1]) / 2, rtol=1e-4, atol=1e-5)
+    assert np.array_equal(np.load(out).reshape(-1), reconstruct.reconstruct(model, photos))
     assert main(["reconstruct", *both, "--mask", str(photo), "--run", str(folder), "-o", str(out)]) == 1
     assert "every photograph needs its mask" in capsys.readouterr().err
 
@@ -207,7 +212,7 @@ def test_the_onnx_graph_of_several_views_gives_what_a_reconstruction_gives(
     photos = np.stack([row(3)["images"][view % 2] for view in range(3)])
     images = torch.from_numpy(photos).permute(0, 3, 1, 2)[None].float() / 127.5 - 1
     found = assert_graphs_agree(tmp_path / "run", tmp_path / "out", reconstructor=(Reconstructor(model), images))
-    levels = use.reconstruct(model, list(photos)).reshape(16, 16, 16)
+    levels = reconstruct.reconstruct(model, list(photos)).reshape(16, 16, 16)
     np.testing.assert_allclose(found["reconstructor"][0] * 255, levels, atol=0.51)
     assert "3 views of one object" in (tmp_path / "out" / "README.md").read_text()
 
@@ -246,7 +251,7 @@ def test_an_exported_folder_is_used_like_the_run_it_came_from(run: Path, photo: 
         assert main(["reconstruct", str(photo), "--run", str(source), *arguments]) == 0
     assert (tmp_path / "run.npy").read_bytes() == (tmp_path / "shared.npy").read_bytes()
     one, other = load_model(run, torch.device("cpu")), load_model(shared, torch.device("cpu"))
-    assert use.threshold_of(one, None) == use.threshold_of(other, None)
+    assert shapes.threshold_of(one, None) == shapes.threshold_of(other, None)
 
 
 def test_a_torn_exported_folder_is_named(

@@ -15,7 +15,9 @@ from tests.training.tiny_world import settings
 from training.networks import checkpoint
 from training.networks.build import Networks
 from training.networks.checkpoint import Header
-from training.run.average import Average, rate_factor
+from training.run.average import MovingAverage
+from training.run.checkpoints import restore, save
+from training.run.schedule import Schedule
 from training.run.step import Step
 
 
@@ -24,7 +26,7 @@ def saved(folder: Path) -> Path:
     networks = Networks(experiment, size_px=32, resolution=16)
     path = folder / "000000000.safetensors"
     header = Header("abc", experiment.model_dump(mode="json"), 32, 16, ["box"], 0, {})
-    checkpoint.save(path, header, networks, Average(networks, 0.9), Step(experiment, networks))
+    save(path, header, networks, MovingAverage(networks, 0.9), Step.of(experiment, networks))
     return path
 
 
@@ -75,7 +77,7 @@ def test_another_architecture_is_named(tmp_path: Path, changes: dict[str, object
     experiment = settings(**changes)
     networks = Networks(experiment, size_px=32, resolution=16)
     with pytest.raises(UserError, match=message):
-        checkpoint.restore(path, networks, Average(networks, 0.9), Step(experiment, networks))
+        restore(path, networks, MovingAverage(networks, 0.9), Step.of(experiment, networks))
 
 
 def test_equal_states_give_equal_bytes(tmp_path: Path) -> None:
@@ -94,7 +96,7 @@ def test_a_full_disk_is_one_clear_error_and_no_half_file(tmp_path: Path, monkeyp
 
 def test_average_follows_and_zero_decay_is_the_network_itself() -> None:
     networks = Networks(settings(), size_px=32, resolution=16)
-    average, copy = Average(networks, 0.5), Average(networks, 0.0)
+    average, copy = MovingAverage(networks, 0.5), MovingAverage(networks, 0.0)
     start = networks.G.first.weight.detach().clone()
     with torch.no_grad():
         networks.G.first.weight.add_(1.0)
@@ -105,7 +107,8 @@ def test_average_follows_and_zero_decay_is_the_network_itself() -> None:
 
 
 def factors(*samples: int, network: str = "G", **changes: object) -> list[float]:
-    return [rate_factor(settings(samples=100, **changes), one, network) for one in samples]
+    schedule = Schedule.of(settings(samples=100, **changes))
+    return [schedule.factor(one, network) for one in samples]
 
 
 def test_schedules_go_by_samples_seen() -> None:

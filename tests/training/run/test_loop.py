@@ -17,12 +17,13 @@ import torch
 from pipeline import runlock
 from pipeline.errors import UserError
 from tests.training.tiny_world import settings
-from training import loop
-from training.inference.validation import Look
-from training.loop import STOPPING, Interrupted, crosses, interruptible, training_loop
+from training.inference.validation import Validation
+from training.loop import Interrupted, crosses, training_loop
 from training.networks import checkpoint
+from training.parallel import choose_device
 from training.run.alarms import symptoms
 from training.run.files import Metrics
+from training.run.signals import STOPPING, interruptible
 from training.run.step import Step, Values
 
 CPU = torch.device("cpu")
@@ -200,7 +201,7 @@ def test_no_time_gets_into_files_that_must_be_equal(unbroken: Path) -> None:
     assert "time" not in text and "samples_per_s" not in text
 
 
-def look(**changes: Any) -> Look:
+def validation(**changes: Any) -> Validation:
     fine: dict[str, Any] = {
         "iou": 0.4,
         "threshold": 100,
@@ -213,7 +214,7 @@ def look(**changes: Any) -> Look:
         "sample_pairwise": 0.2,
         "sample_empty": 0.0,
     }
-    return Look(**{**fine, **changes})
+    return Validation(**{**fine, **changes})
 
 
 @pytest.mark.parametrize(
@@ -232,7 +233,7 @@ def look(**changes: Any) -> Look:
     ],
 )
 def test_alarms(changes: dict[str, Any], accuracy: float | None, wanted: set[str]) -> None:
-    assert symptoms(look(**changes), accuracy, 0.0) == wanted
+    assert symptoms(validation(**changes), accuracy, 0.0) == wanted
 
 
 def test_a_strangled_code_raises_the_collapse_alarm(boxes: Path, tmp_path: Path) -> None:
@@ -248,7 +249,7 @@ def test_clock() -> None:
 def test_cuda_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(UserError, match="there is no CUDA device"):
-        loop.choose_device("cuda")
+        choose_device("cuda")
 
 
 def test_metrics_of_a_finished_run_are_not_touched_by_opening_them(unbroken: Path) -> None:

@@ -1,4 +1,4 @@
-"""Several processes, and several pieces, learn what one learns from the whole batch."""
+"""Several processes learn what one learns."""
 
 from __future__ import annotations
 
@@ -15,22 +15,21 @@ import torch
 
 from pipeline.errors import UserError
 from pipeline.settings.training import Experiment
-from tests.training.processes import train_together
-from tests.training.run.test_step import batch, made
+from tests.training.processes import train, train_together
 from tests.training.tiny_world import settings
 from training.command import launch
-from training.loop import choose_device, training_loop
+from training.loop import training_loop
 from training.networks import checkpoint
 from training.networks.build import Networks
-from training.networks.layers import BatchNorm, moments
-from training.parallel import Ranks, from_environment
+from training.networks.volumes import Generator
+from training.parallel import Ranks, choose_device, from_environment
 from training.run import files as run_files
 
 CPU = torch.device("cpu")
-# Cross-entropy and small steps: at the corners of the hinge loss, and where Adam divides a gradient that ought to be
-# zero by its own size, the last bit of a sum decides what happens next.
-SMOOTH: dict[str, Any] = {"adversarial": "bce", "learning_rate_encoder": 3e-4, "learning_rate_generator": 3e-4}
-GAN: dict[str, Any] = {"preset": "paper-3dgan", "ema": 0.9, "learning_rate_generator": 3e-4}
+GAN: dict[str, Any] = {"preset": "paper-3dgan", "ema": 0.9}
+# As a share of the way gone.  In float64 a sum in another order differs by 1e-16 of its size; a training multiplies
+# that by about 1.6 in each step (a GAN; others by less), which makes 1e-13 of it here.  A forgotten exchange is 1e-1.
+ROUNDING = 1e-9
 
 
 def weights_of(run: Path, samples: int) -> dict[str, torch.Tensor]:
@@ -49,35 +48,32 @@ def distance(experiment: Experiment, one: dict[str, torch.Tensor], other: dict[s
 
 
 @pytest.mark.parametrize(
-    "changes", [SMOOTH, GAN, {**SMOOTH, "views_per_shape": 2, "pooling": "mean"}], ids=["vae-gan", "gan", "multi-view"]
+    "changes", [{}, GAN, {"views_per_shape": 2, "pooling": "mean"}], ids=["vae-gan", "gan", "multi-view"]
 )
 def test_two_ranks_learn_what_one_learns(changes: dict[str, Any], boxes: Path, tmp_path: Path) -> None:
-    """Forty steps; beyond the order of additions nothing differs: batches, noise, statistics, gradients, gates."""
-    experiment = settings(**{"samples": 320, "adversarial_every": 1, "validate_every": 160, **changes})
-    training_loop(experiment, tmp_path / "one", [boxes])
-    assert train_together(experiment, tmp_path / "two", [boxes], 2) == [0, 0]
-    assert distance(experiment, weights_of(tmp_path / "one", 320), weights_of(tmp_path / "two", 320)) < 2e-3
+    """Sixteen steps; beyond the order of additions nothing differs: batches, noise, statistics, gradients, gates."""
+    experiment = settings(**{"samples": 128, "adversarial_every": 1, "validate_every": 64, **changes})
+    train(experiment, tmp_path / "one", [boxes], float64=True)
+    assert train_together(experiment, tmp_path / "two", [boxes], 2, float64=True) == [0, 0]
+    assert distance(experiment, weights_of(tmp_path / "one", 128), weights_of(tmp_path / "two", 128)) < ROUNDING
     one, two = (
         [line for line in run_files.read_metrics(tmp_path / run) if line["event"] == "losses"] for run in ("one", "two")
     )
-    assert len(one) == len(two) == 20
+    assert len(one) == len(two) == 8
     for mine, theirs in zip(one, two, strict=True):
-        assert theirs.pop("event") == mine.pop("event") == "losses"
-        for name in mine.keys() - {"e_gradient", "g_gradient", "d_gradient"}:  # norms are the worst conditioned
-            assert theirs[name] == pytest.approx(mine[name], rel=5e-3, abs=1e-4), name
+        assert (theirs.pop("event"), mine.pop("event")) == ("losses", "losses")
+        assert theirs == pytest.approx(mine, rel=1e-6, abs=1e-9)
 
 
 def test_a_run_goes_on_with_another_number_of_ranks(boxes: Path, tmp_path: Path) -> None:
-    experiment = settings(samples=160, **SMOOTH)
-    training_loop(experiment, tmp_path / "one", [boxes])
-    assert train_together(experiment, tmp_path / "mixed", [boxes], 2, stop_after=64) == [0, 0]
-    assert (
-        train_together(experiment.model_copy(update={"processes": 4}), tmp_path / "mixed", [boxes], 4, stop_after=112)
-        == [0] * 4
-    )
-    training_loop(experiment, tmp_path / "mixed", [boxes])
+    experiment = settings(samples=160)
+    train(experiment, tmp_path / "one", [boxes], float64=True)
+    assert train_together(experiment, tmp_path / "mixed", [boxes], 2, stop_after=64, float64=True) == [0, 0]
+    four = experiment.model_copy(update={"processes": 4})
+    assert train_together(four, tmp_path / "mixed", [boxes], 4, stop_after=112, float64=True) == [0] * 4
+    train(experiment, tmp_path / "mixed", [boxes], float64=True)
     assert not list((tmp_path / "mixed").glob("previous-*"))
-    assert distance(experiment, weights_of(tmp_path / "one", 160), weights_of(tmp_path / "mixed", 160)) < 2e-3
+    assert distance(experiment, weights_of(tmp_path / "one", 160), weights_of(tmp_path / "mixed", 160)) < ROUNDING
 
 
 def test_ranks_of_one_experiment_write_each_file_once(boxes: Path, tmp_path: Path) -> None:
@@ -175,130 +171,17 @@ def test_more_processes_than_gpus_are_refused(monkeypatch: pytest.MonkeyPatch) -
         choose_device("auto", Ranks(1, 2, 1))
 
 
-def test_statistics_of_parts_are_those_of_the_whole() -> None:
-    x = torch.randn(12, 3, 5, generator=torch.Generator().manual_seed(1)) * 3 + 100
-    whole, pieces = BatchNorm(3), BatchNorm(3)
-    out = whole(x, 1)
-    parts = [x[:7], x[7:8], x[8:]]
-    mean, variance = pieces.merged([moments(part) for part in parts], 1)
-    torch.testing.assert_close(torch.cat([pieces.normalise(part, mean, variance) for part in parts]), out)
-    torch.testing.assert_close(pieces.running_mean, whole.running_mean)
-    torch.testing.assert_close(pieces.running_var, whole.running_var)
-
-
-PRESETS_IN_PIECES: list[tuple[dict[str, Any], int]] = [
-    ({}, 1),
-    ({"preset": "paper-3dvaegan", "ema": 0.9}, 1),
-    ({**GAN, "encoder": "none"}, 1),
-    ({"preset": "mv-3dvaegan-max"}, 3),
-    ({"preset": "resnet-encoder", "encoder_width": 0.0625}, 1),
-    ({"preset": "wgan-gp"}, 1),
-    ({"preset": "three-projections"}, 1),
-    ({"mask_weight": 50.0}, 2),
-    ({"mask_weight": 50.0, "encoder": "resnet"}, 1),
-]
-
-
-@pytest.mark.parametrize(("changes", "views"), PRESETS_IN_PIECES)
-@pytest.mark.parametrize("micro_batch", [1, 3])
-def test_pieces_of_a_batch_give_the_update_of_the_whole(changes: dict[str, Any], views: int, micro_batch: int) -> None:
-    """Every gradient, those through the batch statistics too: the four largest known pitfalls in one number."""
-    gradients: list[list[torch.Tensor]] = [[], []]
-    for place, size in enumerate((None, micro_batch)):
-        networks, step = made(**{**changes, "latent": 8, "width": 0.125, "encoder_width": 0.0625})
-        networks.set_micro_batch(size, views)
-        original = step._move
-
-        def keep(name: str, original: Any = original, step: Any = step, kept: Any = gradients[place]) -> torch.Tensor:
-            kept += [p.grad.clone() for p in getattr(step.networks, name).parameters() if p.grad is not None]
-            result: torch.Tensor = original(name)
-            return result
-
-        step._move = keep  # type: ignore[method-assign]
-        step(batch(views=views), 0)
-        gradients[place] += [value.clone() for name, value in networks.state_dict().items() if "running" in name]
-    assert len(gradients[0]) == len(gradients[1]) > 10
-    for whole, pieces in zip(*gradients, strict=True):
-        torch.testing.assert_close(pieces, whole, rtol=1e-3, atol=1e-5 + 1e-4 * float(whole.abs().max()))
-
-
-def test_pieces_keep_less_for_the_backward_pass() -> None:
-    """What the graph holds, in numbers: that is the memory that micro-batches save."""
-
-    def held(micro_batch: int | None) -> int:
-        networks, _ = made(width=0.5)
-        networks.set_micro_batch(micro_batch, 1)
-        sizes: dict[int, int] = {}
-        with torch.autograd.graph.saved_tensors_hooks(
-            lambda x: sizes.setdefault(x.untyped_storage().data_ptr(), x.untyped_storage().nbytes()) and x, lambda x: x
-        ):
-            out = networks.G(torch.randn(8, 8, generator=torch.Generator().manual_seed(1)), 0)
-            assert out.requires_grad
-        return sum(sizes.values())
-
-    assert held(1) < held(None) / 2
-
-
-class OutOfMemory:
-    """Raises like an accelerator's allocator where more than `most` samples pass at once."""
-
-    def __init__(self, most: int):
-        self.most, self.raised = most, 0
-
-    def __call__(self, original: Any) -> Any:
-        def forward(network: Any, x: torch.Tensor, *rest: Any) -> Any:
-            if (network.micro_batch or len(x)) > self.most:
-                self.raised += 1
-                raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has ...")
-            return original(network, x, *rest)
-
-        return forward
-
-
-def test_out_of_memory_halves_the_pieces_and_keeps_the_batch(
-    boxes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from training.networks.build import Discriminator
-
-    experiment = settings(on_out_of_memory="halve", **SMOOTH)
-    training_loop(experiment, tmp_path / "roomy", [boxes])
-    tight = OutOfMemory(most=2)
-    monkeypatch.setattr(Discriminator, "forward", tight(Discriminator.forward))
-    result = training_loop(experiment, tmp_path / "tight", [boxes])
-    assert tight.raised == 2 and result["samples"] == 96 and result["rollbacks"] == 0
-    assert '"micro_batch": 2' in (tmp_path / "tight" / "timing.jsonl").read_text()
-    assert distance(experiment, weights_of(tmp_path / "roomy", 96), weights_of(tmp_path / "tight", 96)) < 2e-3
-
-
-@pytest.mark.parametrize(
-    ("changes", "most", "message"),
-    [
-        (
-            {},
-            4,
-            r"(?s)memory is full.*8 samples at once, of a batch of 8.*set micro_batch to 4",
-        ),
-        (
-            {"on_out_of_memory": "halve"},
-            0,
-            r"(?s)memory is full.*1 samples at once.*smaller batch or narrower networks",
-        ),
-    ],
-)
-def test_out_of_memory_gives_advice(
-    changes: dict[str, Any], most: int, message: str, boxes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from training.networks.build import Generator
-
-    networks_before_looks = OutOfMemory(most)
+def test_out_of_memory_gives_advice(boxes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     original = Generator.forward
-    monkeypatch.setattr(
-        Generator,
-        "forward",
-        lambda self, *rest: (networks_before_looks(original) if self.training else original)(self, *rest),
-    )
-    with pytest.raises(UserError, match=message):
-        training_loop(settings(**changes), tmp_path, [boxes])
+
+    def forward(self: Generator, *rest: Any) -> torch.Tensor:
+        if self.training:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has ...")
+        return original(self, *rest)
+
+    monkeypatch.setattr(Generator, "forward", forward)
+    with pytest.raises(UserError, match=r"(?s)memory is full.*a batch of 8 in 1 process.*set a smaller `batch`"):
+        training_loop(settings(), tmp_path, [boxes])
 
 
 def test_settings_that_cannot_be_shared_are_refused() -> None:

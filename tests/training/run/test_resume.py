@@ -16,7 +16,7 @@ from tests.training.processes import start, train
 from tests.training.tiny_world import settings
 from training.loop import training_loop
 from training.networks import checkpoint
-from training.run.average import Average
+from training.run.average import MovingAverage
 from training.run.files import Metrics
 from training.run.step import Step
 from training.run.timeline import Timeline
@@ -25,7 +25,7 @@ POINTS = range(10)
 # Where a process may die: in a step, after it, while a checkpoint, a line or a picture is written or published.
 PLACES: list[tuple[Any, str]] = [
     (Step, "__call__"),
-    (Average, "update"),
+    (MovingAverage, "update"),
     (checkpoint, "save_file"),
     (os, "replace"),
     (Metrics, "_append"),

@@ -12,7 +12,8 @@ import torch
 from tests.training.tiny_world import fixed, settings
 from training.data.batches import Inputs
 from training.networks.build import Networks
-from training.run.step import POSTERIOR, Step, encode, frozen, mean_code, pool, prior_codes, projections
+from training.networks.codes import POSTERIOR, Coding, noise, projections
+from training.run.step import Step, frozen
 
 
 def batch(count: int = 4, views: int = 1, size_px: int = 32, resolution: int = 16) -> Inputs:
@@ -25,9 +26,9 @@ def batch(count: int = 4, views: int = 1, size_px: int = 32, resolution: int = 1
 
 
 def made(**changes: Any) -> tuple[Networks, Step]:
-    experiment = settings(adversarial_every=1, **changes)
+    experiment = settings(**{"adversarial_every": 1, **changes})
     networks = Networks(experiment, size_px=32, resolution=16).train()
-    return networks, Step(experiment, networks)
+    return networks, Step.of(experiment, networks)
 
 
 def weights(module: torch.nn.Module) -> list[torch.Tensor]:
@@ -42,7 +43,7 @@ def test_discriminator_step_moves_d_and_touches_no_other_gradient() -> None:
     networks, step = made()
     before = {name: weights(getattr(networks, name)) for name in "EGD"}
     fake = networks.G(torch.randn(4, 8, generator=fixed()), 1).sigmoid()
-    step.discriminator_step(batch(), fake.detach(), 0)
+    step.discriminator_step(batch()["voxels"], fake.detach(), 0)
     assert {name: moved(getattr(networks, name), before[name]) for name in "EGD"} == {"E": False, "G": False, "D": True}
     assert all(p.grad is None for name in "EG" for p in getattr(networks, name).parameters())
 
@@ -71,11 +72,10 @@ def test_one_backward_pass_gives_e_and_g_the_gradients_of_two() -> None:
     step(batch(), 3)
     taken = [p.grad.clone() for p in networks.G.parameters() if p.grad is not None]
     # By hand on the twin: the generator's own loss alone, with the code cut off from the encoder.
-    from training.run.step import noise
-
-    data, s = batch(), step.settings
-    mean, log_variance = encode(twin, data["images"])
-    z = pool(mean + (0.5 * log_variance).exp() * noise(s.seed, 3, "posterior", (4, 1, 8), torch.device("cpu")), "max")
+    data = batch()
+    mean, log_variance = twin.encode(data["images"])
+    epsilon = noise(twin.coding.seed, 3, "posterior", (4, 1, 8), torch.device("cpu"))
+    z = (mean + (0.5 * log_variance).exp() * epsilon)[:, 0]
     loss = torch.nn.functional.binary_cross_entropy_with_logits(twin.G(z.detach(), POSTERIOR), data["voxels"])
     (loss * 16**3).backward()
     for one, other in zip(taken, [p.grad for p in twin.G.parameters()], strict=True):
@@ -94,42 +94,44 @@ def test_gate_skips_a_discriminator_that_was_too_good() -> None:
 
 
 def test_adversarial_steps_come_every_nth_time() -> None:
-    networks, step = made()
-    step.settings = step.settings.model_copy(update={"adversarial_every": 3})
+    _, step = made(adversarial_every=3)
     assert ["d_loss" in step(batch(), number).numbers() for number in range(6)] == [True, False, False] * 2
 
 
 @pytest.mark.parametrize("how", ["max", "mean"])
 def test_pooling_does_not_depend_on_the_order_of_views(how: str) -> None:
-    codes = torch.randn(3, 5, 8, generator=fixed())
-    torch.testing.assert_close(pool(codes, how), pool(codes.flip(1), how))
-    torch.testing.assert_close(pool(codes[:, :1].expand(3, 5, 8), how), codes[:, 0])
+    codes, coding = torch.randn(3, 5, 8, generator=fixed()), Coding.of(settings(views_per_shape=5, pooling=how))
+    torch.testing.assert_close(coding.pooled(codes), coding.pooled(codes.flip(1)))
+    torch.testing.assert_close(coding.pooled(codes[:, :1].expand(3, 5, 8)), codes[:, 0])
 
 
 def test_all_views_pass_in_one_batch_and_in_their_places() -> None:
     networks, _ = made()
     networks.eval()
     images = batch(views=3)["images"]
-    mean, _ = encode(networks, images)
+    mean, _ = networks.encode(images)
     for view in range(3):
-        torch.testing.assert_close(mean[:, view : view + 1], encode(networks, images[:, view : view + 1])[0])
+        torch.testing.assert_close(mean[:, view : view + 1], networks.encode(images[:, view : view + 1])[0])
 
 
 def test_projections_look_along_the_three_axes() -> None:
     voxels = torch.zeros(1, 1, 4, 4, 4)
     voxels[0, 0, 1, 2, 3] = 1
-    seen = projections(voxels)[0, 0]
-    assert [divmod(int(plane.argmax()), 4) for plane in seen] == [(2, 3), (1, 3), (1, 2)]
-    assert seen.min() == -1 and seen.max() == 1
+    planes = projections(voxels)[0, 0]
+    assert [divmod(int(plane.argmax()), 4) for plane in planes] == [(2, 3), (1, 3), (1, 2)]
+    assert planes.min() == -1 and planes.max() == 1
 
 
 def test_priors_have_their_moments_and_depend_on_the_step_alone() -> None:
+    cpu = torch.device("cpu")
     for prior, mean, deviation in (("normal", 0, 1), ("narrow", 0, 0.33), ("uniform", 0.5, 12**-0.5)):
-        z = prior_codes(settings(prior=prior, latent=64), 3, 512, torch.device("cpu"))
+        z = Coding.of(settings(prior=prior, latent=64)).from_prior(512, cpu, step=3)
         assert z.mean().item() == pytest.approx(mean, abs=0.02) and z.std().item() == pytest.approx(deviation, abs=0.02)
-    one = prior_codes(settings(), 3, 4, torch.device("cpu"))
-    assert torch.equal(one, prior_codes(settings(), 3, 4, torch.device("cpu")))
-    assert not torch.equal(one, prior_codes(settings(), 4, 4, torch.device("cpu")))
+    coding = Coding.of(settings())
+    one = coding.from_prior(4, cpu, step=3)
+    assert torch.equal(one, coding.from_prior(4, cpu, step=3))
+    assert not torch.equal(one, coding.from_prior(4, cpu, step=4))
+    assert not torch.equal(one, coding.from_prior(4, cpu, step=3, seed=coding.seed + 1))
 
 
 def test_frozen_gives_its_gradients_back() -> None:
@@ -140,20 +142,16 @@ def test_frozen_gives_its_gradients_back() -> None:
     assert layer.weight.requires_grad
 
 
-def test_the_code_of_an_evaluation_is_the_mean_of_those_in_training(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_code_of_an_evaluation_is_the_mean_of_those_in_training() -> None:
     """The largest of samples lies above the largest mean; for two equal posteriors by deviation / sqrt(pi)."""
-    networks, _ = made(views_per_shape=2, pooling="max")
-    experiment = settings(views_per_shape=2, pooling="max")
+    coding = Coding.of(settings(views_per_shape=2, pooling="max"))
     means = torch.randn(4, 2, 8, generator=fixed())
     means[:, 1] = means[:, 0]
     for deviation in (0.5, 1e-3):
         spread = torch.full((4, 2, 8), math.log(deviation**2))
-        monkeypatch.setattr("training.run.step.encode", lambda *_, spread=spread: (means, spread))
-        images = batch(views=2)["images"]
-        excess = mean_code(networks, experiment, images) - means[:, 0]
+        excess = coding.expected(means, spread) - means[:, 0]
         assert excess.mean() == pytest.approx(deviation / math.sqrt(math.pi), rel=0.1)
         # One picture of a network that learned from two is shown twice.
-        monkeypatch.setattr("training.run.step.encode", lambda *_, spread=spread: (means[:, :1], spread[:, :1]))
-        torch.testing.assert_close(mean_code(networks, experiment, images[:, :1]) - means[:, 0], excess)
+        torch.testing.assert_close(coding.expected(means[:, :1], spread[:, :1]) - means[:, 0], excess)
         for one in (settings(views_per_shape=2, pooling="mean"), settings()):
-            torch.testing.assert_close(mean_code(networks, one, images[:, :1]), means[:, 0])
+            torch.testing.assert_close(Coding.of(one).expected(means[:, :1], spread[:, :1]), means[:, 0])

@@ -16,13 +16,12 @@ from pipeline.errors import UserError
 from pipeline.progress import Log
 from pipeline.seeds import generator
 from tests.training.tiny_world import settings
+from training.inference.picture import grid_picture
 from training.loop import training_loop
 from training.networks import checkpoint
-from training.run.alarms import ADVICE
 from training.run.files import read_metrics
 from training.run.step import Step, Values
-from training.show.boards import grid_picture
-from training.show.display import Display
+from training.show.display import ADVICE, Display
 
 CPU = torch.device("cpu")
 WAYS = ("voxels", "images", "gradient of E", "gradient of G", "gradient of D")

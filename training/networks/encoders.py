@@ -1,0 +1,139 @@
+"""Encoders: pictures to the mean and log-variance of a code, each a constructor with the same arguments.
+
+Shape letters: B pictures, S pixels a side, C and D channels, n and m cells a side, Z numbers in the code, Q = 2 Z.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from training.networks.layers import BatchNorm, channels_of
+
+Pictures = Float[Tensor, "B 3 S S"]
+Marks = Float[Tensor, "B 1 n n"]  # logits
+
+
+class Encoder(nn.Module):
+    """Pictures to codes; with `mask`, a head on the features at S/8 that marks where the object is.
+
+    That head is for training only: its loss tells the first layers the object from what is behind it.
+    """
+
+    mask: nn.Conv2d | None
+
+    def forward(self, images: Pictures) -> tuple[Float[Tensor, "B Q"], Marks | None]:
+        """(B, 3, S, S) -> (B, 2Z), and (B, 1, S/8, S/8) logits of the mask where the encoder has that head."""
+        raise NotImplementedError
+
+
+class ChainEncoder(Encoder):
+    """Convolutions with batch norm and ReLU between them, then `head`."""
+
+    def __init__(
+        self,
+        channels: Sequence[int],  # of the picture and of each convolution
+        kernels: Sequence[int],
+        strides: Sequence[int],
+        head: nn.Module,  # (B, C, n, n) -> (B, 2Z) or (B, 2Z, 1, 1)
+        *,
+        bias: bool,
+        mask_after: int | None,  # convolutions before the mask's head; None for no mask
+    ):
+        super().__init__()
+        self.layers = nn.ModuleList(
+            nn.Conv2d(channels[i], channels[i + 1], kernel, stride, kernel // 2 if stride == 2 else stride, bias=bias)
+            for i, (kernel, stride) in enumerate(zip(kernels, strides, strict=True))
+        )
+        self.norms = nn.ModuleList(BatchNorm(c, sources=1) for c in channels[1:])
+        self.head, self.mask_after = head, mask_after
+        self.mask = None if mask_after is None else nn.Conv2d(channels[mask_after], 1, 1)
+
+    def forward(self, images: Pictures) -> tuple[Float[Tensor, "B Q"], Marks | None]:
+        x, marks = images, None
+        for number, (layer, norm) in enumerate(zip(self.layers, self.norms, strict=True), start=1):
+            x = F.relu(norm(layer(x)))
+            if self.mask is not None and number == self.mask_after:
+                marks = self.mask(x)
+        return self.head(x).flatten(1), marks
+
+
+def paper_encoder(size_px: int, latent: int, width: float, *, bias: bool = False, mask: bool = False) -> Encoder:
+    """Section 3.3: kernels 11, 5, 5, 5, S/32, strides 4, 2, 2, 2, 1, channels 64 ... 512, 2Z."""
+    c = [3, *(channels_of(64 * 2**i, width) for i in range(4))]
+    head = nn.Conv2d(c[4], 2 * latent, max(1, size_px // 32), bias=False)
+    return ChainEncoder(c, (11, 5, 5, 5), (4, 2, 2, 2), head, bias=bias, mask_after=2 if mask else None)
+
+
+def strided_encoder(size_px: int, latent: int, width: float, *, bias: bool = False, mask: bool = False) -> Encoder:
+    """A kernel-5 and four kernel-3 convolutions, all with stride 2, then one linear layer."""
+    c = [3, *(channels_of(64 * 2**i, width) for i in range(5))]
+    head = nn.Sequential(nn.Flatten(), nn.Linear(c[5] * max(1, size_px // 32) ** 2, 2 * latent))
+    return ChainEncoder(c, (5, 3, 3, 3, 3), (2,) * 5, head, bias=bias, mask_after=3 if mask else None)
+
+
+class Residual(nn.Module):
+    """Basic block of He et al. 2015: two kernel-3 convolutions and a shortcut."""
+
+    def __init__(self, channels_in: int, channels_out: int, stride: int, *, bias: bool):
+        super().__init__()
+        self.stride = stride
+        self.first = nn.Conv2d(channels_in, channels_out, 3, stride, 1, bias=bias)
+        self.second = nn.Conv2d(channels_out, channels_out, 3, 1, 1, bias=bias)
+        self.norms = nn.ModuleList(BatchNorm(channels_out, sources=1) for _ in range(2))
+        same = stride == 1 and channels_in == channels_out
+        self.shortcut = None if same else nn.Conv2d(channels_in, channels_out, 1, bias=bias)
+        self.shortcut_norm = None if same else BatchNorm(channels_out, sources=1)
+
+    def forward(self, x: Float[Tensor, "B C n n"]) -> Float[Tensor, "B D m m"]:
+        y = F.relu(self.norms[0](self.first(x)))
+        y = self.norms[1](self.second(y))
+        return F.relu(y + self.beside(x))
+
+    def beside(self, x: Float[Tensor, "B C n n"]) -> Float[Tensor, "B D m m"]:
+        """What the shortcut carries past the two convolutions.
+
+        It takes every second pixel by slicing: the backward pass of a strided kernel-1 convolution of fewer
+        than 16 channels writes past its memory on several threads (oneDNN's issue 6035, seen with torch 2.13).
+        """
+        if self.shortcut is None or self.shortcut_norm is None:
+            return x
+        out: Tensor = self.shortcut_norm(self.shortcut(x[:, :, :: self.stride, :: self.stride]))
+        return out
+
+
+class ResidualEncoder(Encoder):
+    """ResNet-18 (He et al. 2015, table 1) from scratch, with a kernel-5 first layer for small pictures."""
+
+    MASK_AFTER = 6  # blocks: the last ones at S/8
+
+    def __init__(self, size_px: int, latent: int, width: float, *, bias: bool = False, mask: bool = False):
+        super().__init__()
+        c = [channels_of(64 * 2**i, width) for i in range(4)]
+        self.first, self.norm = nn.Conv2d(3, c[0], 5, 2, 2, bias=bias), BatchNorm(c[0], sources=1)
+        self.pool = nn.MaxPool2d(3, 2, 1) if size_px >= 128 else nn.Identity()
+        self.blocks = nn.ModuleList(
+            Residual(c[max(i - 1 + j, 0)], c[i], 1 if i == 0 or j == 1 else 2, bias=bias)
+            for i in range(4)
+            for j in range(2)
+        )
+        self.head = nn.Linear(c[3], 2 * latent)
+        self.mask = nn.Conv2d(c[2], 1, 1) if mask else None
+
+    def forward(self, images: Pictures) -> tuple[Float[Tensor, "B Q"], Marks | None]:
+        x, marks = self.pool(F.relu(self.norm(self.first(images)))), None
+        for number, block in enumerate(self.blocks, start=1):
+            x = block(x)
+            if self.mask is not None and number == self.MASK_AFTER:
+                marks = self.mask(x)
+        return self.head(x.mean((2, 3))), marks
+
+
+ENCODERS: dict[str, Callable[..., Encoder]] = {
+    "paper": paper_encoder,
+    "strided": strided_encoder,
+    "resnet": ResidualEncoder,
+}

@@ -1,0 +1,111 @@
+"""The generator, codes to volumes, and the discriminator, volumes to one number.
+
+Shape letters: B samples, R voxels a side, Z numbers in the code.
+"""
+
+from __future__ import annotations
+
+from typing import cast
+
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from training.networks.layers import BatchNorm, Convolution, Doubling, channels_last, channels_of
+
+
+class Generator(nn.Module):
+    """Appendix A: volumetric transposed convolutions with batch norm and ReLU between them.
+
+    `paper`: the first layer spreads z over (R/16)^3 cells (kernel 4, stride 1 at 64^3), then
+    kernel 4, stride 2, channels 8R, 4R, 2R, R, 1 times `width`.  `small`: kernel 2, stride 2.
+    The first layer acts on one cell, so it is a matrix product; the sigmoid is outside.
+    """
+
+    def __init__(
+        self,
+        latent: int,
+        resolution: int,
+        width: float,
+        *,
+        style: str = "paper",
+        last_bias: bool = False,
+        bias: bool = False,
+    ):
+        super().__init__()
+        c = [channels_of(resolution * 2**i, width) for i in (3, 2, 1, 0)]
+        self.latent, self.resolution, self.side = latent, resolution, resolution // 16
+        self.first = nn.Linear(latent, c[0] * self.side**3, bias=bias)
+        kernel, padding = (4, 1) if style == "paper" else (2, 0)
+        self.middle = nn.ModuleList(nn.ConvTranspose3d(c[i], c[i + 1], kernel, 2, padding, bias=bias) for i in range(3))
+        self.norms = nn.ModuleList(BatchNorm(channels) for channels in c)
+        self.last = (
+            Doubling(c[3], bias=last_bias) if style == "paper" else nn.ConvTranspose3d(c[3], 1, 2, 2, bias=last_bias)
+        )
+
+    def forward(self, z: Float[Tensor, "B Z"], source: int) -> Float[Tensor, "B 1 R R R"]:
+        """(B, Z) -> (B, 1, R, R, R) logits; `source` is POSTERIOR for codes of E and PRIOR for codes of the prior."""
+        x = channels_last(self.first(z).reshape(z.shape[0], -1, self.side, self.side, self.side))
+        for norm, layer in zip(self.norms, (*self.middle, self.last), strict=True):
+            x = layer(F.relu(norm(x, source)))
+        return x
+
+
+class Discriminator(nn.Module):
+    """The generator's mirror with leaky ReLU (appendix A); `small` has kernel 3 without padding."""
+
+    def __init__(
+        self,
+        resolution: int,
+        width: float,
+        *,
+        style: str = "paper",
+        norm: bool = True,
+        spectral: bool = False,
+        leak: float = 0.2,
+        bias: bool = False,
+    ):
+        super().__init__()
+        c = [1, *(channels_of(resolution * 2**i, width) for i in range(4))]
+        self.leak = leak
+        kernel, padding = (4, 1) if style == "paper" else (3, 0)
+        has_bias = bias or not norm
+        self.middle = nn.ModuleList(
+            Convolution(c[i], c[i + 1], kernel=kernel, stride=2, padding=padding, bias=has_bias, spectral=spectral)
+            for i in range(4)
+        )
+        # As in DCGAN (Radford et al. 2016), which the paper follows, the first layer has no norm.
+        self.norms = nn.ModuleList(
+            BatchNorm(channels) if norm and i > 0 else nn.Identity() for i, channels in enumerate(c[1:])
+        )
+        side = resolution
+        for _ in range(4):
+            side = (side + 2 * padding - kernel) // 2 + 1
+        self.last = Convolution(c[4], 1, kernel=side, stride=1, padding=0, bias=has_bias, spectral=spectral)
+
+    def forward(self, occupancy: Float[Tensor, "B 1 R R R"], source: int) -> Float[Tensor, " B"]:
+        """(B, 1, R, R, R) in [0, 1] -> (B,) logits; `source` is REAL or GENERATED."""
+        # The weights are made outside of `judged`, which may be compiled: spectral norm must not be.
+        return self.judged(occupancy, source, self._weights())
+
+    def judged(self, occupancy: Float[Tensor, "B 1 R R R"], source: int, weights: list[Tensor]) -> Float[Tensor, " B"]:
+        """The same, by the weights that act now."""
+        finest_first = self._activations(occupancy, source, weights[:-1])
+        out: Tensor = self.last(finest_first[-1], weights[-1])
+        return out.flatten()
+
+    def features(self, occupancy: Float[Tensor, "B 1 R R R"], source: int) -> list[Tensor]:
+        """(B, 1, R, R, R) in [0, 1] -> the four layers' activations, finest first."""
+        return self._activations(occupancy, source, self._weights()[:-1])
+
+    def _weights(self) -> list[Tensor]:
+        """The weights that act; in training mode one power iteration of each spectral norm."""
+        return [cast(Convolution, layer).effective_weight() for layer in (*self.middle, self.last)]
+
+    def _activations(self, occupancy: Tensor, source: int, weights: list[Tensor]) -> list[Tensor]:
+        x, out = occupancy, []
+        for layer, norm, weight in zip(self.middle, self.norms, weights, strict=True):
+            x = layer(x, weight)
+            x = F.leaky_relu(norm(x, source) if isinstance(norm, BatchNorm) else x, self.leak)
+            out.append(x)
+        return out
