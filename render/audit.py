@@ -27,10 +27,10 @@ from pipeline.shards.agreement import (
     MARGIN,
     Permutation,
     advice,
-    look,
     name,
     turned,
     view_faults,
+    view_silhouettes,
 )
 from pipeline.shards.index import open_indexed, read_index
 
@@ -95,7 +95,7 @@ def _check_shape(shard: Shard, row: int, findings: Findings, *, every_way: bool)
         findings.cut_off_views += faults.cut_off
 
     grid = unpack_grid(shard.array("voxels")[row], shard.resolution)
-    seen = look(alpha, shard.array("K")[row], shard.array("camera_to_world")[row], shard.resolution)
+    seen = view_silhouettes(alpha, shard.array("K")[row], shard.array("camera_to_world")[row], shard.resolution)
     ious = {way: seen.iou(turned(grid, way)) for way in (ALL_WAYS if every_way else [IDENTITY])}
     if every_way:
         for way, value in ious.items():

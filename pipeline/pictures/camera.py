@@ -1,4 +1,4 @@
-"""The pinhole camera of conventions.py: project a point, back-project a pixel."""
+"""The pinhole camera of conventions.py: where it stands, and where a point falls in its picture."""
 
 from __future__ import annotations
 
@@ -23,14 +23,6 @@ def project(points: Floats, K: Matrix, camera_to_world: Matrix) -> tuple[Floats,
         column = K[0, 0] * local[:, 0] / depth + K[0, 2]
         row = -K[1, 1] * local[:, 1] / depth + K[1, 2]
     return np.stack([column, row], axis=1), depth
-
-
-def back_project(pixels: Floats, depth: Floats, K: Matrix, camera_to_world: Matrix) -> Floats:
-    """Pixels (N, 2) as (column, row) at depths (N,) -> world points (N, 3)."""
-    x = (pixels[:, 0] - K[0, 2]) / K[0, 0] * depth
-    y = -(pixels[:, 1] - K[1, 2]) / K[1, 1] * depth
-    local = np.stack([x, y, -depth], axis=1)
-    return local @ camera_to_world[:3, :3].T + camera_to_world[:3, 3]
 
 
 def look_at_origin(azimuth_deg: float, elevation_deg: float, distance: float, roll_deg: float = 0.0) -> Matrix:

@@ -8,9 +8,10 @@ import numpy as np
 from PIL import Image as Picture
 
 from pipeline.atomic import atomic_path
-from pipeline.conventions import Image, unpack_grid
+from pipeline.conventions import Grid, Image, unpack_grid
 from pipeline.manifest import by_split
 from pipeline.pictures.bank import Bank
+from pipeline.pictures.voxel_view import draw_voxels
 from pipeline.shards.read import Shard
 from pipeline.shards.schema import Array
 
@@ -46,7 +47,7 @@ def _line(shard: Shard, row: int, views: int, bank: Bank | None) -> Image:
     cells = [_framed(_opaque(view)) for view in _pictures(shard, row, bank)[:views]]
     if "voxels" in shard:
         grid = unpack_grid(shard.array("voxels").row(row), shard.resolution or 0)
-        cells += [_framed(cell) for cell in projections(grid, shard.size_px)]
+        cells += [_framed(cell) for cell in voxel_pictures(grid, shard.size_px)]
     return np.concatenate(cells, axis=1)
 
 
@@ -56,23 +57,10 @@ def _pictures(shard: Shard, row: int, bank: Bank | None) -> Array:
     return shard.images(row, bank)
 
 
-def projections(grid: Array, size_px: int) -> list[Image]:
-    """Three pictures of a grid, darker where more voxels lie behind one another.
-
-    Rows run down from +Y in the first two and from the back in the third; columns run along
-    -X seen from the front (the viewer stands at -Z), along -Z from the object's +X side.
-    """
-    depth = grid.astype(np.float64)
-    front = depth.mean(2).T[::-1, ::-1]  # [y, x], both turned
-    side = depth.mean(0)[::-1, ::-1]  # [y, z], both turned
-    above = depth.mean(1).T[::-1, ::-1]  # [z, x]: the front (-Z) at the bottom
-    return [_shaded(picture, size_px) for picture in (front, side, above)]
-
-
-def _shaded(share: Array, size_px: int) -> Image:
-    grey = np.where(share > 0, 200 - 180 * np.sqrt(share), _WHITE).astype(np.uint8)
-    place = np.arange(size_px) * len(grey) // size_px
-    return np.repeat(grey[place][:, place, None], 3, axis=2)
+def voxel_pictures(grid: Grid, size_px: int) -> list[Image]:
+    """Three (S, S, 3) pictures of a grid: from the front, from the object's +X side, and from above."""
+    angles = ((0.0, 0.0), (270.0, 0.0), (0.0, 90.0))  # azimuth and elevation in degrees
+    return [np.asarray(draw_voxels(grid, size_px, azimuth_deg=a, elevation_deg=e)) for a, e in angles]
 
 
 def _opaque(view: Image) -> Image:

@@ -14,9 +14,9 @@ from typing import Literal
 
 import numpy as np
 
-from pipeline.conventions import unpack_grid, voxel_centres
+from pipeline.conventions import unpack_grid
 from pipeline.errors import UserError
-from pipeline.pictures.camera import project
+from pipeline.shards.agreement import voxels_on_silhouettes
 from pipeline.shards.read import Shard
 from pipeline.shards.schema import Array
 
@@ -63,7 +63,7 @@ def findings(shard: Shard, row: int) -> Iterator[str]:
     if not grid.any() or grid.all():
         yield f"{shard.place('voxels', row)}: the grid is {'solid' if grid.any() else 'empty'}"
         return
-    inside, covered = silhouette_agreement(
+    inside, covered = voxels_on_silhouettes(
         grid, alpha, shard.array("K").row(row), shard.array("camera_to_world").row(row)
     )
     if inside < VOXELS_IN_SILHOUETTE or covered < SILHOUETTE_IN_VOXELS:
@@ -71,38 +71,6 @@ def findings(shard: Shard, row: int) -> Iterator[str]:
             f"{shard.place('voxels', row)}: the voxels do not fit the silhouettes ({inside:.0%} of the voxels fall "
             f"on the object, {covered:.0%} of the object is covered by voxels)"
         )
-
-
-def silhouette_agreement(grid: Array, alpha: Array, K: Array, camera_to_world: Array) -> tuple[float, float]:
-    """Shares of voxels that fall on the silhouettes and of silhouettes that voxels cover, over all views.
-
-    grid (R, R, R) bool, alpha (V, S, S) uint8, K (V, 3, 3), camera_to_world (V, 4, 4).  Both are
-    compared on cells of the size of a projected voxel, with one cell of tolerance.
-    """
-    points = np.stack([voxel_centres(len(grid))[axis] for axis in np.nonzero(grid)], axis=1)
-    shares = []
-    for view, intrinsics, pose in zip(alpha, K, camera_to_world, strict=True):
-        pixels, depth = project(points, intrinsics, pose)
-        pitch = max(1, round(float(intrinsics[0, 0] / np.median(depth) / len(grid))))
-        cells = -(-len(view) // pitch)
-        inside = (depth > 0) & (pixels >= 0).all(1) & (pixels < len(view)).all(1)
-        column, row = np.floor(pixels[inside] / pitch).astype(np.int64).T
-        voxels = np.zeros((cells, cells), bool)
-        voxels[row, column] = True
-        padded = np.zeros((cells * pitch, cells * pitch), bool)
-        padded[: len(view), : len(view)] = view >= 128
-        shape = np.asarray(padded.reshape(cells, pitch, cells, pitch).any((1, 3)))
-        if voxels.any() and shape.any():
-            shares.append((_grown(shape)[voxels].mean(), _grown(voxels)[shape].mean()))
-    found = np.mean(shares, axis=0) if shares else (1.0, 1.0)  # nothing is visible: nothing to compare
-    return float(found[0]), float(found[1])
-
-
-def _grown(mask: Array) -> Array:
-    """The mask and its eight neighbours."""
-    padded = np.pad(mask, 1)
-    size = len(mask)
-    return np.asarray(np.any([padded[r : r + size, c : c + size] for r in range(3) for c in range(3)], axis=0))
 
 
 def _alpha(shard: Shard, row: int) -> Array:

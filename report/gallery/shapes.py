@@ -16,7 +16,16 @@ from pipeline.manifest import Record
 from pipeline.meshes.glb import read_glb
 from pipeline.pictures.bank import Bank
 from pipeline.shards import Shard
-from pipeline.shards.agreement import ALL_WAYS, IDENTITY, LEAST_IOU, Seen, look, name, turned, view_faults
+from pipeline.shards.agreement import (
+    ALL_WAYS,
+    IDENTITY,
+    LEAST_IOU,
+    ViewSilhouettes,
+    name,
+    turned,
+    view_faults,
+    view_silhouettes,
+)
 from report.gallery import geometry, pictures
 
 OTHER_AXES = 0.05  # of one shape, another way to read the axes must fit better by this
@@ -91,7 +100,9 @@ def check(shard: Shard, number: int, row: int, bank: Bank | None) -> Checked:
     record = shard.records[row]
     images, alpha = shard.images(row, bank), alpha_of(shard, row)
     grid = unpack_grid(shard.array("voxels")[row], shard.resolution or 0)
-    look_at = functools.partial(look, alpha, shard.array("K")[row], shard.array("camera_to_world")[row], len(grid))
+    look_at = functools.partial(
+        view_silhouettes, alpha, shard.array("K")[row], shard.array("camera_to_world")[row], len(grid)
+    )
     seen = look_at()
     ways = {name(way): seen.iou(turned(grid, way)) for way in ALL_WAYS}
     iou = ways[name(IDENTITY)]
@@ -112,7 +123,7 @@ def check(shard: Shard, number: int, row: int, bank: Bank | None) -> Checked:
     return Checked(number, row, record, iou, ways, tuple(flag.key for flag in FLAGS if raised[flag.key]))
 
 
-def _every_view_agrees(grid: Grid, ways: dict[str, float], every: Seen) -> bool:
+def _every_view_agrees(grid: Grid, ways: dict[str, float], every: ViewSilhouettes) -> bool:
     """Do all views together, too, prefer the way that fitted a few of them best?"""
     best = max(ALL_WAYS, key=lambda way: ways[name(way)])
     return every.iou(turned(grid, best)) > every.iou(grid) + OTHER_AXES

@@ -10,7 +10,6 @@ import trimesh
 from pipeline.errors import Reject
 from pipeline.meshes.mesh import Material, Mesh
 from pipeline.pictures.bank import composite
-from pipeline.pictures.camera import back_project
 from pipeline.settings.render import Specular
 from render.backends.raster import RasterBackend
 from render.backends.shading import DIRECTIONAL
@@ -50,6 +49,13 @@ def test_an_unlit_white_object_on_white_is_all_white(supersampling: int) -> None
 def test_an_unlit_colour_comes_back_exactly() -> None:
     rgba = draw(cube(material=Material(colour=(200, 31, 7, 255))), camera(), unlit()).rgba
     assert (rgba[rgba[..., 3] > 0][:, :3] == (200, 31, 7)).all(), "soft edges have the object's colour, not a rim"
+
+
+def back_project(pixels: np.ndarray, depth: np.ndarray, K: np.ndarray, camera_to_world: np.ndarray) -> np.ndarray:
+    """Pixels (N, 2) as (column, row) at depths (N,) -> world points (N, 3)."""
+    x = (pixels[:, 0] - K[0, 2]) / K[0, 0] * depth
+    y = -(pixels[:, 1] - K[1, 2]) / K[1, 1] * depth
+    return np.stack([x, y, -depth], axis=1) @ camera_to_world[:3, :3].T + camera_to_world[:3, 3]
 
 
 @pytest.mark.parametrize("name", MESHES)
