@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import importlib
+import os
 import warnings
 from pathlib import Path
 from typing import Any
 
 import pytest
+from threadpoolctl import threadpool_limits
 
 ROOT = Path(__file__).resolve().parent.parent
+
+# One thread a process, as the stages run: xdist has a process on every core already, and sums come out the same
+# whatever the number of cores.  The variables hold for what is imported later and for what the tests start.
+for _library in ("OMP", "OPENBLAS", "MKL"):
+    os.environ[f"{_library}_NUM_THREADS"] = "1"
+threadpool_limits(limits=1)  # what pytest's plugins have imported already
 
 
 def optional(name: str) -> Any:
