@@ -38,6 +38,7 @@ demo: $(VENV)/.run $(BUNDLE)  ## the whole product on generated furniture: resul
 	@echo "look at results/report.html and results/samples/*/gallery.html"
 
 test: $(VENV)/.dev $(BUNDLE)  ## every test but the slow ones
+	@$(BIN)/python -m tests.warm
 	@PATH="$(CURDIR)/$(BIN):$$PATH" python -m pytest -n auto --dist loadfile
 
 test-slow: $(VENV)/.dev $(BUNDLE)  ## the slow tests too

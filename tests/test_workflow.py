@@ -224,7 +224,11 @@ def test_a_setting_rebuilds_what_depends_on_it(world: World, change: dict[str, o
         ("voxelize/shard.py", "# a remark\n", {}),
         ("render/shard.py", '"""Words."""\n', {}),
         ("voxelize/shard.py", "CHANGED = 1\n", {"voxelize": 5, "pack": 5, **times(3, DATASET), "audit": 3, "train": 2}),
-        ("render/backends/raster.py", "CHANGED = 1\n", {"render": 5, "pack": 5, **times(3, DATASET), "audit": 3, "train": 2}),
+        (
+            "render/backends/raster.py",
+            "CHANGED = 1\n",
+            {"render": 5, "pack": 5, **times(3, DATASET), "audit": 3, "train": 2},
+        ),
         ("pipeline/meshes/glb.py", "CHANGED = 1\n", None),
         ("training/networks/losses.py", "CHANGED = 1\n", {"train": 2}),
     ],

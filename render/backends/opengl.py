@@ -142,7 +142,7 @@ class PyrenderBackend:
         self._diameter = scene.diameter
 
     def _material(self, scene: Scene, number: int) -> Any:
-        """Colour and texture of one material; what else PBR has carries what render/shaders/ need."""
+        """Colour and texture of one material; what else PBR has carries what backends/shaders/ need."""
         source, textured = scene.materials[number], bool(scene.level_count[number])
         texture = None
         if textured and source.texture is not None:

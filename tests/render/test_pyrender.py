@@ -49,18 +49,18 @@ def _start(platform: str) -> Any:
 
 
 @pytest.fixture(scope="module", params=opengl.PLATFORMS)
-def opengl(request: pytest.FixtureRequest) -> Iterator[IsolatedWorker[Layers]]:
+def worker(request: pytest.FixtureRequest) -> Iterator[IsolatedWorker[Layers]]:
     name, why_not = opengl.probe(request.param)
     if not name:
         pytest.skip(f"no OpenGL context: {why_not}")
     start = functools.partial(_start, request.param)
-    worker: IsolatedWorker[Layers] = IsolatedWorker(start, seconds=120, memory_bytes=None, start="spawn")
-    with worker:
-        yield worker
+    isolated: IsolatedWorker[Layers] = IsolatedWorker(start, seconds=120, memory_bytes=None, start="spawn")
+    with isolated:
+        yield isolated
 
 
 @pytest.mark.parametrize("name", MESHES)
-def test_it_agrees_with_the_built_in_renderer(opengl: IsolatedWorker[Layers], name: str) -> None:
+def test_it_agrees_with_the_built_in_renderer(worker: IsolatedWorker[Layers], name: str) -> None:
     mesh = MESHES[name]
     raster = RasterBackend(2, GLOSSY)
     raster.load(prepare_scene(mesh))
@@ -68,7 +68,7 @@ def test_it_agrees_with_the_built_in_renderer(opengl: IsolatedWorker[Layers], na
         make_cameras("photo", seed=2, shape_id=name, views=3, size_px=96, vertices=mesh.vertices)
     ):
         lights = make_lights(2, name, view, camera)
-        ours, theirs = raster.render(camera, lights), opengl.call(mesh, camera, lights)
+        ours, theirs = raster.render(camera, lights), worker.call(mesh, camera, lights)
         assert soft_iou(ours.rgba, theirs.rgba) >= 0.999
         full = ours.rgba[..., 3].max()  # 255, but for glass
         solid = (ours.rgba[..., 3] == full) & (theirs.rgba[..., 3] == full)
@@ -79,10 +79,10 @@ def test_it_agrees_with_the_built_in_renderer(opengl: IsolatedWorker[Layers], na
         assert np.quantile(np.abs(ours.depth[solid] - theirs.depth[solid]), 0.99) < 1e-4
 
 
-def test_white_on_white_is_white(opengl: IsolatedWorker[Layers]) -> None:
+def test_white_on_white_is_white(worker: IsolatedWorker[Layers]) -> None:
     mesh = calibration(WHITE)
     camera = make_cameras("ring", seed=1, shape_id="w", views=1, size_px=64, vertices=mesh.vertices)[0]
-    rgba = opengl.call(mesh, camera, unlit()).rgba
+    rgba = worker.call(mesh, camera, unlit()).rgba
     assert 0 < (rgba[..., 3] > 0).mean() < 1
     for space in ("srgb", "linear"):
         assert (composite(rgba, np.full((64, 64, 3), 255, np.uint8), space) == 255).all()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -18,6 +19,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pipeline.__main__ import main
 from tests.pipeline.archives.faulty_server import Plan, serving
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -71,6 +73,11 @@ def command(*words: str | Path, limit: int | None = None) -> subprocess.Popen[st
     )
 
 
+def here(*words: str | Path) -> None:
+    """The command in this process, where nothing is to be killed: no second is lost on imports."""
+    assert main(list(map(str, words))) == 0
+
+
 def finished(process: subprocess.Popen[str]) -> str:
     _, said = process.communicate(timeout=300)
     assert process.returncode == 0, said
@@ -80,22 +87,9 @@ def finished(process: subprocess.Popen[str]) -> str:
 def prepare_words(folder: Path, modelnet: Path) -> list[str | Path]:
     """Fetch and index, in this run's own folder; the words of its `prepare`."""
     settings = json.dumps({"source": "modelnet10", "mirrors": [str(modelnet)], "shards": 1})
-    finished(command("fetch", "--dataset", "d", "--settings", settings, "-o", folder / "d.json"))
-    finished(
-        command(
-            "index",
-            "--dataset",
-            "d",
-            "--seed",
-            "1",
-            "--settings",
-            settings,
-            "--archives",
-            folder / "d.json",
-            "-o",
-            folder / "index",
-        )
-    )
+    data = ["--dataset", "d", "--settings", settings]
+    here("fetch", *data, "-o", folder / "d.json")
+    here("index", *data, "--seed", "1", "--archives", folder / "d.json", "-o", folder / "index")
     return [
         "prepare",
         "--settings",
@@ -120,10 +114,24 @@ def content(folder: Path) -> dict[str, bytes]:
     return {name: data.replace(str(folder).encode(), b"") for name, data in found.items()}
 
 
-def kill_and_repeat(words: list[str | Path], folder: Path, moment: float, whole: Callable[[], bool]) -> bool:
-    """Kill the command after `moment` seconds, look that nothing half-written has a final name, and repeat it."""
+def weight(folder: Path) -> int:
+    """Bytes below a folder, those of half-written files too."""
+    total = 0
+    for path in folder.rglob("*"):
+        with contextlib.suppress(FileNotFoundError):  # it has just got its final name
+            total += path.stat().st_size if path.is_file() else 0
+    return total
+
+
+def kill_and_repeat(words: list[str | Path], folder: Path, written: float, whole: Callable[[], bool]) -> bool:
+    """Kill the command when it has `written` so many bytes, look that nothing half-written has a final name, repeat it.
+
+    Not after a time: a machine may be ten times slower or faster than it was a second ago.
+    """
+    before = weight(folder)
     process = command(*words)
-    time.sleep(moment)
+    while process.poll() is None and weight(folder) - before < written:
+        time.sleep(0.001)
     process.send_signal(signal.SIGKILL)
     process.communicate()
     stopped = process.returncode == -signal.SIGKILL
@@ -135,17 +143,17 @@ def kill_and_repeat(words: list[str | Path], folder: Path, moment: float, whole:
     return stopped
 
 
-def moments(count: int, seconds: float) -> list[float]:
-    return sorted(np.random.default_rng(count).uniform(0.05, 1.0, count) * seconds)
+def moments(count: int, size: int) -> list[float]:
+    """Bytes written when a command is killed; the first time it is hardly begun."""
+    return sorted([1.0, *np.random.default_rng(count).uniform(0.05, 0.95, count - 1) * size])
 
 
 def check_prepare(tmp_path: Path, modelnet: Path, count: int) -> int:
     words = prepare_words(tmp_path, modelnet)
-    start = time.monotonic()
-    finished(command(*words))
-    took, out = time.monotonic() - start, tmp_path / "out" / "000.zip"
+    here(*words)
+    out = tmp_path / "out" / "000.zip"
     wanted, stopped = out.read_bytes(), 0
-    for moment in moments(count, took):
+    for moment in moments(count, len(wanted)):
         out.unlink()
         stopped += kill_and_repeat(words, out.parent, moment, lambda: not out.exists() or out.read_bytes() == wanted)
         assert content(out.parent) == {"000.zip": wanted}
@@ -155,12 +163,11 @@ def check_prepare(tmp_path: Path, modelnet: Path, count: int) -> int:
 def check_fetch(tmp_path: Path, release: Path, count: int) -> int:
     """Unpacking: each tar's folder appears whole or not at all."""
     first = tmp_path / "first"
-    start = time.monotonic()
-    finished(command(*fetch_words(first, release)))
-    took, wanted = time.monotonic() - start, content(first / "archives")
+    here(*fetch_words(first, release))
+    wanted = content(first / "archives")
     assert len(wanted) == 401
     stopped = 0
-    for number, moment in enumerate(moments(count, took)):
+    for number, moment in enumerate(moments(count, weight(first / "archives"))):
         folder = tmp_path / str(number)
 
         def whole(root: Path = folder / "archives") -> bool:
@@ -176,7 +183,7 @@ def check_fetch(tmp_path: Path, release: Path, count: int) -> int:
 def check_download(tmp_path: Path, modelnet: Path, count: int) -> int:
     """Over HTTP: what has arrived is kept, nothing else is published, and little is fetched twice."""
     wanted, stopped = (modelnet / "ModelNet10.zip").read_bytes(), 0
-    for number, moment in enumerate(moments(count, 3.0)):
+    for number, moment in enumerate(moments(count, len(wanted))):
         with serving(Plan(wanted, ["slow"])) as url:
             settings = json.dumps({"source": "volumetric", "mirrors": [url.rpartition("/")[0]]})
             folder = tmp_path / f"download{number}"
@@ -232,14 +239,14 @@ def test_prepare_fetch_and_downloads_killed_at_twenty_moments_each(
 
 def full_disk_prepare(tmp_path: Path, modelnet: Path, count: int) -> None:
     words = prepare_words(tmp_path, modelnet)
-    finished(command(*words))
+    here(*words)
     wanted = content(tmp_path / "out")
     (tmp_path / "out/000.zip").unlink()
     check_full(words, tmp_path / "out", wanted, limits_of(len(wanted["000.zip"]), count), "000.zip")
 
 
 def full_disk_unpack(tmp_path: Path, release: Path, count: int) -> None:
-    finished(command(*fetch_words(tmp_path / "first", release)))
+    here(*fetch_words(tmp_path / "first", release))
     wanted = content(tmp_path / "first/archives")
     folder = tmp_path / "second"
     check_full(fetch_words(folder, release), folder / "archives", wanted, limits_of(5000, count), r"ShapeNet\S*")
