@@ -10,10 +10,11 @@ An example of 32^3 voxels, as Patrick Min's binvox writes it::
     \x00\xff\x01\x03 ...
 
 After ``data`` come byte pairs (value 0 or 1, count 1..255).  Runs are cut at 255 and never
-joined or split otherwise, so equal voxels give equal bytes.  Order: x slowest, then z, then
-y fastest; the three numbers of ``dim`` are the sizes in that order (published reader,
-https://www.patrickmin.com/binvox/binvox.html).  A voxel's centre in the mesh's own
-coordinates is ``translate + scale * (i + 0.5) / max(dim)``.
+joined or split otherwise, so equal voxels give equal bytes.  Runs of length 0 are read and
+never written: binvox-rw-py and trimesh write one behind each run whose length is a multiple
+of 255.  Order: x slowest, then z, then y fastest; the three numbers of ``dim`` are the sizes
+in that order (published reader, https://www.patrickmin.com/binvox/binvox.html).  A voxel's
+centre in the mesh's own coordinates is ``translate + scale * (i + 0.5) / max(dim)``.
 
 Headers of real files hold comments, blank lines and tabs; old ones lack translate and
 scale (then 0 and 1).  Anything else is refused, sizes before any memory is taken.
@@ -141,14 +142,12 @@ def _placement(fields: dict[bytes, list[bytes]]) -> tuple[tuple[float, float, fl
 def _runs(body: bytes, voxels: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
     if len(body) % 2:
         raise _bad("the last run has a value but no count")
-    if len(body) > 2 * voxels:
+    if len(body) > 4 * voxels:  # each run may be followed by one of length 0
         raise _bad(f"{len(body) // 2} runs for {voxels} voxels")
     pairs = np.frombuffer(body, dtype=np.uint8).reshape(-1, 2)
     values, counts = pairs[:, 0], pairs[:, 1]
     if values.size and values.max() > 1:
         raise _bad(f"voxel value {values.max()}; only 0 and 1 are allowed")
-    if counts.size and counts.min() == 0:
-        raise _bad("a run of length 0")
     total = int(counts.sum(dtype=np.int64))
     if total != voxels:
         raise _bad(f"the runs hold {total} voxels, dim says {voxels}")

@@ -240,7 +240,7 @@ def _stored_parts(field: Field, row: Array) -> list[bytes]:
 
 
 def _dataset(
-    h5: h5py.File, name: str, shape: tuple[int, ...], dtype: str, chunks: tuple[int, ...] | None = None
+    h5: h5py.File, name: str, shape: tuple[int, ...], dtype: Any, chunks: tuple[int, ...] | None = None
 ) -> h5py.Dataset:
     packed = {"chunks": chunks, "compression": "gzip", "compression_opts": GZIP_LEVEL} if chunks else {}
     return h5.create_dataset(name, shape=shape, dtype=dtype, track_times=False, **packed)
@@ -248,9 +248,17 @@ def _dataset(
 
 def _write_texts(h5: h5py.File, name: str, lines: list[bytes]) -> None:
     """Fixed-length bytes: variable-length text lies in HDF5's global heap, which has no checksum."""
-    width = max([len(line) for line in lines], default=0) or 1
-    _dataset(h5, name, (len(lines),), f"|S{width}")[...] = np.array(lines, f"|S{width}")
+    dtype = _text_type(lines)
+    _dataset(h5, name, (len(lines),), dtype)[...] = np.array(lines, dtype)
     _write_crc(h5, name, [zlib.crc32(line) for line in lines])
+
+
+def _text_type(lines: list[bytes]) -> np.dtype[Any]:
+    """HDF5's type for these lines: declared as UTF-8 where they hold more than ASCII, so that h5py decodes them."""
+    width = max([len(line) for line in lines], default=0) or 1
+    ascii_only = all(line.isascii() for line in lines)
+    dtype: np.dtype[Any] = h5py.string_dtype("ascii" if ascii_only else "utf-8", width)
+    return dtype
 
 
 def _write_small(h5: h5py.File, name: str, field: Field, values: Array) -> None:

@@ -76,13 +76,44 @@ MALFORMED = {
     "translate short": (b"#binvox 1\ndim 2 2 2\ntranslate 1 2\ndata\n\x00\x08", "three numbers"),
     "scale word": (b"#binvox 1\ndim 2 2 2\nscale big\ndata\n\x00\x08", "three numbers and scale one"),
     "value 7": (HEAD + b"\x07\x08", "voxel value 7"),
-    "run of 0": (HEAD + b"\x01\x00\x01\x08", "run of length 0"),
+    "a run of 0 instead of one": (HEAD + b"\x01\x04\x00\x00", "hold 4 voxels, dim says 8"),
+    "a value of 2 in a run of 0": (HEAD + b"\x02\x00\x01\x08", "voxel value 2"),
     "too few": (HEAD + b"\x01\x07", "hold 7 voxels, dim says 8"),
     "too many": (HEAD + b"\x01\x09", "hold 9 voxels, dim says 8"),
     "no runs": (HEAD, "hold 0 voxels"),
     "half a pair": (HEAD + b"\x01\x07\x00", "no count"),
-    "more runs than voxels": (HEAD + b"\x01\x01" * 9, "9 runs for 8 voxels"),
+    "more runs than voxels": (HEAD + b"\x01\x01" * 9, "hold 9 voxels, dim says 8"),
+    "nothing but runs of 0": (HEAD + b"\x00\x00" * 17, "17 runs for 8 voxels"),
 }
+
+
+def by_binvox_rw_py(grid: np.ndarray) -> bytes:
+    """The runs as the commonest Python writer makes them: it counts to 255, writes, and goes on from 0."""
+    flat, out = grid.transpose(0, 2, 1).reshape(-1).tolist(), bytearray()
+    state, count = flat[0], 0
+    for value in flat:
+        if value == state:
+            count += 1
+            if count == 255:
+                out += bytes([state, count])
+                count = 0
+        else:
+            out += bytes([state, count])
+            state, count = value, 1
+    return bytes(out + bytes([state, count])) if count else bytes(out)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.booleans(), st.sampled_from([1, 2, 254, 255, 256, 510, 765])), min_size=1, max_size=12))
+def test_runs_of_length_0_of_other_writers_are_read(runs: list[tuple[bool, int]]) -> None:
+    flat = np.zeros(16**3, bool)
+    wanted = np.concatenate([np.full(length, value) for value, length in runs])[: len(flat)]
+    flat[: len(wanted)] = wanted
+    grid = np.ascontiguousarray(flat.reshape(16, 16, 16).transpose(0, 2, 1))
+    head = b"#binvox 1\ndim 16 16 16\ntranslate 0 0 0\nscale 1\ndata\n"
+    assert (read_binvox(head + by_binvox_rw_py(grid)).grid == grid).all()
+    ours = write_binvox(grid)
+    assert 0 not in ours[read_header(ours).data_at + 1 :: 2]
 
 
 @pytest.mark.parametrize("name", MALFORMED)

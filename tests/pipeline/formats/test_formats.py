@@ -44,6 +44,19 @@ def test_example(
         assert found["inputs"]["images"].shape == (4, 2, 3, 16, 16)  # type: ignore[index]
 
 
+@pytest.mark.parametrize("name", ["read", "dataset"])
+def test_examples_read_names_in_every_script(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "shards" / "demo"
+    write_index([write_shard(folder / "000.h5", categories=("Stühle", "椅子"))], folder / "index.json")
+    monkeypatch.chdir(tmp_path)
+    exec(compile(EXAMPLES[name], f"docs/formats.md: {name}", "exec"), {})
+    if name == "read":
+        shown = capsys.readouterr().out
+        assert "demo/Stühle/Stühle_0000 train" in shown and "demo/椅子/椅子_0001 train" in shown
+
+
 def test_every_dataset_is_explained() -> None:
     table = TEXT[TEXT.index("### Datasets") : TEXT.index("Root attributes")]
     for name in {*TEXT_FIELDS, "placement", "reject", *(name for fields in KINDS.values() for name in fields)}:

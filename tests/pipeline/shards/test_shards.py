@@ -227,3 +227,32 @@ def test_facts_survive(tmp_path: Path) -> None:
     with open_shard(tmp_path / "a.h5") as stored:
         assert stored.records == [odd] and stored.attributes == {"ß": 1}
         assert np.isnan(stored.array("placement")[0]).all()
+
+
+def test_text_is_declared_as_what_it_holds(tmp_path: Path) -> None:
+    """Every text that a shard stores comes back through h5py's own decoding, and ASCII stays declared as ASCII."""
+    for name, categories in (("a", ("chair", "table")), ("b", ("Stühle", "🪑"))):
+        path = write_shard(tmp_path / f"{name}.h5", categories=categories)
+        with open_shard(path) as shard:
+            ids, kinds = shard.object_ids, [record.category for record in shard.records]
+        with h5py.File(path) as file:
+            assert list(file["object_id"].asstr()) == ids
+            assert list(file["category"].asstr()) == kinds
+            assert [json.loads(line)["shape_id"] for line in file["record"].asstr()] == ids
+            for key, dataset in file.items():
+                kind = h5py.check_string_dtype(getattr(dataset, "dtype", np.dtype("i1")))
+                if kind is not None:
+                    lines = dataset[()].tolist()
+                    assert kind.encoding == ("ascii" if all(line.isascii() for line in lines) else "utf-8"), key
+
+
+def test_a_shard_that_declares_ascii_and_holds_more_is_read(tmp_path: Path) -> None:
+    """As all were written before."""
+    path = write_shard(tmp_path / "old.h5", categories=("Stühle", "Tische"))
+    with h5py.File(path, "r+") as file:
+        for name in ("object_id", "category"):
+            lines = file[name][()]
+            del file[name]
+            file.create_dataset(name, data=np.array(lines.tolist(), f"|S{lines.dtype.itemsize}"), track_times=False)
+    with open_shard(path) as shard:
+        assert shard.records[0].category == "Stühle" and shard.object_ids[0] == "demo/Stühle/Stühle_0000"
