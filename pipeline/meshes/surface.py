@@ -49,7 +49,8 @@ def _marched(padded: Field) -> tuple[Field, npt.NDArray[np.int64]]:
 
     if not (padded > 0).any():
         return np.zeros((0, 3)), np.zeros((0, 3), dtype=np.int64)
-    vertices, faces, _, _ = marching_cubes(padded, _OFF, gradient_direction="ascent")
+    found = marching_cubes(padded, _OFF, gradient_direction="ascent")  # type: ignore[no-untyped-call]
+    vertices, faces = found[:2]
     return vertices.astype(np.float64) - 1, faces.astype(np.int64)
 
 
