@@ -38,9 +38,12 @@ from pipeline.pictures.decode import decode_picture
 from pipeline.progress import Log, progress, say
 from pipeline.seeds import generator, stable_hash
 from pipeline.settings.backgrounds import Backgrounds
+from pipeline.worker import IsolatedWorker
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 MOST_BYTES = 256 << 20  # of one encoded picture
+SECONDS_PER_PICTURE = 60.0  # the largest take two
+MEMORY_BYTES = 1 << 30  # address space that one picture may take
 BANK_PER_RENDER = 1.25  # side of the stored crops over that of the views: room to crop differently each time
 NAMES_KEPT = 20  # of unusable pictures, a kind
 Picture: TypeAlias = tuple[str, Callable[[], bytes | None]]  # name, and its encoded bytes (None: far too many)
@@ -55,8 +58,12 @@ class Tally:
     greyscale: int = 0
     refused: dict[str, list[str]] = field(default_factory=dict)
 
-    def refuse(self, reason: str, name: str) -> None:
-        self.refused.setdefault(reason, []).append(name)
+    def refuse(self, reason: str, name: str, detail: str) -> None:
+        """Count a picture; one that is not merely too small or too large is named with what is wrong."""
+        if reason in ("too_large", "too_small"):
+            self.refused.setdefault(reason, []).append(name)
+        else:
+            self.refused.setdefault("unreadable", []).append(f"{name} ({detail})")
 
     def summary(self) -> str:
         """``3 unreadable, 1 too_small``."""
@@ -78,10 +85,15 @@ def build_bank(source: Path, out: Path, *, seed: int, settings: Backgrounds, ren
     size_px = settings.bank_px or -(-round(render_px * BANK_PER_RENDER) // 8) * 8
     tally = Tally()
     pictures = open_pictures(source, seed)
+    # A file that crashes a decoder or fills the memory costs its own picture and nothing else.
+    worker: IsolatedWorker[tuple[Image, bool]] = IsolatedWorker(
+        functools.partial(_make_job, size_px, seed, settings), seconds=SECONDS_PER_PICTURE, memory_bytes=MEMORY_BYTES
+    )
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=out.parent) as file:
-            crops = _best_crops(pictures, _Spool(file, size_px), seed=seed, settings=settings, tally=tally, log=log)
+        with worker, tempfile.TemporaryFile(dir=out.parent) as file:
+            spool = _Spool(file, size_px)
+            crops = _best_crops(pictures, spool, worker, seed=seed, count=settings.count, tally=tally, log=log)
             if not crops.names:
                 raise UserError(
                     "no usable background pictures",
@@ -110,6 +122,10 @@ def build_bank(source: Path, out: Path, *, seed: int, settings: Backgrounds, ren
         f"backgrounds: {tally.used} of {tally.found} pictures, {size_px} px"
         + (f"; left out: {tally.summary()}" if tally.refused else "")
     )
+
+
+def _make_job(size_px: int, seed: int, settings: Backgrounds) -> Callable[[bytes, str], tuple[Image, bool]]:
+    return functools.partial(_crop_of, size_px, seed, settings)
 
 
 class _Spool(Sequence[Image]):
@@ -151,24 +167,36 @@ class _Spool(Sequence[Image]):
 
 
 def _best_crops(
-    pictures: Iterable[Picture], crops: _Spool, *, seed: int, settings: Backgrounds, tally: Tally, log: Log
+    pictures: Iterable[Picture],
+    crops: _Spool,
+    worker: IsolatedWorker[tuple[Image, bool]],
+    *,
+    seed: int,
+    count: int,
+    tally: Tally,
+    log: Log,
 ) -> _Spool:
-    """The usable pictures with the smallest hashes, `settings.count` at most, in one pass over any order.
+    """The usable pictures with the smallest hashes, `count` at most, in one pass over any order.
 
     Only what beats the worst one kept so far is decoded: from a folder, which comes in the
     order of the hashes, little more than `count`; from a stream of N, about
     count * (1 + log(N / count)).
     """
-    count = settings.count
     kept: list[tuple[int, str]] = []  # a heap with the largest hash on top
     for name, read in progress(pictures, "backgrounds", total=None, unit="picture", log=log):
         tally.found += 1
         rank = -rank_of(seed, name)
         if name in crops or (len(kept) == count and rank <= kept[0][0]):
             continue
-        crop = _crop_of(read(), name, crops.size_px, seed, settings, tally)
-        if crop is None:
+        data = read()
+        try:
+            if data is None:
+                raise Reject("too_large", f"more than {MOST_BYTES >> 20} MB")
+            crop, grey = worker.call(data, name)
+        except Reject as reject:
+            tally.refuse(reject.reason, name, reject.detail)
             continue
+        tally.greyscale += grey
         if len(kept) == count:
             crops.remove(heapq.heappop(kept)[1])
         crops.add(name, crop)
@@ -181,21 +209,10 @@ def rank_of(seed: int, name: str) -> int:
     return stable_hash(seed, "background", name)
 
 
-def _crop_of(
-    data: bytes | None, name: str, size_px: int, seed: int, settings: Backgrounds, tally: Tally
-) -> Image | None:
-    """The square crop of one picture: a random place along its longer side, scaled to the bank's size."""
-    if data is None:
-        tally.refuse("too_large", name)
-        return None
+def _crop_of(size_px: int, seed: int, settings: Backgrounds, data: bytes, name: str) -> tuple[Image, bool]:
+    """The square crop of one picture, and whether it is grey: a random place along its longer side, scaled."""
     least_px = -(-size_px // 2)
-    try:
-        picture = decode_picture(data, least_px=least_px, enough_px=2 * least_px)
-    except Reject as reject:
-        kind = reject.reason if reject.reason in ("too_large", "too_small") else "unreadable"
-        tally.refuse(kind, f"{name} ({reject.detail})")
-        return None
-    tally.greyscale += picture.grey
+    picture = decode_picture(data, least_px=least_px, enough_px=2 * least_px)
     pixels = picture.on_white
     height, width = pixels.shape[:2]
     rng = generator(seed, "background", name)
@@ -203,7 +220,7 @@ def _crop_of(
     row = int(rng.integers(0, height - side + 1))
     column = int(rng.integers(0, width - side + 1))
     crop = resize(pixels[row : row + side, column : column + side], size_px)
-    return altered(crop, draw_look(settings, seed, name), generator(seed, "background noise", name))
+    return altered(crop, draw_look(settings, seed, name), generator(seed, "background noise", name)), picture.grey
 
 
 def draw_look(settings: Backgrounds, seed: int, name: str) -> npt.NDArray[np.float32]:

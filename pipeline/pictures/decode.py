@@ -72,6 +72,7 @@ REASONS = {
     "too_small": "a side is shorter than the caller needs",
     "unsupported": "a kind of picture whose meaning is not defined, or that this project does not read",
 }
+_ROWS = 256
 _ORIENTATION, _TIFF_BITS, _TIFF_PHOTOMETRIC = 0x0112, 258, 262
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -133,8 +134,12 @@ class Picture:
         """(H, W, 3): as it is seen on white paper."""
         if self.pixels.shape[2] == 3:
             return self.pixels
-        alpha = self.pixels[..., 3:].astype(np.uint16)
-        return ((self.pixels[..., :3] * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
+        out = np.empty((*self.pixels.shape[:2], 3), np.uint8)
+        for row in range(0, len(out), _ROWS):  # a part at a time: in 16 bits a large picture fills the memory
+            part = self.pixels[row : row + _ROWS].astype(np.uint16)
+            alpha = part[..., 3:]
+            out[row : row + _ROWS] = (part[..., :3] * alpha + 255 * (255 - alpha) + 127) // 255
+        return out
 
 
 def decode_picture(
@@ -169,7 +174,7 @@ def opened(
         check_whole(data)
     except CutShort as error:
         raise Reject("cut_short", f"the picture is not whole: {error}") from error
-    _check_size(webp_size(data) or (1, 1))
+    _check_size(webp_size(data) or (1, 1), most=MAX_PIXELS // 2)  # its decoder holds two canvases and the picture
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's remarks on odd but readable files, and its own limit on pixels
@@ -248,13 +253,13 @@ def _reduced(size: tuple[int, int], longest_px: int) -> tuple[int, int]:
 def _check_size(size: tuple[int, int], least_px: int = 1, most: int = MAX_PIXELS) -> None:
     width, height = size
     if width * height > most:
-        raise _too_large(f"{width} x {height} pixels")
+        raise _too_large(f"{width} x {height} pixels", most)
     if min(size) < least_px:
         raise Reject("too_small", f"{width} x {height} pixels, at least {least_px} a side are needed")
 
 
-def _too_large(found: str) -> Reject:
-    return Reject("too_large", f"{found}; at most {MAX_PIXELS:,} are decoded: scale it down")
+def _too_large(found: str, most: int = MAX_PIXELS) -> Reject:
+    return Reject("too_large", f"{found}; at most {min(most, MAX_PIXELS):,} are decoded: scale it down")
 
 
 def _draft(picture: Image.Image, longest_px: int | None, enough_px: int | None) -> None:

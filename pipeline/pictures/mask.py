@@ -13,6 +13,9 @@ mask gives a picture without the object, and no error later.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
@@ -21,6 +24,7 @@ from pipeline.errors import Reject
 from pipeline.pictures.decode import deep_values, in_eight_bits, is_deep, opened
 
 Cover = npt.NDArray[np.uint8]  # (H, W): 0 outside the object, 255 inside, between them at its rim
+_ROWS = 256
 _DARK, _BRIGHT = 0.25, 0.75  # shares of white
 _MOST_BETWEEN = 1 / 3  # share of the pixels that may be neither dark nor bright
 _AGREE = 0.02  # mean difference, as a share of white, below which two channels tell the same mask
@@ -29,25 +33,72 @@ _LABELS, _MOST_LABEL = 16, 0.25  # few values, and one between that covers a goo
 _BORDER = 0.95  # share of the border that a mask covers only where it is inverted
 
 
+@dataclass(frozen=True)
+class _Channel:
+    """One channel of a mask."""
+
+    values: npt.NDArray[Any]  # (H, W) numbers
+    white: float
+    found: npt.NDArray[Any]  # the different numbers, ascending
+    counts: npt.NDArray[np.int64]  # of pixels with each
+
+    @classmethod
+    def of(cls, values: npt.NDArray[Any], white: float) -> _Channel:
+        if values.dtype.kind == "f":
+            return cls(values, white, *np.unique(values, return_counts=True))
+        counts = np.zeros(np.iinfo(values.dtype).max + 1, np.int64)
+        for row in range(0, len(values), _ROWS):  # a part at a time: counting takes eight bytes a pixel
+            counts += np.bincount(values[row : row + _ROWS].reshape(-1), minlength=len(counts))
+        found = np.flatnonzero(counts)
+        return cls(values, white, found, counts[found])
+
+    @property
+    def shares(self) -> npt.NDArray[np.float64]:
+        """The different numbers as shares of white."""
+        return np.asarray(self.found / self.white)
+
+    @property
+    def span(self) -> float:
+        return float(self.shares[-1] - self.shares[0])
+
+    @property
+    def between(self) -> float:
+        """Share of the pixels that are neither dark nor bright."""
+        inside = (self.shares > _DARK) & (self.shares < _BRIGHT)
+        return float(self.counts[inside].sum() / self.counts.sum())
+
+    def cover(self) -> Cover | None:
+        """The mask that this channel tells, or None where it tells none."""
+        low, high = self.shares[0], self.shares[-1]
+        if len(self.found) == 2:
+            return np.asarray(np.where(self.values == self.found[1], 255, 0), np.uint8)
+        if len(self.found) <= _LABELS and self.counts[1:-1].max(initial=0) > _MOST_LABEL * self.counts[-1]:
+            return None
+        if not (0 <= low <= _DARK and _BRIGHT <= high <= 1) or self.between > _MOST_BETWEEN:
+            return None
+        if self.values.dtype.kind == "f":
+            return np.asarray(np.rint(self.values * 255), np.uint8)
+        levels = np.rint(np.arange(self.found[-1] + 1) * (255 / self.white)).astype(np.uint8)
+        return np.asarray(levels[self.values])
+
+
 def decode_mask(data: bytes) -> Cover:
     """(H, W) cover of an encoded mask, turned as its EXIF says; Reject("bad_mask") where it is none."""
     with opened(data, upright=True) as (picture, _):
-        channels = _channels(picture)
-    spans = {name: float(np.ptp(values)) for name, values in channels.items()}
-    # A JPEG of red on black has some noise in green and blue.
-    least = _LEAST_SPAN * max((span for name, span in spans.items() if name != "alpha"), default=0.0)
-    colours = [channels[name] for name, span in spans.items() if name != "alpha" and span > 0 and span >= least]
-    colours = colours[:1] + [values for values in colours[1:] if not np.array_equal(values, colours[0])]  # grey is one
-    alpha = channels.get("alpha")
-    if alpha is not None and not spans["alpha"]:
+        colours, alpha = _channels(picture)
+    if alpha is not None and not alpha.span:
         alpha = None
+    constant = colours[0]
+    # A JPEG of red on black has some noise in green and blue.
+    least = _LEAST_SPAN * max(channel.span for channel in colours)
+    colours = [channel for channel in colours if channel.span and channel.span >= least]
     if alpha is None and not colours:
-        value = float(next(iter(channels.values())).flat[0])
+        value = float(constant.shares[0])
         raise _bad(
             f"it has one value everywhere ({value:.3g} of white), so it covers "
             + ("everything" if value > _BRIGHT else "nothing")
         )
-    cover = _chosen(None if alpha is None else _cover(alpha), _common(colours), alpha, colours)
+    cover = _chosen(alpha, colours)
     _refuse_inverted(cover)
     return cover
 
@@ -57,41 +108,28 @@ def coverage(cover: Cover) -> float:
     return float(cover.mean()) / 255
 
 
-def _channels(picture: Image.Image) -> dict[str, npt.NDArray[np.float32]]:
-    """Every channel by name, as shares of white."""
+def _channels(picture: Image.Image) -> tuple[list[_Channel], _Channel | None]:
+    """The different ones of the colour channels, and the alpha."""
     if is_deep(picture):
         values, white = deep_values(picture)
-        return {"grey": values.astype(np.float32) / np.float32(white)}
+        return [_Channel.of(np.asarray(values), white)], None
     if picture.mode in ("I", "F"):  # the numbers have no white, but 0 and 1 need none
         values = np.asarray(picture).astype(np.float32)
         if not np.isfinite(values).all():
             raise _bad("it holds values that are no numbers")
-        return {"grey": values}
-    pixels = np.asarray(in_eight_bits(picture)).astype(np.float32) / np.float32(255)
-    names = ("red", "green", "blue", "alpha")
-    return {name: pixels[..., number] for number, name in enumerate(names[: pixels.shape[2]])}
+        return [_Channel.of(values, 1.0)], None
+    bands = [np.asarray(band) for band in in_eight_bits(picture).split()]
+    colours = bands[:1] + [band for band in bands[1:3] if not np.array_equal(band, bands[0])]
+    return [_Channel.of(band, 255) for band in colours], _Channel.of(bands[3], 255) if len(bands) == 4 else None
 
 
-def _cover(values: npt.NDArray[np.float32]) -> Cover | None:
-    """The mask that one channel tells, or None where it tells none."""
-    low, high = float(values.min()), float(values.max())
-    if ((values == low) | (values == high)).all():
-        return np.where(values == high, 255, 0).astype(np.uint8)
-    found, counts = np.unique(values, return_counts=True)
-    if len(found) <= _LABELS and counts[1:-1].max() > _MOST_LABEL * counts[-1]:
-        return None
-    between = ((values > _DARK) & (values < _BRIGHT)).mean()
-    if not (low <= _DARK and _BRIGHT <= high <= 1 and low >= 0) or between > _MOST_BETWEEN:
-        return None
-    return np.rint(values * 255).astype(np.uint8)
-
-
-def _common(colours: list[npt.NDArray[np.float32]]) -> Cover | None:
+def _common(colours: list[_Channel]) -> Cover | None:
     """The mask that all varying colour channels tell, or None where they do not agree."""
-    covers = [_cover(values) for values in colours]
-    first = covers[0] if covers else None
-    if first is None or any(other is None or not _same(first, other) for other in covers[1:]):
-        return None
+    first = colours[0].cover() if colours else None
+    for channel in colours[1:]:
+        other = channel.cover()
+        if first is None or other is None or not _same(first, other):
+            return None
     return first
 
 
@@ -99,31 +137,23 @@ def _same(one: Cover, other: Cover) -> bool:
     return float(np.abs(one.astype(np.int16) - other).mean()) / 255 < _AGREE
 
 
-def _chosen(
-    by_alpha: Cover | None,
-    by_colour: Cover | None,
-    alpha: npt.NDArray[np.float32] | None,
-    colours: list[npt.NDArray[np.float32]],
-) -> Cover:
+def _chosen(alpha: _Channel | None, colours: list[_Channel]) -> Cover:
     """The one mask that the channels tell together."""
+    by_alpha, by_colour = alpha.cover() if alpha else None, _common(colours)
     if by_alpha is not None and by_colour is not None and not _same(by_alpha, by_colour):
         raise _bad("its transparency shows one mask and its colours another: remove one of them")
     if by_alpha is not None:
         return by_alpha
     if by_colour is not None:
         return by_colour
-    if len(colours) > 1 and all(_cover(values) is not None for values in colours):
+    if len(colours) > 1 and all(channel.cover() is not None for channel in colours):
         raise _bad("its colours do not tell which of them is the object")
-    values = alpha if alpha is not None else colours[0]
-    found = np.unique(values)
-    if len(found) <= _LABELS:
-        labels = ", ".join(f"{value * 255:.4g}" for value in found)
-        raise _bad(f"it has {len(found)} values ({labels} of 255): labels of several objects, perhaps")
-    between = ((values > _DARK) & (values < _BRIGHT)).mean()
-    raise _bad(
-        f"it goes from {values.min():.2g} to {values.max():.2g} of white, "
-        f"and {between:.0%} of it is neither dark nor bright"
-    )
+    channel = alpha or colours[0]
+    if len(channel.found) <= _LABELS:
+        labels = ", ".join(f"{value * 255:.4g}" for value in channel.shares)
+        raise _bad(f"it has {len(channel.found)} values ({labels} of 255): labels of several objects, perhaps")
+    low, high = channel.shares[0], channel.shares[-1]
+    raise _bad(f"it goes from {low:.2g} to {high:.2g} of white, and {channel.between:.0%} is neither dark nor bright")
 
 
 def _refuse_inverted(cover: Cover) -> None:

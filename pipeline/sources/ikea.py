@@ -19,7 +19,8 @@ import numpy as np
 
 from pipeline.conventions import Grid
 from pipeline.errors import UserError
-from pipeline.sources.photograph import Photograph, file_reader, matlab_grid
+from pipeline.formats.matlab import read_matlab_grid
+from pipeline.sources.photograph import Photograph, file_reader
 
 SIDE = 20
 
@@ -46,7 +47,7 @@ def _voxels(folder: Path, number: str) -> Callable[[], Grid]:
 
     def voxels() -> Grid:
         # (x, y, z) -> (-z, x, -y): +X up becomes +Y up, by a proper rotation.
-        return np.ascontiguousarray(matlab_grid(read(), "grid", SIDE).transpose(2, 0, 1)[::-1, :, ::-1])
+        return np.ascontiguousarray(read_matlab_grid(read(), "grid", SIDE).transpose(2, 0, 1)[::-1, :, ::-1])
 
     return voxels
 

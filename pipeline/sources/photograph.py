@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import io
-import struct
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -35,33 +32,3 @@ def file_reader(root: Path, name: str) -> Callable[[], bytes]:
         return path.read_bytes()
 
     return read
-
-
-def matlab_grid(data: bytes, key: str, side: int) -> Grid:
-    """The boolean grid (side, side, side) under `key` of a MATLAB file, in the file's own axes."""
-    import scipy.io  # takes a moment to load
-
-    try:
-        values = scipy.io.loadmat(io.BytesIO(data), variable_names=[key])[key]
-    except (
-        scipy.io.matlab.MatReadError,
-        ValueError,
-        TypeError,
-        LookupError,
-        OSError,
-        EOFError,
-        NotImplementedError,
-        ArithmeticError,
-        MemoryError,
-        struct.error,
-        zlib.error,
-    ) as error:
-        raise Reject("malformed", f"not a MATLAB file with voxels: {error}"[:200]) from error
-    if values.shape != (side,) * 3 or values.dtype.kind not in "iubf":
-        raise Reject("bad_voxels", f"{key} is {values.dtype} {values.shape}; {side}^3 of 0 and 1 is wanted")
-    if not ((values == 0) | (values == 1)).all():
-        raise Reject("bad_voxels", f"{key} has values other than 0 and 1")
-    grid: Grid = values == 1
-    if not grid.any():
-        raise Reject("empty", "no voxel is occupied")
-    return grid

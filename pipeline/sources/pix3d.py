@@ -19,7 +19,8 @@ import numpy as np
 
 from pipeline.conventions import Grid
 from pipeline.errors import Reject, UserError
-from pipeline.sources.photograph import Photograph, file_reader, matlab_grid
+from pipeline.formats.matlab import read_matlab_grid
+from pipeline.sources.photograph import Photograph, file_reader
 
 SIDE, STORED = 32, 128
 _WANTED = ("img", "category", "model", "voxel", "bbox")
@@ -52,7 +53,7 @@ def _voxels(folder: Path, entry: dict[str, Any]) -> Callable[[], Grid]:
     read = file_reader(folder, entry["voxel"])
 
     def voxels() -> Grid:
-        grid = matlab_grid(read(), "voxel", STORED)
+        grid = read_matlab_grid(read(), "voxel", STORED)
         blocks = grid.reshape((SIDE, STORED // SIDE) * 3).max(axis=(1, 3, 5))
         if blocks.mean() > 0.9:
             raise Reject("bad_voxels", "almost every voxel is occupied")

@@ -21,11 +21,11 @@ from pipeline.archives.archive import Entry
 from pipeline.archives.remote import RemoteFile
 from pipeline.conventions import Grid
 from pipeline.errors import Reject
+from pipeline.formats.matlab import read_matlab_grid
 from pipeline.manifest import Shape
 from pipeline.meshes.files import Files
 from pipeline.settings.datasets import Dataset
 from pipeline.sources.base import Archives, Found, Source, is_clutter, split_member
-from pipeline.sources.photograph import matlab_grid
 
 _MEMBER = re.compile(
     r"(?:.*/)?(?P<category>[^/]+)/30/(?P<split>train|test)/(?P<name>[^/]+)_(?P<pose>\d+)\.mat", re.IGNORECASE
@@ -86,7 +86,7 @@ class Volumetric(Source):
 
 def read_instance(data: bytes) -> Grid:
     """The grid (30, 30, 30) of one MATLAB file in its own axes."""
-    return matlab_grid(data, "instance", _SIDE)
+    return read_matlab_grid(data, "instance", _SIDE)
 
 
 VOLUMETRIC = Volumetric()

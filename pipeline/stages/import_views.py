@@ -11,8 +11,10 @@ to the mesh.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +28,10 @@ from pipeline.settings.datasets import ImportViewsSettings
 from pipeline.settings.parse import parse
 from pipeline.shards import create
 from pipeline.sources.base import Archives, source_of
+from pipeline.worker import IsolatedWorker
+
+SECONDS_PER_SHAPE = 120.0  # two dozen pictures
+MEMORY_BYTES = 1 << 30  # address space that one shape may take
 
 _Wanted = tuple[Shape, Record, npt.NDArray[np.float64] | None]
 
@@ -46,19 +52,27 @@ def import_views(
     count, number = len(shapes if pack is None else pack.records), source.views_per_shape
     attributes = {"render": {"source": source.title, "views": number, "size_px": settings.size_px}}
     facts = {"backend": "imported", **({"cameras": source.cameras} if source.cameras else {})}
+    worker: IsolatedWorker[dict[str, npt.NDArray[Any]]] = IsolatedWorker(
+        functools.partial(_make_job, settings, archives), seconds=SECONDS_PER_SHAPE, memory_bytes=MEMORY_BYTES
+    )
     with (
-        Archives.load(archives) as opened,
+        worker,
         create(output, "renders", count=count, views=number, size_px=settings.size_px, attributes=attributes) as views,
     ):
         for shape, record, vertices in progress(wanted, f"import {shard.stem}", total=count, log=log):
             try:
-                arrays = source.views(opened, shape, settings.size_px, vertices)
+                arrays = worker.call(shape, settings.size_px, vertices)
             except Reject as reject:
                 views.reject(Rejection(record.shape_id, "render", reject.reason, reject.detail))
                 continue
             record.facts["render"] = dict(facts)
             views.append(record, **arrays)
     say(f"import_views: {shard.parent.name}/{shard.stem}: {len(views.records)} shapes, {len(views.rejects)} rejected")
+
+
+def _make_job(settings: ImportViewsSettings, archives: Path) -> Callable[..., dict[str, npt.NDArray[Any]]]:
+    """What the worker keeps for its whole life: the open archives."""
+    return functools.partial(source_of(settings.source).views, Archives.load(archives))
 
 
 def _listed(shapes: list[Shape]) -> Iterator[_Wanted]:

@@ -8,7 +8,9 @@ For such a data set this command stands where voxelize stands for others.
 from __future__ import annotations
 
 import argparse
+import functools
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 
 from pipeline.errors import Reject, UserError
@@ -20,6 +22,10 @@ from pipeline.settings.datasets import ImportVoxelsSettings
 from pipeline.settings.parse import parse
 from pipeline.settings.sources import SOURCES
 from pipeline.sources.base import Archives, Source, source_of
+from pipeline.worker import IsolatedWorker
+
+SECONDS_PER_SHAPE = 60.0
+MEMORY_BYTES = 1 << 30  # address space that one shape may take
 
 
 def import_voxels(
@@ -40,17 +46,26 @@ def import_voxels(
             wanted=str(entry.resolution),
             do=f"set voxels.resolution: {entry.resolution}",
         )
-    shapes, source = shapes_from_tsv(shard.read_text(encoding="utf-8"), str(shard)), source_of(settings.source)
-    with Archives.load(archives) as opened, write_pack(output, ".binvox") as pack:
+    shapes = shapes_from_tsv(shard.read_text(encoding="utf-8"), str(shard))
+    worker: IsolatedWorker[tuple[Record, bytes]] = IsolatedWorker(
+        functools.partial(_make_job, settings, archives), seconds=SECONDS_PER_SHAPE, memory_bytes=MEMORY_BYTES
+    )
+    with worker, write_pack(output, ".binvox") as pack:
         for shape in progress(shapes, f"import {shard.stem}", log=log):
             try:
-                pack.add(*_import_one(source, opened, shape, origin=not entry.prepared))
+                pack.add(*worker.call(shape))
             except Reject as reject:
                 pack.reject(Rejection(shape.shape_id, "voxelize", reject.reason, reject.detail))
     say(f"import_voxels: {shard.parent.name}/{shard.stem}: {len(pack.records)} shapes, {len(pack.rejects)} rejected")
 
 
-def _import_one(source: Source, archives: Archives, shape: Shape, *, origin: bool) -> tuple[Record, bytes]:
+def _make_job(settings: ImportVoxelsSettings, archives: Path) -> Callable[[Shape], tuple[Record, bytes]]:
+    """What the worker keeps for its whole life: the open archives."""
+    origin = not SOURCES[settings.source].prepared
+    return functools.partial(_import_one, source_of(settings.source), Archives.load(archives), origin)
+
+
+def _import_one(source: Source, archives: Archives, origin: bool, shape: Shape) -> tuple[Record, bytes]:
     """A record and its .binvox; `origin` says that no mesh is prepared, whose record would say where it is from."""
     grid = source.voxels(archives, shape)
     if not grid.any():

@@ -217,7 +217,7 @@ def header_of(name: str, width: int, height: int) -> bytes:
 
 @pytest.mark.parametrize("name", ["PNG", "GIF", "BMP", "TGA", "WEBP lossy", "DDS"])
 def test_a_bomb_is_refused_by_its_header(name: str) -> None:
-    with pytest.raises(Reject, match=r"too_large: .* pixels; at most 67,108,864 are decoded: scale it down"):
+    with pytest.raises(Reject, match=r"too_large: .* pixels; at most [0-9,]* are decoded: scale"):
         decode_picture(header_of(name, 16_000, 15_000))
 
 
