@@ -16,7 +16,7 @@ from typing import Any
 import markupsafe
 
 from pipeline.atomic import write_text
-from pipeline.formats.results import figure_at
+from pipeline.formats.results import COLUMNS, MORE_COLUMNS, figure_at
 from pipeline.progress import Log, progress
 from pipeline.settings.report import Report
 from report import dataset, experiment, gather
@@ -26,24 +26,6 @@ from report.tables import NOTHING, Table, figure, text
 
 HOME = Path(__file__).parent / "templates"
 _PACKAGES = ("numpy", "scipy", "h5py", "pillow", "jinja2")  # of this page; each training names its own
-# Numbers by which experiments are compared: label, place in results.json, digits.
-_COMPARED = (
-    ("held-out IoU ↑", "iou", 3),
-    ("ahead of the mean shape by", "margin.mean_shape", 3),
-    ("IoU at 0.4, mean over categories (R2N2) ↑", "r2n2.category_mean", 3),
-    ("Chamfer ↓", "surface.scores.network.chamfer", 4),
-    ("F-score ↑", "surface.scores.network.f_score", 3),
-    ("AP ↑", "surface.scores.network.average_precision", 3),
-    ("gap to training shapes ↓", "overfit.gap", 3),
-    ("samples: 1-NNA, Chamfer → 0.5", "generation.network.chamfer.one_nna", 3),
-    ("samples: 1-NNA, IoU → 0.5", "generation.network.iou.one_nna", 3),
-    ("samples: COV, Chamfer ↑", "generation.network.chamfer.cov", 3),
-    ("samples: MMD, Chamfer ↓", "generation.network.chamfer.mmd", 4),
-    ("samples: JSD ↓", "generation.network.jsd", 3),
-    ("samples that are empty ↓", "samples.empty_rate", 3),
-    ("IoU with the nearest training shape", "samples.nearest_training", 3),
-    ("SVM accuracy ↑", "classification.accuracy.discriminator", 3),
-)
 
 
 def write_page(output: Path, page: Path, settings: Report, *, log: Log | None = None) -> None:
@@ -80,7 +62,8 @@ def comparison(runs: Sequence[ExperimentFacts]) -> Table | None:
         (f"{name}: {label} ↑", f"photographs.{name}.scores.network.{score}.class_mean", 3)
         for name, label, score in scores
     ]
-    rows = (*_COMPARED, *photographs)
+    fixed = [(one.label, one.place, one.digits) for one in (*COLUMNS, *MORE_COLUMNS) if one.label]
+    rows = (*fixed, *photographs)
     found = [(label, [figure_at(run.results, place) for run in runs], digits) for label, place, digits in rows]
     facts = [
         ("preset", [text(run.results.get("preset", "")) for run in runs]),

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from pipeline.formats.results import centre
+from pipeline.formats.results import SURFACE, centre
 
 Table = dict[str, Any]
 
@@ -27,12 +27,6 @@ NAMES = {
     "voxels": ("SVM on the voxels", "no network at all"),
     "majority": ("the most frequent category", "for every shape"),
 }
-SURFACE = (
-    ("chamfer", "Chamfer ↓", 4),
-    ("f_score", "F-score ↑", 3),
-    ("f_score_voxel", "F-score, one voxel ↑", 3),
-    ("average_precision", "AP ↑", 3),
-)
 SPLITS = {"train": "training", "val": "validation", "test": "test"}
 NOTHING = {"text": "", "small": ""}
 
@@ -56,7 +50,7 @@ def reconstruction(results: Mapping[str, Any]) -> Table | None:
     if "iou" not in results:
         return None
     surface = results.get("surface", {}).get("scores", {})
-    columns = [column for column in SURFACE if surface]
+    columns = [(kind, score.label, score.digits) for kind, score in SURFACE.items() if surface]
     rows = [_row("network", [figure(results["iou"]), NOTHING, *_scores(surface.get("network"), columns)], ours=True)]
     for name in _ordered(results["baselines"]):
         one = results["baselines"][name]
@@ -107,7 +101,7 @@ def categories(results: Mapping[str, Any]) -> list[Table]:
         return []
     others = [name for name in _ordered(results["baselines"]) if name in next(iter(found.values()))]
     surface = results.get("surface", {}).get("categories", {})
-    columns = [column for column in SURFACE if surface]
+    columns = [(kind, score.label, score.digits) for kind, score in SURFACE.items() if surface]
     rows = []
     for name, one in found.items():
         ious = [figure(one[who]) for who in ("iou", *others)]

@@ -180,6 +180,16 @@ def test_a_stage_depends_on_the_settings_of_its_own_section(stage: str) -> None:
     assert known - {"base", "parse", "sources"} <= SECTIONS[stage]
 
 
+def test_what_a_training_shows_is_no_part_of_its_digest(monkeypatch: pytest.MonkeyPatch) -> None:
+    original, before = provenance._tree_digest, code_digest("training.loop")
+    for room, same in (("show", True), ("run", False)):
+        edited = ROOT / "training" / room
+        monkeypatch.setattr(
+            provenance, "_tree_digest", lambda path, edited=edited: original(path) + "edited" * (edited in path.parents)
+        )
+        assert (code_digest("training.loop") == before) is same, room
+
+
 def test_code_digest_sees_code_and_not_comments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     package = tmp_path / "pipeline"
     package.mkdir()

@@ -188,7 +188,7 @@ def open_training(
     config = settings.model_dump(mode="json")
     about = Header(identity, config, data.size_px, data.resolution, data.categories, samples=0, loop={})
     checkpoints = Checkpoints(
-        run / "checkpoints", about, networks, average, step, kept=settings.keep_checkpoints, ranks=ranks
+        run / "checkpoints", about, networks, average, step, count=settings.keep_checkpoints, ranks=ranks
     )
     state = checkpoints.last_good()
     samples, total_steps = state.step * settings.batch, math.ceil(settings.samples / settings.batch)

@@ -96,7 +96,7 @@ def _update_table(batches: Sequence[int], width: float, rounds: int, steps: int)
         loops: Loops = {
             "as usual": lambda _, plain=plain, images=images, voxels=voxels: plain(images, voxels),  # type: ignore[misc]
             "here, the same work": _ours(images, voxels, width, 1),
-            "here, the game in every fourth step": _ours(images, voxels, width, 4),
+            "here, the adversarial loss in every fourth step": _ours(images, voxels, width, 4),
         }
         seconds = rounds_of(loops, rounds, steps)
         wanted = {"here, the same work": "1.5" if batch >= 32 else "1.3"}

@@ -44,7 +44,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "paper-3dvaegan": _PAPER,
     # Section 3.2: no encoder, z i.i.d. uniform in [0, 1].
     "paper-3dgan": {**_PAPER, "encoder": "none", "prior": "uniform", "reconstruction_weight": 0.0, "kl_weight": 0.0},
-    # The same game for short trainings: D 20 times as fast, a normal prior, averaged weights.  Batch norm in D is what
+    # The same for short trainings: D 20 times as fast, a normal prior, averaged weights.  Batch norm in D is what
     # keeps samples apart (docs/results.md: with spectral norm and hinge instead they become one shape).
     "balanced-3dgan": {
         **_PAPER,

@@ -195,7 +195,7 @@ def test_compiled_networks_learn_the_same(boxes: Path, tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("preset", sorted(set(PRESETS) - {"paper-3dgan", "balanced-3dgan"}))
 def test_a_variant_learns_eight_shapes_by_heart(preset: str, tmp_path: Path) -> None:
-    """Every variant with an encoder, its own game at a low weight; losses that let the code carry the shape."""
+    """Every variant with an encoder, its adversarial loss at a low weight; losses that let the code carry the shape."""
     index = write_world(tmp_path / "world", 16, RESOLUTIONS.get(preset, 16))
     together = 2 if preset.startswith("mv") else 1
     experiment = settings(

@@ -46,11 +46,11 @@ class _File:
     path: Path
     pictures: Bytes  # (N * V, S * S * 3), a map of the file
     crc: npt.NDArray[np.uint32]  # (N * V,)
-    seen: npt.NDArray[np.bool_]  # (N * V,)
+    compared: npt.NDArray[np.bool_]  # (N * V,)
 
 
 @dataclass(frozen=True)
-class _How:
+class _Loading:
     """How pictures are loaded; see `ShapeData.open`."""
 
     tier: str
@@ -103,14 +103,16 @@ class ShapeData:
         shards = [open_indexed(path, entry) for path, entry in entries]
         try:
             opened = None if bank is None else open_bank_of(Path(bank), shards)
-            how = _How(tier, opened, random_background, masks, threads)
-            return cls._fill(shards, split, head, names, how)
+            loading = _Loading(tier, opened, random_background, masks, threads)
+            return cls._fill(shards, split, head, names, loading)
         finally:
             for shard in shards:
                 shard.close()
 
     @classmethod
-    def _fill(cls, shards: list[Shard], split: str, head: dict[str, Any], names: list[str], how: _How) -> ShapeData:
+    def _fill(
+        cls, shards: list[Shard], split: str, head: dict[str, Any], names: list[str], loading: _Loading
+    ) -> ShapeData:
         found = sorted(
             (record.shape_id, number, row)
             for number, shard in enumerate(shards)
@@ -121,8 +123,8 @@ class ShapeData:
         records = [shards[number].records[row] for _, number, row in found]
         data = cls(records, names, head["views"], head["size_px"], head["resolution"])
         data._place = np.array([place[1:] for place in found], np.int64).reshape(-1, 2)
-        data._load_small(shards, how.threads)
-        data._load_pictures(shards, head["kind"], how)
+        data._load_small(shards, loading.threads)
+        data._load_pictures(shards, head["kind"], loading)
         return data
 
     def _load_small(self, shards: list[Shard], threads: int) -> None:
@@ -135,34 +137,34 @@ class ShapeData:
                 out = self.cameras.setdefault(name, np.zeros((len(self), *array.shape[1:]), array.dtype))
                 load_rows(array, rows, out, places, threads=1)
 
-    def _load_pictures(self, shards: list[Shard], kind: str, how: _How) -> None:
-        if how.random_background and kind != "layers":
+    def _load_pictures(self, shards: list[Shard], kind: str, loading: _Loading) -> None:
+        if loading.random_background and kind != "layers":
             raise UserError(
                 "random backgrounds need foregrounds that are stored by themselves",
                 got=f"shards of kind {kind}",
                 do="set `shards.storage: layers` in config.yaml",
             )
-        self.bank = how.bank
+        self.bank = loading.bank
         self.compositing = shards[0].compositing if shards else "srgb"
-        self.channels = 4 if how.random_background else 3
-        self.tier = _chosen_tier(how.tier, kind, self.nbytes)
+        self.channels = 4 if loading.random_background else 3
+        self.tier = _chosen_tier(loading.tier, kind, self.nbytes)
         count, square = len(self) * self.views, (self.size_px, self.size_px)
         alpha = None
-        if how.masks and not how.random_background:  # foregrounds carry theirs
+        if loading.masks and not loading.random_background:  # foregrounds carry theirs
             alpha = np.empty((len(self), self.views, *square), np.uint8)
             self._alpha = alpha.reshape(count, self.size_px**2)
             if kind == "composite":
-                self._load_rows(shards, "alpha", alpha, how.threads)
+                self._load_rows(shards, "alpha", alpha, loading.threads)
         if self.tier == "map":
             self._files = [_map(shard) for shard in shards]
             return
         pictures = np.empty((len(self), self.views, *square, self.channels), np.uint8)
-        if kind == "composite" or how.random_background:
-            self._load_rows(shards, "images" if kind == "composite" else "rgba", pictures, how.threads)
+        if kind == "composite" or loading.random_background:
+            self._load_rows(shards, "images" if kind == "composite" else "rgba", pictures, loading.threads)
         else:
             for number, shard in enumerate(shards):
                 places, rows = self._of_file(number)
-                load_composites(shard, how.bank, rows, pictures, places, alpha, threads=how.threads)
+                load_composites(shard, loading.bank, rows, pictures, places, alpha, threads=loading.threads)
         self._pictures = pictures.reshape(count, self.size_px**2 * self.channels)
 
     def _load_rows(self, shards: list[Shard], name: str, out: Bytes, threads: int) -> None:
@@ -220,13 +222,13 @@ class ShapeData:
         for place, (number, picture) in enumerate(zip(files.tolist(), pictures.tolist(), strict=True)):
             file = self._files[number]
             out[place] = file.pictures[picture]
-            if not file.seen[picture]:
+            if not file.compared[picture]:
                 if zlib_ng.crc32(out[place].data) != file.crc[picture]:
                     raise damaged(
                         f"{file.path}: images: {self.records[objects[place]].shape_id}: view {views[place]}",
                         "a CRC-32 that does not match",
                     )
-                file.seen[picture] = True
+                file.compared[picture] = True
 
 
 def _bank_beside(index_path: Path) -> Path | None:

@@ -21,43 +21,13 @@ from typing import Any
 
 from pipeline.atomic import json_text, write_text
 from pipeline.errors import UserError
-from pipeline.formats.results import centre, figure_at
+from pipeline.formats.results import COLUMNS, MORE_COLUMNS, centre, figure_at
 from pipeline.settings.training import REMOVED, Experiment
 from training.evaluation import tables
 from training.run import files as run_files
 
 FORMATS = (".md", ".csv", ".json")
-# Title of a column, and where its number lies in results.json.
-COLUMNS = {
-    "IoU": "iou",
-    "margin over mean shape": "margin.mean_shape",
-    "category mean IoU": "r2n2.category_mean",
-    "Chamfer": "surface.scores.network.chamfer",
-    "F-score": "surface.scores.network.f_score",
-    "AP": "surface.scores.network.average_precision",
-    "mean shape IoU": "baselines.mean_shape.iou",
-    "overfit gap": "overfit.gap",
-    "1-NNA IoU": "generation.network.iou.one_nna",
-    "1-NNA Chamfer": "generation.network.chamfer.one_nna",
-    "COV": "generation.network.chamfer.cov",
-    "MMD": "generation.network.chamfer.mmd",
-    "JSD": "generation.network.jsd",
-    "nearest training IoU": "samples.nearest_training",
-    "SVM accuracy": "classification.accuracy.discriminator",
-}
-# Only where they are asked for by name.
-MORE = {
-    "R2N2 IoU": "r2n2.iou",
-    "F-score voxel": "surface.scores.network.f_score_voxel",
-    "training IoU": "overfit.train_iou",
-    "empty": "samples.empty_rate",
-    "occupancy": "samples.occupancy",
-    "pairwise IoU": "samples.pairwise_iou",
-    "copies": "samples.memorised",
-    "voxels' SVM": "classification.accuracy.voxels",
-    "random features' SVM": "classification.accuracy.random_weights",
-    "samples/s": "speed.samples_per_s",
-}
+_FIXED = {column.title for column in COLUMNS}
 
 
 @dataclass(frozen=True)
@@ -123,7 +93,7 @@ def columns(members: list[tuple[Path, dict[str, Any]]]) -> dict[str, str]:
     """The columns there are: for each set of photographs the mean over classes, and each class that was learned."""
     sets = sorted({name for _, results in members for name in results.get("photographs", {})})
     known = sorted({name for _, results in members for name in results.get("categories", {})})
-    found = COLUMNS | MORE
+    found = {column.title: column.place for column in (*COLUMNS, *MORE_COLUMNS)}
     for name in sets:
         for title, score in (("AP", "ap"), ("AP aligned", "ap_aligned")):
             place = f"photographs.{name}.scores.network.{score}"
@@ -134,12 +104,13 @@ def columns(members: list[tuple[Path, dict[str, Any]]]) -> dict[str, str]:
 
 def titles(rows: list[Row]) -> list[str]:
     """Columns that any row has and that need not be asked for, the fixed ones first."""
-    every = [title for row in rows for title in row.mean if title not in MORE and not _of_one_class(title)]
-    return sorted(set(every), key=lambda title: (title not in COLUMNS, every.index(title)))
+    more = {column.title for column in MORE_COLUMNS}
+    every = [title for row in rows for title in row.mean if title not in more and not _of_one_class(title)]
+    return sorted(set(every), key=lambda title: (title not in _FIXED, every.index(title)))
 
 
 def _of_one_class(title: str) -> bool:
-    return title not in COLUMNS and len(title.removesuffix(" aligned").split()) > 2
+    return title not in _FIXED and len(title.removesuffix(" aligned").split()) > 2
 
 
 def chosen(rows: list[Row], wanted: Sequence[str]) -> str:

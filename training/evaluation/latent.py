@@ -14,7 +14,10 @@ scikit-learn's, started from PCA.  Interpolation is linear in the codes and arit
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
+import os
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -59,13 +62,34 @@ def latent_map(model: Model, splits: dict[str, ShapeData], count: int) -> Arrays
             }
         )
     out = {name: np.concatenate([table[name] for table in tables]) for name in tables[0]}
-    # One thread: sums of many would come in another order on another machine.
-    with threadpool_limits(limits=1):
-        return out | coordinates(out["code"], model.settings.seed)
+    return out | coordinates(out["code"], model.settings.seed)
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """One thread for scikit-learn: sums of many would come in another order on another machine.
+
+    Without OMP_NUM_THREADS it counts the physical cores, and warns where a container hides them.
+    """
+    before = os.environ.get("OMP_NUM_THREADS")
+    os.environ["OMP_NUM_THREADS"] = "1"
+    try:
+        with threadpool_limits(limits=1):
+            yield
+    finally:
+        if before is None:
+            del os.environ["OMP_NUM_THREADS"]
+        else:
+            os.environ["OMP_NUM_THREADS"] = before
 
 
 def coordinates(codes: npt.NDArray[np.float32], seed: int) -> Arrays:
     """(N, 2) places of the codes on each map; zeros where there are too few codes for one."""
+    with one_thread():
+        return _coordinates(codes, seed)
+
+
+def _coordinates(codes: npt.NDArray[np.float32], seed: int) -> Arrays:
     out: Arrays = {"pca": principal(codes), "tsne": np.zeros((len(codes), 2), np.float32)}
     if len(codes) > 4 and np.ptp(codes, axis=0).any():
         perplexity = min(30.0, (len(codes) - 1) / 3)
@@ -85,8 +109,8 @@ def principal(codes: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     centred = codes.astype(np.float64) - codes.mean(0, dtype=np.float64)
     left, values, _ = np.linalg.svd(centred, full_matrices=False)
     found = np.zeros((len(codes), 2))
-    kept = min(2, len(values))
-    found[:, :kept] = left[:, :kept] * values[:kept]
+    count = min(2, len(values))
+    found[:, :count] = left[:, :count] * values[:count]
     signs = np.sign(found[np.abs(found).argmax(0), [0, 1]])
     return np.asarray(found * np.where(signs == 0, 1, signs), np.float32)
 

@@ -4,7 +4,7 @@
 
 Table 2 of Wu et al. 2016 is average precision at the resolution of the photographs' own voxels
 (IKEA: 20^3), the mean over classes, each prediction aligned with the truth (training/metrics/alignment.py).
-Here both, with and without alignment, for the network and for what it must be seen beside:
+Here both, with and without alignment, for the network and for the baselines beside it:
 
     chance            a random number for every voxel; without alignment its precision is the occupancy
     mean_shape        the mean of the training shapes

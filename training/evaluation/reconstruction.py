@@ -37,13 +37,21 @@ class Splits:
     measured_on: str
 
 
+@dataclass(frozen=True)
+class Examples:
+    """One view of each shape, chosen by hash, and what the network makes of it."""
+
+    views: npt.NDArray[np.int64]  # (N,)
+    levels: Levels  # (N, P)
+
+
 def view_groups(views: int, together: int) -> npt.NDArray[np.int64]:
     """(V, k) every view with the k - 1 that follow it."""
     return (np.arange(views)[:, None] + np.arange(together)) % views
 
 
 def reconstruction(model: Model, splits: Splits, settings: Evaluation, predictions: Path) -> tuple[dict[str, Any], int]:
-    """Single-view (or k-view) scores with everything they must be seen beside; and the threshold.
+    """Single-view (or k-view) scores with the baselines beside them; and the threshold.
 
     Writes one view of every held-out shape to `predictions`.
     """
@@ -51,7 +59,7 @@ def reconstruction(model: Model, splits: Splits, settings: Evaluation, predictio
     tuning = chosen(splits.tuning, 512, "tuning")
     threshold = metrics.best_threshold(_curves(model, splits.tuning, tuning, 4)[0])
     everything = np.arange(len(held_out))
-    curves, shown = _curves(model, held_out, everything, held_out.views)
+    curves, examples = _curves(model, held_out, everything, held_out.views)
     iou = curves[:, threshold]
     bank = baselines.PictureBank(splits.train)
     others = {
@@ -62,7 +70,7 @@ def reconstruction(model: Model, splits: Splits, settings: Evaluation, predictio
     }
     known = chosen(splits.train, TRAIN_SHAPES, "overfit gap")
     train_iou = _curves(model, splits.train, known, TRAIN_VIEWS)[0][:, threshold]
-    _write_predictions(predictions, held_out, threshold, *shown)
+    _write_predictions(predictions, held_out, threshold, examples)
     mean_threshold = others["mean_shape"].threshold or 128
     return {
         "threshold": round(threshold / 255, 6),
@@ -93,7 +101,7 @@ def reconstruction(model: Model, splits: Splits, settings: Evaluation, predictio
         },
         "r2n2": r2n2_protocol(curves[:, R2N2_THRESHOLD], held_out, seed),
         "iou_by_views": _by_views(model, held_out, settings.views, threshold),
-        "surface": _surface(splits, bank, settings, shown, (threshold, mean_threshold), seed),
+        "surface": _surface(splits, bank, settings, examples, (threshold, mean_threshold), seed),
     }, threshold
 
 
@@ -110,7 +118,7 @@ def r2n2_protocol(iou: Floats, held_out: ShapeData, seed: int) -> dict[str, Any]
 def empty_predictions(path: Path, data: ShapeData) -> None:
     """What a run without an encoder has to show: no rows."""
     none = np.zeros(0, np.int64)
-    _write_predictions(path, data, 128, none, np.zeros((0, data.resolution**3), np.uint8), none)
+    _write_predictions(path, data, 128, Examples(none, np.zeros((0, data.resolution**3), np.uint8)), none)
 
 
 def _by_views(model: Model, data: ShapeData, counts: tuple[int, ...], threshold: int) -> dict[str, Any]:
@@ -130,21 +138,21 @@ def _surface(
     splits: Splits,
     bank: baselines.PictureBank,
     settings: Evaluation,
-    shown: tuple[npt.NDArray[np.int64], Levels],  # one view of every held-out shape, and the levels (N, P)
+    examples: Examples,  # of every held-out shape
     thresholds: tuple[int, int],  # of the network and of the mean shape
     seed: int,
 ) -> dict[str, Any]:
-    """Chamfer distance, F-scores and average precision of the shown views, of the network and of baselines."""
+    """Chamfer distance, F-scores and average precision of the examples, of the network and of baselines."""
     held_out, train = splits.held_out, splits.train
     objects = chosen(held_out, settings.surface_shapes, "surface")
     answers = truth(held_out, objects)
     mean = baselines.mean_levels(train, np.arange(len(train)))
-    pictures = held_out.gather(objects, shown[0][objects])
+    pictures = held_out.gather(objects, examples.views[objects])
     drawn = [
         int(generator(seed, "random surface", held_out.records[i].shape_id).integers(0, len(train))) for i in objects
     ]
     candidates = {
-        "network": (shown[1][objects], thresholds[0]),
+        "network": (examples.levels[objects], thresholds[0]),
         "mean_shape": (np.broadcast_to(mean, answers.shape), thresholds[1]),
         "nearest_pixels": (truth(train, bank.nearest(pictures)).astype(np.uint8) * np.uint8(255), 128),
         "random_shape": (truth(train, np.array(drawn, np.int64)).astype(np.uint8) * np.uint8(255), 128),
@@ -175,43 +183,37 @@ def _surface(
     }
 
 
-def _curves(
-    model: Model, data: ShapeData, objects: npt.NDArray[np.int64], views: int
-) -> tuple[Floats, tuple[npt.NDArray[np.int64], npt.NDArray[np.uint8]]]:
-    """(N, 256) IoU at every threshold, the mean over the first `views` views; and one shown view of each shape.
-
-    The shown views (N,), chosen by hash, come with their levels (N, P).
-    """
+def _curves(model: Model, data: ShapeData, objects: npt.NDArray[np.int64], views: int) -> tuple[Floats, Examples]:
+    """(N, 256) IoU at every threshold, the mean over the first `views` views; and an example of each shape."""
     total = np.zeros((len(objects), 256))
-    shown = first_views(data, objects) % views
-    kept = np.zeros((len(objects), data.resolution**3), np.uint8)
+    picked = first_views(data, objects) % views
+    examples = np.zeros((len(objects), data.resolution**3), np.uint8)
     answers = truth(data, objects)
     for number, group in enumerate(view_groups(data.views, model.networks.coding.views)[:views]):
         levels = predict(model.networks, data, objects, np.tile(group, (len(objects), 1)))
         total += metrics.iou_curve(levels, answers)
-        kept[shown == number] = levels[shown == number]
-    return total / views, (shown, kept)
+        examples[picked == number] = levels[picked == number]
+    return total / views, Examples(picked, examples)
 
 
 def _write_predictions(
     path: Path,
     data: ShapeData,
     threshold: int,
-    shown: npt.NDArray[np.int64],
-    levels: npt.NDArray[np.uint8],
+    examples: Examples,
     objects: npt.NDArray[np.int64] | None = None,
 ) -> None:
     objects = np.arange(len(data)) if objects is None else objects
-    iou = metrics.iou(levels >= threshold, truth(data, objects))
+    iou = metrics.iou(examples.levels >= threshold, truth(data, objects))
     order = np.argsort(iou, kind="stable")
     write_npz(
         path,
         id=np.array([data.records[i].shape_id for i in objects[order]], np.str_),
         category=np.array([data.records[i].category for i in objects[order]], np.str_),
-        view=shown[order],
-        image=pictures_of(data, objects[order], shown[order]),
+        view=examples.views[order],
+        image=pictures_of(data, objects[order], examples.views[order]),
         truth=data.voxels_bits[objects[order]],
-        levels=levels[order],
+        levels=examples.levels[order],
         iou=iou[order].astype(np.float32),
         threshold=np.array(threshold, np.uint8),
     )

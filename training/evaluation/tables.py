@@ -5,14 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from pipeline.formats.results import centre
+from pipeline.formats.results import SURFACE, centre
 
-SCORES = {
-    "chamfer": ("Chamfer distance", "{:.4f}"),
-    "f_score": ("F-score, 1 %", "{:.3f}"),
-    "f_score_voxel": ("F-score, one voxel", "{:.3f}"),
-    "average_precision": ("average precision", "{:.3f}"),
-}
 SAMPLES = {
     "occupancy": ("occupancy", "{:.3f}"),
     "empty_rate": ("empty", "{:.1%}"),
@@ -159,8 +153,11 @@ def _surfaces(results: dict[str, Any]) -> list[str]:
     rows = [(_named(name), found) for name, found in surface["scores"].items()]
     rows += [(f"this network, {name} ({one['shapes']} shapes)", one) for name, one in surface["categories"].items()]
     return grid(
-        [f"{surface['shapes']} shapes", *(title for title, _ in SCORES.values())],
-        ([name, *(interval(found[kind], form) for kind, (_, form) in SCORES.items())] for name, found in rows),
+        [f"{surface['shapes']} shapes", *(score.title for score in SURFACE.values())],
+        (
+            [name, *(interval(found[kind], f"{{:.{score.digits}f}}") for kind, score in SURFACE.items())]
+            for name, found in rows
+        ),
     )
 
 

@@ -1,4 +1,4 @@
-"""Shapes as one small picture, drawn without any library: for boards and for a look at samples."""
+"""Shapes as one small picture, drawn without any library: for boards and for the samples of a run."""
 
 from __future__ import annotations
 

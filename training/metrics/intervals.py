@@ -90,9 +90,9 @@ def class_mean(values: Floats, objects: Sequence[str], classes: Sequence[str], s
     counts = np.bincount(group, minlength=len(groups))[:, None] * member
 
     def statistic(drawn: Floats) -> Floats:
-        seen = drawn @ counts
-        means = np.where(seen > 0, drawn @ sums / np.maximum(seen, 1), 0.0)
-        return np.asarray(means.sum(1) / (seen > 0).sum(1))
+        pictures = drawn @ counts
+        means = np.where(pictures > 0, drawn @ sums / np.maximum(pictures, 1), 0.0)
+        return np.asarray(means.sum(1) / (pictures > 0).sum(1))
 
     whole = statistic(np.ones((1, len(groups))))[0]
     return percentiles(float(whole), statistic(weights(len(groups), seed, "bootstrap objects")))

@@ -134,8 +134,8 @@ def load_weights(networks: torch.nn.Module, tensors: dict[str, Tensor], prefix: 
 class Folder:
     """The checkpoints of one run."""
 
-    def __init__(self, folder: Path, kept: int):
-        self.folder, self.kept = folder, kept
+    def __init__(self, folder: Path, count: int):
+        self.folder, self.count = folder, count  # of the newest, beside the best
 
     def files(self) -> list[Path]:
         """Numbered checkpoints, oldest first."""
@@ -168,10 +168,10 @@ class Folder:
                 shutil.copyfile(path, temporary)
 
     def prune(self) -> None:
-        """Leave the newest `kept` that were written on schedule, and the newest of all."""
+        """Leave the newest `count` that were written on schedule, and the newest of all."""
         files = self.files()
         scheduled = [path for path in files if not self._is_passing(path)]
-        staying = {*scheduled[-self.kept :], *files[-1:]}
+        staying = {*scheduled[-self.count :], *files[-1:]}
         for path in files:
             if path not in staying:
                 path.unlink()

@@ -29,10 +29,10 @@ class Checkpoints:
         average: MovingAverage,
         step: Step,
         *,
-        kept: int,  # the newest ones, beside the best
+        count: int,  # of the newest that stay, beside the best
         ranks: Ranks = Ranks(),  # noqa: B008 - frozen
     ):
-        self.folder, self.about = Folder(folder, kept), about
+        self.folder, self.about = Folder(folder, count), about
         self.networks, self.average, self.step, self.ranks = networks, average, step, ranks
 
     def save(self, state: LoopState, samples: int, *, passing: bool = False) -> None:

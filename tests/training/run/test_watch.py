@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import json
+import re
 import sys
 import types
 from pathlib import Path
@@ -15,10 +17,12 @@ import torch
 from pipeline.errors import UserError
 from pipeline.progress import Log
 from pipeline.seeds import generator
+from pipeline.settings.training import Experiment
 from tests.training.tiny_world import settings
 from training.inference.picture import grid_picture
 from training.loop import training_loop
 from training.networks import checkpoint
+from training.run import alarms
 from training.run.files import read_metrics
 from training.run.step import Step, Values
 from training.show.display import ADVICE, Display
@@ -81,17 +85,36 @@ def test_late_numbers_change_nothing(boxes: Path, tmp_path: Path, monkeypatch: p
         assert (tmp_path / "0" / name).read_bytes() == (tmp_path / "2" / name).read_bytes()
 
 
-@pytest.mark.parametrize("alarm", ADVICE)
+# What each alarm tells a person to do, by the keys of the experiment.
+WORDS = {
+    "collapse": "lower kl_weight (the paper's 5 does this at 32^3) or raise reconstruction_weight",
+    "empty": "raise reconstruction_weight",
+    "cube": "lower learning_rate_generator",
+    "samples-collapse": "raise adversarial_weight",
+    "samples-empty": "raise kl_weight so that codes cover the prior, or raise adversarial_weight",
+    "discriminator-wins": "lower learning_rate_discriminator",
+}
+
+
+@pytest.mark.parametrize("alarm", WORDS)
 def test_an_alarm_is_heard_and_logged_with_its_advice(
     alarm: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with Log(tmp_path / "log.jsonl") as log, Display("x", 8, 12, 0, log) as display:
         display.alarm(alarm, True, 64)
         display.alarm(alarm, False, 96)
-    said = capsys.readouterr().err
-    assert f"ALARM {alarm} at 64 samples: {ADVICE[alarm]}" in said and f"alarm {alarm} is over at 96 samples" in said
+    raised, over = capsys.readouterr().err.splitlines()
+    assert raised.startswith(f"x: ALARM {alarm} at 64 samples: ") and WORDS[alarm] in raised
+    assert over == f"x: alarm {alarm} is over at 96 samples"
     first, second = map(json.loads, (tmp_path / "log.jsonl").read_text().splitlines())
     assert (first["alarm"], first["raised"], first["samples"], second["raised"]) == (alarm, True, 64, False)
+
+
+def test_every_alarm_has_advice_that_names_keys_which_exist() -> None:
+    raised = set(re.findall(r'out\.add\("([a-z-]+)"\)', inspect.getsource(alarms)))
+    assert raised == set(ADVICE) == set(WORDS)
+    keys = {word for text in ADVICE.values() for word in re.findall(r"[a-z]+(?:_[a-z]+)+", text)}
+    assert len(keys) > 4 and keys <= set(Experiment.model_fields)
 
 
 def test_alarms_carry_their_samples_into_the_stamp(boxes: Path, tmp_path: Path) -> None:
