@@ -12,27 +12,52 @@ Flip      a left-right image flip is a voxel mirror in x and an azimuth negation
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
+from jaxtyping import Bool, Float32, Float64, Int64, UInt8
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    Array: TypeAlias = npt.NDArray[Any]
+else:
+    Array = np.ndarray
 
 # Free space on each side of the longest extent, in unit-box sides: half a voxel at 32^3,
 # so that a surface voxel of the longest side never falls outside the grid.
 MARGIN = 0.5 / 32
 
-Vertices: TypeAlias = npt.NDArray[np.float64]  # (V, 3)
-Faces: TypeAlias = npt.NDArray[np.int64]  # (F, 3)
-Grid: TypeAlias = npt.NDArray[np.bool_]  # (R, R, R) indexed x, y, z
-PackedGrid: TypeAlias = npt.NDArray[np.uint8]  # (R^3 / 8,), C order x, y, z, MSB first
-Image: TypeAlias = npt.NDArray[np.uint8]  # (H, W, 3) or (H, W, 4) sRGB, straight alpha
-Matrix: TypeAlias = npt.NDArray[np.float64]  # (3, 3) or (4, 4)
+# Shapes are types.  A signature names its arrays from this family, or writes the shape where none fits:
+# ``Float64[Array, "V 3"]``, the element type and then one word a dimension.  A word without an underscore is one
+# number within one call (V vertices have V colours); with it, it is a label only (a mesh goes in, a smaller one comes
+# out); "..." is any number of dimensions, a number is itself.  A single word begins with a space, so that linters do
+# not take it for a name.  mypy sees an array; the tests check shapes and element types at run time (tests/shapes.py).
+Vertices: TypeAlias = Float64[Array, "_V 3"]
+Faces: TypeAlias = Int64[Array, "_F 3"]  # rows of `Vertices`
+Grid: TypeAlias = Bool[Array, "R R R"]  # indexed x, y, z
+Cuboid: TypeAlias = Bool[Array, "_X _Y _Z"]  # a grid whose sides may differ
+PackedGrid: TypeAlias = UInt8[Array, " _P"]  # R^3 / 8 bytes: C order x, y, z, most significant bit first
+Image: TypeAlias = UInt8[Array, "_H _W _C"]  # 3 or 4 channels: sRGB, straight alpha
+Images: TypeAlias = UInt8[Array, "_N _H _W _C"]
+Alpha: TypeAlias = UInt8[Array, "_H _W"]  # 0 outside the object, 255 inside, between them at its rim
+Depth: TypeAlias = Float32[Array, "_H _W"]  # along the camera's -Z in unit-box sides, inf where nothing is
+Matrix: TypeAlias = Float64[Array, "_N _N"]  # 3 or 4: one may stand for the other
+Rotation: TypeAlias = Float64[Array, "3 3"]
+Intrinsics: TypeAlias = Float64[Array, "3 3"]  # K
+Transform: TypeAlias = Float64[Array, "4 4"]  # homogeneous; camera_to_world
+Points: TypeAlias = Float64[Array, "_N 3"]
+Floats: TypeAlias = Float64[Array, "..."]  # any shape: the docstring says which
+Floats32: TypeAlias = Float32[Array, "..."]
+Ints: TypeAlias = Int64[Array, "..."]
+Bools: TypeAlias = Bool[Array, "..."]
+Bytes: TypeAlias = UInt8[Array, "..."]
 
 SPLITS = ("train", "val", "test")
 
 # Rotations that bring a source's own axes into the world frame above (rows are world axes).
 # Proper rotations only: a reflection would turn left chairs into right ones.
-UP_AXIS_TO_WORLD: dict[str, npt.NDArray[np.float64]] = {
+UP_AXIS_TO_WORLD: dict[str, Rotation] = {
     "y": np.eye(3),
     # (x, y, z) -> (-x, z, y): +Z up becomes +Y up, the front at -Y becomes -Z ... ModelNet, Blender.
     "z": np.array([[-1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, 1.0, 0.0]]),
@@ -45,7 +70,7 @@ UP_AXIS_TO_WORLD: dict[str, npt.NDArray[np.float64]] = {
 SHAPENET_V1_TO_WORLD = np.array([[0.0, 0.0, 1.0], [0.0, 1.0, 0.0], [-1.0, 0.0, 0.0]])
 
 
-def voxel_centres(resolution: int) -> npt.NDArray[np.float64]:
+def voxel_centres(resolution: int) -> Float64[Array, " {resolution}"]:
     """(R,) coordinates of the voxel centres along one axis, in unit-box sides."""
     return (np.arange(resolution) + 0.5) / resolution - 0.5
 

@@ -11,9 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from pipeline.conventions import Matrix
+from pipeline.conventions import Floats, Intrinsics, Transform
 from pipeline.pictures.camera import look_at_origin, project
 from pipeline.seeds import generator
 
@@ -21,7 +20,6 @@ from pipeline.seeds import generator
 FOV_DEG = float(2 * np.degrees(np.arctan(16 / 35)))
 FREE_BORDER = 0.04  # share of the picture's half side that stays free on each side
 NEAREST = 0.05  # the camera keeps this distance from the shape, in unit-box sides
-Floats = npt.NDArray[np.float64]
 PAPER_AZIMUTHS, PAPER_ELEVATIONS = 24, (5.0, 20.0, 35.0)
 
 
@@ -41,8 +39,8 @@ class Pose:
 class Camera:
     """One pinhole camera of conventions.py with the numbers it was made from."""
 
-    K: Matrix
-    camera_to_world: Matrix
+    K: Intrinsics
+    camera_to_world: Transform
     azimuth_deg: float
     elevation_deg: float
     distance: float  # unit-box sides

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.conventions import Image
+from pipeline.conventions import Images
 from pipeline.errors import Reject
 from pipeline.formats.pack import PackReader
 from pipeline.manifest import Record, Rejection
@@ -126,7 +126,7 @@ def render_shape(
     return arrays, facts
 
 
-def _check_views(rgba: Image, *, black: bool) -> None:
+def _check_views(rgba: Images, *, black: bool) -> None:
     """A shape without a single visible or lit view is of no use; single odd views are the audit's matter.
 
     `black` says that the shape's own materials are: that is a fact, not a mistake.

@@ -11,6 +11,11 @@ from typing import Any
 import pytest
 from threadpoolctl import threadpool_limits
 
+from tests import shapes
+
+# Before any module of the product is imported.
+shapes.install()
+
 ROOT = Path(__file__).resolve().parent.parent
 
 # One thread a process, as the stages run: xdist has a process on every core already, and sums come out the same

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import numpy as np
+from jaxtyping import Bool
 
-from pipeline.conventions import Grid
+from pipeline.conventions import Array, Cuboid, Grid
 from voxelize.options import Options
 
 
-def finish(grid: Grid, options: Options) -> Grid:
+def finish(grid: Grid, options: Options) -> Cuboid:
     """Halve and hollow out as the options say."""
     for _ in range(options.halvings):
         grid = halve(grid, options.halving_minimum)
     return remove_internal(grid) if options.remove_internal else grid
 
 
-def halve(grid: Grid, minimum: int = 4) -> Grid:
-    """(2N, 2N, 2N) -> (N, N, N): on iff at least `minimum` of the eight are on."""
+def halve(grid: Bool[Array, "N N N"], minimum: int = 4) -> Bool[Array, "N//2 N//2 N//2"]:
+    """Half the resolution: a voxel is on iff at least `minimum` of its eight are on."""
     count = sum(grid[x::2, y::2, z::2].view(np.uint8) for x in (0, 1) for y in (0, 1) for z in (0, 1))
-    result: Grid = np.asarray(count) >= minimum
-    return result
+    return np.asarray(np.asarray(count) >= minimum)
 
 
 def remove_internal(grid: Grid) -> Grid:
@@ -40,7 +40,7 @@ def remove_internal(grid: Grid) -> Grid:
     return np.ascontiguousarray(hollow)
 
 
-def cut(grid: Grid) -> tuple[Grid, tuple[int, int, int]]:
+def cut(grid: Cuboid) -> tuple[Cuboid, tuple[int, int, int]]:
     """The bounding box of the occupied voxels, and the index of its first corner."""
     low, high = [], []
     for axis in range(3):

@@ -28,7 +28,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.conventions import Grid
+from pipeline.conventions import Cuboid
 from pipeline.errors import Reject
 
 MAX_DIM = 1024
@@ -40,7 +40,7 @@ _MAGIC = b"#binvox"
 class Binvox:
     """The content of one file."""
 
-    grid: Grid  # (X, Y, Z)
+    grid: Cuboid
     translate: tuple[float, float, float] = (0.0, 0.0, 0.0)
     scale: float = 1.0
 
@@ -73,7 +73,7 @@ def read_binvox(data: bytes, *, cubic: bool = True) -> Binvox:
     return Binvox(np.ascontiguousarray(grid), header.translate, header.scale)
 
 
-def write_binvox(grid: Grid, translate: tuple[float, float, float] = (-0.5, -0.5, -0.5), scale: float = 1.0) -> bytes:
+def write_binvox(grid: Cuboid, translate: tuple[float, float, float] = (-0.5, -0.5, -0.5), scale: float = 1.0) -> bytes:
     """Encode an (X, Y, Z) grid; the default frame is the unit box of pipeline/conventions.py."""
     x, y, z = grid.shape
     text = f"#binvox 1\ndim {x} {z} {y}\ntranslate {' '.join(map(_number, translate))}\nscale {_number(scale)}\ndata\n"

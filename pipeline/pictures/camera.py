@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
-from pipeline.conventions import Matrix
-
-Floats = npt.NDArray[np.float64]
+from pipeline.conventions import Floats, Intrinsics, Transform
 
 
-def project(points: Floats, K: Matrix, camera_to_world: Matrix) -> tuple[Floats, Floats]:
+def project(points: Floats, K: Intrinsics, camera_to_world: Transform) -> tuple[Floats, Floats]:
     """World points (N, 3) -> pixels (N, 2) as (column, row), and depths (N,) along the view axis.
 
     Pixel (row, column) covers [column, column + 1) x [row, row + 1).  Points behind the
@@ -25,7 +22,7 @@ def project(points: Floats, K: Matrix, camera_to_world: Matrix) -> tuple[Floats,
     return np.stack([column, row], axis=1), depth
 
 
-def look_at_origin(azimuth_deg: float, elevation_deg: float, distance: float, roll_deg: float = 0.0) -> Matrix:
+def look_at_origin(azimuth_deg: float, elevation_deg: float, distance: float, roll_deg: float = 0.0) -> Transform:
     """camera_to_world (4, 4) of a camera on a sphere about the origin, looking at it.
 
     Azimuth 0 stands at -Z (in front of the object) and grows counter-clockwise seen from

@@ -16,8 +16,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from jaxtyping import Float64, UInt8
 
-from pipeline.conventions import UP_AXIS_TO_WORLD, Grid, Matrix, voxel_centres
+from pipeline.conventions import UP_AXIS_TO_WORLD, Array, Grid, Intrinsics, Transform, voxel_centres
 from pipeline.pictures.camera import project
 
 VIEWS = 3  # of each shape
@@ -49,9 +50,9 @@ class ViewSilhouettes:
 
 
 def view_silhouettes(
-    alpha: npt.NDArray[np.uint8],  # (V, S, S)
-    K: Matrix,  # (V, 3, 3)
-    camera_to_world: Matrix,  # (V, 4, 4)
+    alpha: UInt8[Array, "V S S"],
+    K: Float64[Array, "V 3 3"],
+    camera_to_world: Float64[Array, "V 4 4"],
     resolution: int,
     views: int = VIEWS,
 ) -> ViewSilhouettes:
@@ -80,7 +81,9 @@ def view_faults(mask: npt.NDArray[np.uint8], picture: npt.NDArray[np.uint8]) -> 
     )
 
 
-def silhouette_samples(K: Matrix, camera_to_world: Matrix, size_px: int, resolution: int) -> npt.NDArray[np.int64]:
+def silhouette_samples(
+    K: Intrinsics, camera_to_world: Transform, size_px: int, resolution: int
+) -> npt.NDArray[np.int64]:
     """(P, T) flat voxel indices along the ray of each of P pixels; what is outside the box points past the end.
 
     P = SILHOUETTE_PX^2 rays through the centres of large pixels, in steps of 0.7 voxels.
@@ -111,7 +114,7 @@ def shrink_alpha(alpha: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
 
 
 def voxels_on_silhouettes(
-    grid: Grid, alpha: npt.NDArray[np.uint8], K: Matrix, camera_to_world: Matrix
+    grid: Grid, alpha: UInt8[Array, "V S S"], K: Float64[Array, "V 3 3"], camera_to_world: Float64[Array, "V 4 4"]
 ) -> tuple[float, float]:
     """Shares of voxels that fall on the silhouettes and of silhouettes that voxels cover, over all views.
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.conventions import Grid
+from pipeline.conventions import Cuboid, Grid
 from pipeline.errors import Reject, UserError
 from voxelize import postprocess
 from voxelize.kernels import bits, frame
@@ -29,7 +29,7 @@ from voxelize.options import Options, memory_bytes
 class Solid:
     """The grid, where it lies, and what the lines through it told about the mesh."""
 
-    grid: Grid  # (X, Y, Z)
+    grid: Cuboid
     frame: Frame
     odd_lines: tuple[float, float, float] | None = None
     """Share of the lines along x, y, z that hit the surface an odd number of times; None for `exact` and `flood`."""
