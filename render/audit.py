@@ -17,21 +17,11 @@ import numpy as np
 from pipeline.atomic import write_json
 from pipeline.conventions import unpack_grid
 from pipeline.errors import UserError
+from pipeline.meshes.orient import IDENTITY, ORIENTATIONS, Orientation, oriented
 from pipeline.progress import Log, progress, say
 from pipeline.seeds import stable_hash
 from pipeline.shards import Shard
-from pipeline.shards.agreement import (
-    ALL_WAYS,
-    IDENTITY,
-    LEAST_IOU,
-    MARGIN,
-    Permutation,
-    advice,
-    name,
-    turned,
-    view_faults,
-    view_silhouettes,
-)
+from pipeline.shards.agreement import LEAST_IOU, MARGIN, advice, name, view_faults, view_silhouettes
 from pipeline.shards.index import open_indexed, read_index
 
 SAMPLE = 48  # shapes that are tried in all 48 ways
@@ -49,7 +39,7 @@ class Findings:
     cut_off_views: int = 0
     iou_sum: float = 0.0
     flagged: dict[str, float] = field(default_factory=dict)  # shape id -> silhouette IoU
-    ways: dict[Permutation, list[float]] = field(default_factory=dict)
+    ways: dict[Orientation, list[float]] = field(default_factory=dict)
 
 
 def audit_index(index_path: Path, out: Path, *, log: Log) -> None:
@@ -96,7 +86,7 @@ def _check_shape(shard: Shard, row: int, findings: Findings, *, every_way: bool)
 
     grid = unpack_grid(shard.array("voxels")[row], shard.resolution)
     seen = view_silhouettes(alpha, shard.array("K")[row], shard.array("camera_to_world")[row], shard.resolution)
-    ious = {way: seen.iou(turned(grid, way)) for way in (ALL_WAYS if every_way else [IDENTITY])}
+    ious = {way: seen.iou(oriented(grid, way)) for way in (ORIENTATIONS if every_way else [IDENTITY])}
     if every_way:
         for way, value in ious.items():
             findings.ways.setdefault(way, []).append(value)

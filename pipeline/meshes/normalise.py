@@ -2,7 +2,7 @@
 
 Repairs are few, safe and counted.  Faces that repeat a vertex or have no area are dropped.  Of equal faces one stays
 (most faces of ShapeNet come twice, once for each side).  Equal vertices become one, and vertices that no face uses go.
-Faces are turned round where that is certain (pipeline/meshes/orient.py).  Nothing is filled, because the voxelizer and
+Faces are turned round where that is certain (pipeline/meshes/winding.py).  Nothing is filled, because the voxelizer and
 the renderer do not trust windings.  Meshes of too many faces are simplified where the settings say so
 (pipeline/meshes/decimate.py).  Everything else that is wrong rejects the shape with a reason code.
 """
@@ -18,7 +18,7 @@ import numpy.typing as npt
 from pipeline.conventions import MARGIN, Matrix
 from pipeline.errors import Reject
 from pipeline.meshes.mesh import Mesh
-from pipeline.meshes.orient import wrong_faces
+from pipeline.meshes.winding import wrong_faces
 
 # A face whose area is below this share of the squared longest side has none.
 _NO_AREA = 1e-12

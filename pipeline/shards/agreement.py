@@ -10,7 +10,6 @@ of the same ones turned by a quarter; a bound on the rays that passes 99.5 % of 
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -19,6 +18,7 @@ import numpy.typing as npt
 from jaxtyping import Float64, UInt8
 
 from pipeline.conventions import UP_AXIS_TO_WORLD, Array, Grid, Intrinsics, Transform, voxel_centres
+from pipeline.meshes.orient import Orientation
 from pipeline.pictures.camera import project
 
 VIEWS = 3  # of each shape
@@ -26,14 +26,6 @@ SILHOUETTE_PX = 24
 LEAST_IOU = 0.55  # a shape below it is flagged
 MARGIN = 0.02  # symmetric shapes fit mirrored as well: over many shapes, another way must be better by this
 EMPTY_COVERAGE, BLACK_LEVEL = 0.002, 4  # share of the picture; sRGB level
-
-Permutation = tuple[tuple[int, int, int], tuple[int, int, int]]  # source axis and sign of x, y, z
-IDENTITY: Permutation = ((0, 1, 2), (1, 1, 1))
-ALL_WAYS: list[Permutation] = [
-    (axes, signs)  # type: ignore[misc]
-    for axes in itertools.permutations(range(3))
-    for signs in itertools.product((1, -1), repeat=3)
-]
 
 
 @dataclass(frozen=True)
@@ -147,23 +139,17 @@ def _grown(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
     return np.asarray(np.any([padded[r : r + size, c : c + size] for r in range(3) for c in range(3)], axis=0))
 
 
-def turned(grid: Grid, way: Permutation) -> Grid:
-    """The grid with its axes exchanged and mirrored."""
-    axes, signs = way
-    return np.ascontiguousarray(grid.transpose(axes)[tuple(slice(None, None, sign) for sign in signs)])
-
-
 def _iou(a: npt.NDArray[np.bool_], b: npt.NDArray[np.bool_]) -> float:
     union = (a | b).sum()
     return float((a & b).sum() / union) if union else 1.0
 
 
-def name(way: Permutation) -> str:
+def name(way: Orientation) -> str:
     """``+x +z -y``: where the new x, y and z come from."""
     return " ".join(("+" if sign > 0 else "-") + "xyz"[axis] for axis, sign in zip(*way, strict=True))
 
 
-def advice(way: Permutation) -> str:
+def advice(way: Orientation) -> str:
     """Which setting or mistake explains that the voxels fit when turned this way."""
     matrix = np.zeros((3, 3))
     for row, (axis, sign) in enumerate(zip(*way, strict=True)):

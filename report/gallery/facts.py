@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from pipeline.formats import ledger
-from pipeline.shards.agreement import ALL_WAYS, IDENTITY, MARGIN, advice, name
+from pipeline.meshes.orient import IDENTITY, ORIENTATIONS
+from pipeline.shards.agreement import MARGIN, advice, name
 from report.gallery.shapes import FLAGS, Checked
 
 MOST_REJECTS = 500  # rows of the table; the ledger has all
@@ -46,8 +47,8 @@ def verdict(checked: Sequence[Checked]) -> dict[str, Any]:
     """One sentence on the axes: do the voxels, as they are, fit the views best of all 48 ways?"""
     if not checked:
         return {"good": False, "text": "There are no shapes."}
-    means = {way: float(np.mean([one.ways[name(way)] for one in checked])) for way in ALL_WAYS}
-    best = max(ALL_WAYS, key=lambda way: means[way])
+    means = {way: float(np.mean([one.ways[name(way)] for one in checked])) for way in ORIENTATIONS}
+    best = max(ORIENTATIONS, key=lambda way: means[way])
     if means[best] > means[IDENTITY] + MARGIN:
         text = (
             f"The voxels do not have the axes of the views: their silhouettes overlap with IoU {means[IDENTITY]:.2f} "

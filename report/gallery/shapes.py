@@ -14,18 +14,10 @@ from pipeline.conventions import Grid, unpack_grid
 from pipeline.formats.pack import PackReader
 from pipeline.manifest import Record
 from pipeline.meshes.glb import read_glb
+from pipeline.meshes.orient import IDENTITY, ORIENTATIONS, oriented
 from pipeline.pictures.bank import Bank
 from pipeline.shards import Shard
-from pipeline.shards.agreement import (
-    ALL_WAYS,
-    IDENTITY,
-    LEAST_IOU,
-    ViewSilhouettes,
-    name,
-    turned,
-    view_faults,
-    view_silhouettes,
-)
+from pipeline.shards.agreement import LEAST_IOU, ViewSilhouettes, name, view_faults, view_silhouettes
 from report.gallery import geometry, pictures
 
 OTHER_AXES = 0.05  # of one shape, another way to read the axes must fit better by this
@@ -104,7 +96,7 @@ def check(shard: Shard, number: int, row: int, bank: Bank | None) -> Checked:
         view_silhouettes, alpha, shard.array("K")[row], shard.array("camera_to_world")[row], len(grid)
     )
     seen = look_at()
-    ways = {name(way): seen.iou(turned(grid, way)) for way in ALL_WAYS}
+    ways = {name(way): seen.iou(oriented(grid, way)) for way in ORIENTATIONS}
     iou = ways[name(IDENTITY)]
     faults = [view_faults(mask, picture) for mask, picture in zip(alpha, images, strict=True)]
     prepare, voxels = (record.facts.get(stage, {}) for stage in ("prepare", "voxelize"))
@@ -125,8 +117,8 @@ def check(shard: Shard, number: int, row: int, bank: Bank | None) -> Checked:
 
 def _every_view_agrees(grid: Grid, ways: dict[str, float], every: ViewSilhouettes) -> bool:
     """Do all views together, too, prefer the way that fitted a few of them best?"""
-    best = max(ALL_WAYS, key=lambda way: ways[name(way)])
-    return every.iou(turned(grid, best)) > every.iou(grid) + OTHER_AXES
+    best = max(ORIENTATIONS, key=lambda way: ways[name(way)])
+    return every.iou(oriented(grid, best)) > every.iou(grid) + OTHER_AXES
 
 
 def alpha_of(shard: Shard, row: int) -> npt.NDArray[np.uint8]:

@@ -16,13 +16,14 @@ from pipeline.formats.binvox import write_binvox
 from pipeline.formats.pack import PackReader, write_pack
 from pipeline.manifest import Record, Rejection
 from pipeline.meshes.mesh import Mesh
+from pipeline.meshes.orient import IDENTITY, ORIENTATIONS, Orientation, oriented
 from pipeline.pictures.bank import NOTHING, PLAIN, background, composite, open_bank, write_bank
 from pipeline.progress import Log
 from pipeline.settings.backgrounds import Backgrounds
 from pipeline.settings.render import Render
 from pipeline.settings.shards import PackSettings
 from pipeline.shards import create, open_shard
-from pipeline.shards.agreement import ALL_WAYS, IDENTITY, Permutation, advice, name, turned
+from pipeline.shards.agreement import advice, name
 from pipeline.shards.index import write_index
 from render.__main__ import main
 from render.audit import audit_index
@@ -62,7 +63,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def voxel_pack(path: Path, way: Permutation, leave_out: str = "") -> Path:
+def voxel_pack(path: Path, way: Orientation, leave_out: str = "") -> Path:
     with write_pack(path, ".binvox") as pack:
         for key, mesh in MESHES.items():
             category, shape_name = key.split("/")
@@ -70,7 +71,7 @@ def voxel_pack(path: Path, way: Permutation, leave_out: str = "") -> Path:
             if key == leave_out:
                 pack.reject(Rejection(record.shape_id, "voxelize", "empty", "left out"))
             else:
-                pack.add(record, write_binvox(turned(filled(mesh), way)))
+                pack.add(record, write_binvox(oriented(filled(mesh), way)))
     return path
 
 
@@ -218,7 +219,7 @@ def test_voxels_drawn_as_squares_cover_what_they_fill() -> None:
     assert np.allclose(areas, 1 / 16**2)
 
 
-def audited(world: Path, folder: Path, way: Permutation) -> dict[str, object]:
+def audited(world: Path, folder: Path, way: Orientation) -> dict[str, object]:
     voxels = voxel_pack(folder / "v.zip", way)
     packed(world, folder / "shards" / "000.h5", voxels)
     write_index([folder / "shards" / "000.h5"], folder / "shards" / "index.json")
@@ -246,7 +247,7 @@ def test_the_audit_passes_what_fits_and_counts_views(world: Path, tmp_path: Path
     ],
 )
 def test_the_audit_refuses_turned_and_mirrored_voxels_and_says_why(
-    world: Path, tmp_path: Path, way: Permutation, hint: str
+    world: Path, tmp_path: Path, way: Orientation, hint: str
 ) -> None:
     with pytest.raises(UserError, match="the voxels do not have the axes of the views") as caught:
         audited(world, tmp_path, way)
@@ -287,10 +288,12 @@ def test_the_audit_counts_odd_views_and_names_the_odd_shape(world: Path, tmp_pat
 
 
 def test_there_are_48_ways_and_advice_for_each() -> None:
-    assert len({name(way) for way in ALL_WAYS}) == 48
+    assert len({name(way) for way in ORIENTATIONS}) == 48
     grid = filled(calibration(), 16)
-    assert len({turned(grid, way).tobytes() for way in ALL_WAYS}) == 48, "the calibration shape tells all of them apart"
-    assert sum("mirrored" in advice(way) for way in ALL_WAYS) == 24
+    assert len({oriented(grid, way).tobytes() for way in ORIENTATIONS}) == 48, (
+        "the calibration shape tells all of them apart"
+    )
+    assert sum("mirrored" in advice(way) for way in ORIENTATIONS) == 24
 
 
 def test_the_voxelizers_grid_lies_behind_the_renders_alpha(tmp_path: Path) -> None:

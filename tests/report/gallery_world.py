@@ -17,13 +17,13 @@ from pipeline.formats.pack import write_pack
 from pipeline.manifest import Record
 from pipeline.meshes.glb import write_glb
 from pipeline.meshes.mesh import Material, Mesh
+from pipeline.meshes.orient import IDENTITY, Orientation, oriented
 from pipeline.meshes.surface import surface_of
 from pipeline.pictures.bank import write_bank
 from pipeline.pictures.camera import look_at_origin, project
 from pipeline.progress import Log
 from pipeline.seeds import generator
 from pipeline.shards import create
-from pipeline.shards.agreement import IDENTITY, Permutation, turned
 from pipeline.shards.index import write_index
 from report.gallery.build import write_gallery
 
@@ -81,7 +81,7 @@ def make_run(
     root: Path,
     shapes: Sequence[Made],
     *,
-    way: Permutation = IDENTITY,
+    way: Orientation = IDENTITY,
     views: int = 8,
     size_px: int = 64,
     per_shard: int = 200,
@@ -113,7 +113,7 @@ def make_run(
                     drawn[place] = _views(made.grid, views, size_px, kind, len(drawn))
                 mesh = made.mesh or surface_of(made.grid)
                 record = _record(made, mesh)
-                shard.append(record, **drawn[place], voxels=pack_grid(turned(made.grid, way)))
+                shard.append(record, **drawn[place], voxels=pack_grid(oriented(made.grid, way)))
                 if meshes:
                     pack.add(record, write_glb(mesh))
     write_index(shards, root / "shards" / "demo" / "index.json")

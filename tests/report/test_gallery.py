@@ -20,10 +20,11 @@ from pipeline.conventions import pack_grid
 from pipeline.errors import UserError
 from pipeline.formats.ledger import Row
 from pipeline.meshes.mesh import Material, Mesh
+from pipeline.meshes.orient import Orientation
 from pipeline.meshes.surface import surface_of
 from pipeline.progress import Log
 from pipeline.provenance import files_digest
-from pipeline.shards.agreement import Permutation, name
+from pipeline.shards.agreement import name
 from pipeline.shards.index import write_index
 from render.audit import audit_index
 from report.__main__ import main
@@ -32,8 +33,8 @@ from report.gallery.shapes import FLAGS, GENEROUS
 from tests.report.gallery_world import HOSTILE, Made, chairs, furniture, make_gallery, make_run
 
 HOME = Path(build.__file__).parent
-SWAPPED: Permutation = ((0, 2, 1), (1, 1, 1))  # y and z exchanged, as a .binvox read in the wrong order
-MIRRORED: Permutation = ((0, 1, 2), (-1, 1, 1))
+SWAPPED: Orientation = ((0, 2, 1), (1, 1, 1))  # y and z exchanged, as a .binvox read in the wrong order
+MIRRORED: Orientation = ((0, 1, 2), (-1, 1, 1))
 
 
 # ---- geometry ------------------------------------------------------------------------------
@@ -225,7 +226,7 @@ def test_without_the_bundle_the_page_has_no_scene(run: Path, monkeypatch: pytest
 
 
 @pytest.mark.parametrize("way,axes", [(SWAPPED, "+x +z +y"), (MIRRORED, "-x +y +z")])
-def test_planted_axis_faults_are_seen_and_fail_the_audit(tmp_path: Path, way: Permutation, axes: str) -> None:
+def test_planted_axis_faults_are_seen_and_fail_the_audit(tmp_path: Path, way: Orientation, axes: str) -> None:
     root = make_run(tmp_path, chairs(6), way=way)
     with pytest.raises(UserError, match="the voxels do not have the axes of the views") as refused:
         audit_index(root / "shards" / "demo" / "index.json", root / "audit.json", log=Log(None))

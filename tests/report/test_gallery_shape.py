@@ -12,17 +12,17 @@ import numpy.typing as npt
 import pytest
 
 from pipeline.conventions import pack_grid
+from pipeline.meshes.orient import Orientation, oriented
 from pipeline.meshes.surface import surface_of
 from pipeline.pictures.camera import look_at_origin, project
 from pipeline.seeds import generator
 from pipeline.shards import open_shard
-from pipeline.shards.agreement import Permutation, turned
 from report.gallery import build, geometry
 from tests.report.browser import Browser, Page
 from tests.report.gallery_page import fragment, gallery_of, needs_bundle, open_shape
 from tests.report.gallery_world import furniture, make_gallery, painted
 
-MIRRORED: Permutation = ((0, 1, 2), (-1, 1, 1))
+MIRRORED: Orientation = ((0, 1, 2), (-1, 1, 1))
 
 
 # ---- voxels over views ---------------------------------------------------------------------
@@ -57,7 +57,7 @@ def test_the_overlay_lies_on_the_shape(page: Page, root: Path) -> None:
     with open_shard(root / "shards" / "demo" / "001.h5") as shard:
         record, alphas = shard.records[2], shard.array("alpha")[2] > 0
     open_shape(page, record.key)
-    mirrored = turned(furniture(int(record.name[-2:])), MIRRORED).astype(int).reshape(-1).tolist()
+    mirrored = oriented(furniture(int(record.name[-2:])), MIRRORED).astype(int).reshape(-1).tolist()
     found = []
     for view in range(8):
         found.append([iou(np.reshape(mask, (64, 64)), alphas[view]) for mask in page.run(MASKS % (mirrored, view))])

@@ -30,6 +30,7 @@ import torch
 
 from pipeline.errors import UserError
 from pipeline.formats.photographs import Photographs, load_photographs
+from pipeline.meshes.orient import ORIENTATIONS
 from pipeline.progress import Log
 from pipeline.seeds import generator
 from training.data.pictures import normalised
@@ -40,7 +41,7 @@ from training.inference.predict import BATCH, chosen, truth
 from training.metrics import alignment, intervals
 from training.metrics import pix3d as pix3d_scores
 from training.metrics import voxels as metrics
-from training.metrics.alignment import ORIENTATIONS, Aligned, Field
+from training.metrics.alignment import Aligned, Field
 from training.metrics.distances import iou_matrix
 from training.metrics.voxels import Floats
 from training.networks.codes import POSTERIOR

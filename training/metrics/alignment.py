@@ -24,12 +24,11 @@ import numpy.typing as npt
 from numba import njit
 
 from pipeline.conventions import Grid
+from pipeline.meshes import orient
+from pipeline.meshes.orient import ORIENTATIONS
 from pipeline.progress import Log, progress
 
 Field = npt.NDArray[np.float32]  # (R, R, R) real-valued predictions
-ORIENTATIONS = tuple(
-    (axes, flips) for axes in itertools.permutations(range(3)) for flips in itertools.product((1, -1), repeat=3)
-)
 SHIFT_SHARE = 0.1  # of the side
 
 
@@ -60,8 +59,7 @@ def reach(side: int) -> int:
 
 def oriented(grid: npt.NDArray[Any], number: int) -> npt.NDArray[Any]:
     """One of the 48 orientations of a grid."""
-    axes, flips = ORIENTATIONS[number]
-    return grid.transpose(axes)[tuple(slice(None, None, flip) for flip in flips)]
+    return orient.oriented(grid, ORIENTATIONS[number])
 
 
 def apply(field: Field, found: Aligned) -> Field:

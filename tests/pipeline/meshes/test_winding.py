@@ -9,7 +9,7 @@ import trimesh
 from pipeline.conventions import MARGIN
 from pipeline.meshes.mesh import Mesh
 from pipeline.meshes.normalise import normalise
-from pipeline.meshes.orient import wrong_faces
+from pipeline.meshes.winding import wrong_faces
 
 
 def box(size: float = 1.0, centre: tuple[float, float, float] = (0, 0, 0)) -> tuple[np.ndarray, np.ndarray]:
