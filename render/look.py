@@ -12,8 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.conventions import UP_AXIS_TO_WORLD, Image
+from pipeline.conventions import UP_AXIS_TO_WORLD, Image, Matrix
 from pipeline.errors import Reject, UserError
+from pipeline.meshes.frames import to_world
 from pipeline.meshes.load import load_mesh
 from pipeline.meshes.normalise import normalise
 from pipeline.pictures.bank import Bank, background, composite, open_bank
@@ -59,7 +60,8 @@ def parser() -> argparse.ArgumentParser:
         "--up-axis",
         choices=sorted(UP_AXIS_TO_WORLD),
         default=None,
-        help="which axis of the files points up; default: z for OFF, y for the rest",
+        help="which axis of the files points up, the front at -Z (y) or -Y (z); default: z for OFF and STL, y for OBJ "
+        "and PLY; glTF has its front at +Z",
     )
     one.add_argument("--seed", type=int, default=1)
     return one
@@ -139,11 +141,10 @@ def _pictures(
     path: Path, name: str, settings: Render, arguments: argparse.Namespace, backend: Backend, bank: Bank | None
 ) -> list[Image]:
     """The views of one file."""
-    up_axis = arguments.up_axis or ("z" if path.suffix.lower() == ".off" else "y")
     # ShapeNet v2 keeps its pictures beside the folder of the OBJ.
     root = path.parent.parent if path.parent.name == "models" else path.parent
     mesh = load_mesh(path, root=root, texture_px=settings.texture_px)
-    mesh, _, _ = normalise(mesh, UP_AXIS_TO_WORLD[up_axis], max_faces=settings.max_faces)
+    mesh, _, _ = normalise(mesh, _rotation(path.suffix.lower(), arguments.up_axis), max_faces=settings.max_faces)
     scene = prepare_scene(mesh)
     backend.load(scene)
     used = scene.vertices[np.unique(scene.faces)]
@@ -164,6 +165,13 @@ def _pictures(
             rgba = composite(rgba, background(bank, number, crop, settings.size_px), arguments.compositing)
         pictures.append(rgba)
     return pictures
+
+
+def _rotation(suffix: str, up_axis: str | None) -> Matrix:
+    """(3, 3) from the axes of a file to the world's; an OFF file is most likely one of ModelNet's, where +Z is up."""
+    if up_axis is None and suffix != ".off":
+        return to_world(suffix)
+    return UP_AXIS_TO_WORLD[up_axis or "z"]
 
 
 def _bank(arguments: argparse.Namespace) -> Bank | None:

@@ -40,7 +40,7 @@ class Dataset(Strict):
     shapes_per_category: int | None = pydantic.Field(default=None, ge=1)
     """Keep at most this many shapes of each category (chosen by hash); null keeps all."""
     up_axis: Literal["x", "y", "z"] | None = None
-    """Which axis points up in the files; null takes the source's own convention."""
+    """Which axis points up in the files; null takes the source's own convention, for `folder` that of each format."""
     yaw_deg: float = 0.0
     """Extra turn about the up axis, for folders whose objects do not face -Z."""
     shards: int = pydantic.Field(default=8, ge=1, le=100_000)
@@ -88,7 +88,7 @@ class PrepareSettings(Strict):
     source: SourceName
     """The adapter that finds a model's files in its archive."""
     up_axis: Literal["x", "y", "z"] | None = None
-    """Which axis points up in the files; null takes the source's own convention."""
+    """Which axis points up in the files; null takes the source's own convention, for `folder` that of each format."""
     yaw_deg: float = 0.0
     """Extra turn about the up axis, counter-clockwise seen from above."""
     texture_px: int = pydantic.Field(default=512, ge=16, le=8192)

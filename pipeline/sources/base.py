@@ -81,6 +81,10 @@ class Source(abc.ABC):
         """
         raise NotImplementedError(f"{self.title} publishes no pictures")
 
+    def frame_of(self, member: str) -> Matrix:
+        """Rotation of one of its mesh files into world axes."""
+        return self.to_world
+
     @abc.abstractmethod
     def model(self, archives: Archives, shape: Shape) -> tuple[str, Files]:
         """The mesh of a shape relative to its model's root, and the files below that root."""

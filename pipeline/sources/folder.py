@@ -16,9 +16,10 @@ from collections.abc import Iterator
 
 from pipeline.archives.archive import Entry
 from pipeline.archives.remote import RemoteFile
-from pipeline.conventions import SPLITS
+from pipeline.conventions import SPLITS, Matrix
 from pipeline.errors import UserError
 from pipeline.manifest import Shape
+from pipeline.meshes import frames
 from pipeline.meshes.files import Files
 from pipeline.meshes.load import SUFFIXES
 from pipeline.settings.datasets import Dataset
@@ -29,7 +30,10 @@ _WITH_COMPANIONS = (".obj", ".gltf", ".ply")
 
 
 class Folder(Source):
-    """The user's own folder; `up_axis` and `yaw_deg` in the configuration say how it stands."""
+    """The user's own folder; `up_axis` and `yaw_deg` in the configuration say how it stands.
+
+    Without them every file stands as its format's frame says (pipeline/meshes/frames.py).
+    """
 
     title = "a folder of meshes"
     terms = "your own meshes: whatever you may do with them"
@@ -69,6 +73,10 @@ class Folder(Source):
                     reason,
                     entry.name,
                 )
+
+    def frame_of(self, member: str) -> Matrix:
+        """The frame of the file's format."""
+        return frames.to_world(posixpath.splitext(member)[1])
 
     def model(self, archives: Archives, shape: Shape) -> tuple[str, Files]:
         """The root is the whole folder, so materials may be shared between models."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import functools
 import hashlib
+import posixpath
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from pipeline.conventions import UP_AXIS_TO_WORLD, Grid, Matrix
 from pipeline.errors import Reject
 from pipeline.formats.pack import write_pack
 from pipeline.manifest import Record, Rejection, Shape, shapes_from_tsv
+from pipeline.meshes import frames
 from pipeline.meshes.files import Files
 from pipeline.meshes.glb import write_glb
 from pipeline.meshes.load import load_member
@@ -59,6 +61,18 @@ def prepare_shard(
             except Reject as reject:
                 pack.reject(Rejection(shape.shape_id, "prepare", reject.reason, reject.detail))
         say(f"prepare: {shard.parent.name}/{shard.stem}: {len(pack.records)} meshes, {len(pack.rejects)} rejected")
+    _say_frames(settings, shapes)
+
+
+def _say_frames(settings: PrepareSettings, shapes: list[Shape]) -> None:
+    """Files of a folder that were turned as the custom of their format is: nobody has asked for it."""
+    suffixes = {posixpath.splitext(shape.member)[1].lower() for shape in shapes}
+    turned_ones = sorted(suffix for suffix in suffixes if frames.is_turned(suffix))
+    if settings.source == "folder" and settings.up_axis is None and turned_ones:
+        say(
+            f"prepare: {' and '.join(turned_ones)} files stand and face as docs/formats.md says of their format; "
+            "`up_axis` and `yaw_deg` of the data set say otherwise"
+        )
 
 
 def _make_job(settings: PrepareSettings, archives: Path) -> Callable[[Shape], tuple[Record, bytes]]:
@@ -70,7 +84,7 @@ def _prepare_one(opened: Archives, source: Source, settings: PrepareSettings, sh
     if "mesh" not in SOURCES[settings.source].provides:
         return prepare_voxels(shape, source.voxels(opened, shape), source.to_world)
     member, files = source.model(opened, shape)
-    return prepare_shape(shape, member, files, settings, source.to_world)
+    return prepare_shape(shape, member, files, settings, source.frame_of(member))
 
 
 def prepare_shape(

@@ -13,14 +13,15 @@ from scipy import ndimage
 from pipeline.atomic import atomic_path
 from pipeline.errors import UserError
 from pipeline.formats.binvox import write_binvox
-from pipeline.meshes.glb import write_glb
+from pipeline.meshes.export import SUFFIXES as MESH_SUFFIXES
+from pipeline.meshes.export import mesh_bytes
 from pipeline.meshes.mesh import Material, Mesh
 from pipeline.meshes.surface import level_surface
 from training.inference.model import Model
 from training.inference.picture import grid_picture
 from training.metrics.voxels import Levels
 
-SUFFIXES = (".glb", ".obj", ".stl", ".binvox", ".npy")
+SUFFIXES = (*MESH_SUFFIXES, ".binvox", ".npy")
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ def write_shape(path: Path, levels: Levels, resolution: int, cut: Cut) -> None:
             temporary.write_bytes(
                 write_binvox(bits)
                 if suffix == ".binvox"
-                else MESH_WRITERS[suffix](mesh_of(levels, bits, resolution, cut.threshold))
+                else mesh_bytes(mesh_of(levels, bits, resolution, cut.threshold), suffix)
             )
 
 
@@ -89,23 +90,3 @@ def mesh_of(levels: Levels, bits: npt.NDArray[np.bool_], resolution: int, thresh
     field[~bits & (field >= threshold)] = 0.0
     mesh = level_surface(field, threshold - 0.5)
     return Mesh(mesh.vertices, mesh.faces, materials=[Material((150, 170, 190, 255), name="reconstruction")])
-
-
-def obj_bytes(mesh: Mesh) -> bytes:
-    """Wavefront OBJ, one-based faces."""
-    lines = [f"v {x:.6f} {y:.6f} {z:.6f}" for x, y, z in mesh.vertices.tolist()]
-    lines += [f"f {a + 1} {b + 1} {c + 1}" for a, b, c in mesh.faces.tolist()]
-    return ("\n".join(lines) + "\n").encode("ascii")
-
-
-def stl_bytes(mesh: Mesh) -> bytes:
-    """Binary STL: 80 bytes of header, the count, then normal, three corners and a 16-bit zero for each face."""
-    triangles = mesh.triangles.astype("<f4")
-    normals = np.cross(triangles[:, 1] - triangles[:, 0], triangles[:, 2] - triangles[:, 0])
-    lengths = np.linalg.norm(normals, axis=1, keepdims=True)
-    facets = np.zeros(len(triangles), [("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("zero", "<u2")])
-    facets["normal"], facets["corners"] = normals / np.where(lengths > 0, lengths, 1), triangles
-    return bytes(80) + np.array(len(triangles), "<u4").tobytes() + facets.tobytes()
-
-
-MESH_WRITERS = {".glb": write_glb, ".obj": obj_bytes, ".stl": stl_bytes}

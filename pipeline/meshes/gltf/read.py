@@ -63,6 +63,11 @@ def read_gltf(data: bytes, read: ReadFile, decode: Decode | None = None) -> Mesh
 
     Raises Reject: `malformed`, `truncated`, `missing_buffer`, `unsupported`, `too_large`, `no_faces`.
     """
+    with np.errstate(all="ignore"):  # what is no number, or grows without bounds, is found by value
+        return _read(data, read, decode)
+
+
+def _read(data: bytes, read: ReadFile, decode: Decode | None) -> Mesh:
     root, binary = open_file(data)
     check_required(root)
     buffers = Buffers(root, binary, read)
@@ -99,8 +104,7 @@ def _part(attributes: Attributes, faces: Ints, weights: tuple[float, ...], looks
     primitive = attributes.primitive
     stored = attributes.read("POSITION", ("VEC3",))
     assert stored is not None
-    with np.errstate(all="ignore"):  # what is no number is found later, where a face uses it
-        vertices = morphed(stored.floats(), attributes, weights)
+    vertices = morphed(stored.floats(), attributes, weights)
     colours = attributes.read("COLOR_0", ("VEC3", "VEC4"), (5121, 5123, 5126))
     look = looks.look(primitive, coloured=colours is not None)
     uv = None
@@ -108,8 +112,7 @@ def _part(attributes: Attributes, faces: Ints, weights: tuple[float, ...], looks
         name = f"TEXCOORD_{look.texture.uv_set}"
         values = attributes.read(name, ("VEC2",))
         if values is not None and len(values.raw) == len(vertices):
-            with np.errstate(all="ignore"):
-                uv = uv_of(values.floats(), look.texture)
+            uv = uv_of(values.floats(), look.texture)
         elif values is not None:
             malformed(primitive.place(f"attributes.{name}"), f"{len(values.raw)} rows", f"{len(vertices)}")
     if uv is None and look.texture is not None:
@@ -146,8 +149,7 @@ class _Scene:
                 f"glTF: {self._corner_count} vertices and faces, {self._copied} of them copies; "
                 f"at most {MOST_CORNERS} and {MOST_COPIED} are read",
             )
-        with np.errstate(all="ignore"):  # what is no number is found later, where a face uses it
-            places, mirrored = _placed(part, placed)
+        places, mirrored = _placed(part, placed)
         numbers = self._materials_of(part)
         for instance in range(copies):
             faces = part.faces[:, ::-1] if mirrored[instance] else part.faces

@@ -13,9 +13,10 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from pipeline.errors import Reject
 from pipeline.meshes.gltf.read import read_gltf
-from pipeline.meshes.load import decode_picture
 from pipeline.meshes.mesh import Mesh
+from pipeline.pictures.decode import decode_picture
 
 CODES = {"i1": 5120, "u1": 5121, "i2": 5122, "u2": 5123, "u4": 5125, "f4": 5126}
 KINDS = {1: "SCALAR", 2: "VEC2", 3: "VEC3", 4: "VEC4", 16: "MAT4"}
@@ -124,10 +125,12 @@ def read(data: bytes, files: dict[str, bytes] | None = None, noted: list[str] | 
     find: Callable[[str], bytes | None] = (files or {}).get
 
     def decode(name: str, payload: bytes) -> npt.NDArray[np.uint8] | None:
-        picture = decode_picture(payload, None)
-        if picture is None and noted is not None:
-            noted.append(name)
-        return picture
+        try:
+            return decode_picture(payload, upright=False).rgba
+        except Reject:
+            if noted is not None:
+                noted.append(name)
+            return None
 
     return read_gltf(data, find, decode)
 
