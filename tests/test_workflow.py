@@ -21,7 +21,8 @@ pytestmark = pytest.mark.workflow
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> World:
     """The user's command, once, on two generated data sets and one folder of meshes."""
-    world = World(tmp_path_factory.mktemp("world"))
+    # A folder whose name a shell would take to pieces.
+    world = World(tmp_path_factory.mktemp("world") / "a b'\"$()")
     make_folder(world.folder / "meshes")
     world.edit(
         datasets={"mine": {"source": "folder", "path": "meshes", "shards": 2, "up_axis": "z", "val_percent": 40}},

@@ -46,7 +46,7 @@ rule fetch:
     params:
         settings=lambda w: PLAN.fetch(w.dataset),
         mirror=lambda w, input: (
-            f"--mirror {input.mirror}" if input.get("mirror") else ""
+            shlex.join(["--mirror", input.mirror]) if input.get("mirror") else ""
         ),
     shell:
         "python -m pipeline fetch --dataset {wildcards.dataset} --settings {params.settings:q} "

@@ -50,6 +50,21 @@ class Config(Strict):
     evaluation: Evaluation = Evaluation()
     report: Report = Report()
 
+    @pydantic.field_validator("output")
+    @classmethod
+    def _output_is_a_folder(cls, value: str) -> str:
+        """Refuse what cannot be a folder of a run, before any path is made of it."""
+        parts = value.rstrip("/").split("/")
+        if not any(parts) or ".." in parts:
+            raise ValueError(f"{value!r} names no folder of its own; give a name such as results")
+        if value.startswith(("-", "~")):
+            raise ValueError(f"{value!r} would be taken for an option or a home folder; put ./ before it")
+        if any(character in "{}" or not character.isprintable() for character in value):
+            raise ValueError(f"{value!r} has a brace or a control character, which paths of the workflow cannot have")
+        if max(len(part.encode()) for part in parts) > 255:
+            raise ValueError("a name of more than 255 bytes cannot be a folder")
+        return value
+
     @pydantic.model_validator(mode="after")
     def _names_fit(self) -> Config:
         for kind, names in (
