@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import functools
 import hashlib
 import json
 import os
@@ -15,13 +14,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from pipeline.errors import UserError
-
-_DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO}
-
+from pipeline.errors import NO_ROOM, cannot_write
+from pipeline.parent import process_table
 
 # What a killed writer of another machine has left is nobody's after this long; no job lives a week without a write.
 _FORGOTTEN_S = 7 * 86_400.0
+_LONGEST_NAME = 200  # bytes; what a temporary name adds must fit into the 255 that file systems take
 
 
 @contextlib.contextmanager
@@ -30,13 +28,12 @@ def atomic_path(final: str | Path) -> Iterator[Path]:
 
     The name starts with a dot and ends in the final suffix, so tools that look at the
     suffix still work and `ls` never shows a half-written file.  What an earlier writer of the
-    same file left when it was killed is removed first.
+    same file left when it was killed is removed first.  Raises UserError where it cannot be written.
     """
     final = Path(final)
-    final.parent.mkdir(parents=True, exist_ok=True)
-    sweep(final)
-    temporary = final.parent / f"{_prefix(final)}{_owner()}{os.urandom(4).hex()}.tmp{final.suffix}"
+    temporary = _temporary(final)
     try:
+        _make_way(final)
         temporary.touch(mode=0o666, exist_ok=False)
         yield temporary
         with open(temporary, "rb") as file:
@@ -45,28 +42,28 @@ def atomic_path(final: str | Path) -> Iterator[Path]:
         os.replace(temporary, final)
         _sync_folder(final.parent)
     except OSError as error:
-        if error.errno not in _DISK_ERRORS:
+        if not _is_about(error, temporary, final):
             raise
-        raise disk_error(error, final, f"more than {_size(temporary):,} bytes for this file") from error
+        raise cannot_write(error, final, f"more than {_size(temporary):,} bytes for this file") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink()
 
 
 @contextlib.contextmanager
 def atomic_folder(final: Path) -> Iterator[Path]:
     """The same for a folder that does not exist yet: it appears with everything in it, or not at all."""
-    final.parent.mkdir(parents=True, exist_ok=True)
-    sweep(final)
-    temporary = final.parent / f"{_prefix(final)}{_owner()}{os.urandom(4).hex()}.tmp{final.suffix}"
+    temporary = _temporary(final)
     try:
+        _make_way(final)
         temporary.mkdir()
         yield temporary
         os.replace(temporary, final)
         _sync_folder(final.parent)
     except OSError as error:
-        if error.errno not in _DISK_ERRORS:
+        if not _is_about(error, temporary, final):
             raise
-        raise disk_error(error, final) from error
+        raise cannot_write(error, final) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
@@ -76,14 +73,15 @@ def sweep(final: Path) -> None:
 
     A temporary name holds the machine (and its process table) and the number of its writer.
     """
-    pattern = re.compile(re.escape(_prefix(final)) + r"([0-9a-f]{8})-(\d+)-[0-9a-f]{8}\.tmp" + re.escape(final.suffix))
+    owner = r"([0-9a-f]{8})-(\d+)-[0-9a-f]{8}\.tmp"
+    pattern = re.compile(re.escape(_prefix(final)) + owner + re.escape(_suffix(final)))
     for name in os.listdir(final.parent):
         match = pattern.fullmatch(name)
         if match is None:
             continue
         left = final.parent / name
-        with contextlib.suppress(FileNotFoundError):  # two sweep at once
-            if match[1] == _machine():
+        with contextlib.suppress(OSError):  # two sweep at once, or it is somebody else's
+            if match[1] == process_table():
                 dead = not _alive(int(match[2]))
             else:
                 dead = time.time() - left.stat().st_mtime > _FORGOTTEN_S
@@ -91,21 +89,6 @@ def sweep(final: Path) -> None:
                 shutil.rmtree(left, ignore_errors=True)
             elif dead:
                 left.unlink()
-
-
-def disk_error(error: OSError, path: Path, wanted: str = "") -> UserError:
-    """Name the path, the bytes and what to do when a file cannot be written."""
-    folder = path.parent
-    while not folder.exists():
-        folder = folder.absolute().parent
-    free = shutil.disk_usage(folder).free
-    return UserError(
-        f"cannot write {path}: {error.strerror or error}",
-        where=str(path.parent),
-        got=f"{free:,} bytes free",
-        wanted=wanted,
-        do="free some space or choose another `output` in config.yaml, then run the same command again",
-    )
 
 
 def write_text(path: str | Path, text: str) -> None:
@@ -136,23 +119,30 @@ def json_text(value: Any) -> str:
     return json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n"
 
 
+def _make_way(final: Path) -> None:
+    final.parent.mkdir(parents=True, exist_ok=True)
+    sweep(final)
+
+
+def _temporary(final: Path) -> Path:
+    return final.parent / f"{_prefix(final)}{process_table()}-{os.getpid()}-{os.urandom(4).hex()}.tmp{_suffix(final)}"
+
+
 def _prefix(final: Path) -> str:
-    return f".{final.name}."
+    name = os.fsencode(final.name)
+    return f".{final.name}." if len(name) < _LONGEST_NAME else f".{hashlib.sha256(name).hexdigest()[:16]}."
 
 
-def _owner() -> str:
-    return f"{_machine()}-{os.getpid()}-"
+def _suffix(final: Path) -> str:
+    return final.suffix if len(os.fsencode(final.suffix)) < 20 else ""
 
 
-@functools.cache
-def _machine() -> str:
-    """8 hex digits of this process table: process numbers mean something only inside one."""
-    try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-        table = os.readlink("/proc/self/ns/pid")
-    except OSError:  # no /proc: the name of the machine has to do
-        boot, table = os.uname().nodename, ""
-    return hashlib.sha256(f"{boot} {table}".encode()).hexdigest()[:8]
+def _is_about(error: OSError, temporary: Path, final: Path) -> bool:
+    """Whether an error is about the file that is written, and not about another that is read meanwhile."""
+    if error.errno in NO_ROOM or error.filename is None:
+        return error.errno is not None
+    path = Path(os.fsdecode(error.filename))
+    return path in (temporary, final) or path in final.parents or temporary in path.parents
 
 
 def _alive(process: int) -> bool:
@@ -176,8 +166,15 @@ def _umask() -> int:
 
 
 def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
+    """Make the new name last; where a folder cannot be opened or synchronised, its file system has to see to that."""
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except PermissionError:
+        return
     try:
         os.fsync(handle)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EBADF):
+            raise
     finally:
         os.close(handle)

@@ -1,14 +1,42 @@
 """Errors that speak to a person, and the one place where they are printed.
 
 A `UserError` says what happened, where, what was found, what was wanted and what to do.
-Anything else that reaches `run_command` is a defect of ours and keeps its traceback.
+What the system refuses (an OSError) is put into the same form by `in_words`.  Anything else
+that reaches `run_command` is a defect of ours and keeps its traceback.
 A `Reject` is not an error: it is one shape's entry in the ledger.
 """
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import os
+import shutil
 import sys
 from collections.abc import Callable
+from pathlib import Path
+
+from pipeline import parent
+
+# The disk, or what one may use of it, is full.
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_WAY_OUT = {
+    errno.EACCES: "give the user who runs this the right to it (`ls -ld` shows whose it is), or name another place",
+    errno.EPERM: "give the user who runs this the right to it, or name another place",
+    errno.EROFS: "this file system can only be read: name another place (`output` in config.yaml, `-o` of a command)",
+    errno.ENOENT: "correct the path, or make what it names",
+    errno.ENOTDIR: "a file stands where a folder is wanted: move it away, or name another place",
+    errno.EEXIST: "a file stands where a folder is wanted: move it away, or name another place",
+    errno.EISDIR: "a folder stands where a file is wanted: move it away, or name another place",
+    errno.ENOTEMPTY: "a folder stands in the way: move it away, or name another place",
+    errno.ENAMETOOLONG: "choose shorter names: most file systems take 255 bytes for each",
+    errno.ELOOP: "links lead in a circle: remove one of them",
+    errno.EMFILE: "allow more open files (`ulimit -n 4096`), or use fewer cores",
+    errno.ENFILE: "close other programs, or use fewer cores",
+    errno.ENOMEM: "give the job more memory, or use fewer cores",
+    errno.EAGAIN: "use fewer cores, or wait for what else runs on this machine",
+    errno.EIO: "the disk fails (`dmesg` says more): look after it, then run the same command again",
+}
 
 
 class UserError(Exception):
@@ -33,15 +61,56 @@ class Reject(Exception):
         super().__init__(f"{reason}: {detail}" if detail else reason)
 
 
+def in_words(error: OSError) -> UserError:
+    """What the system refused, as an error that names the path and the way out."""
+    name = error.filename if isinstance(error.filename, str | bytes | os.PathLike) else ""
+    path = os.fsdecode(name)
+    if error.errno in NO_ROOM:
+        return cannot_write(error, Path(path or "."))
+    said = error.strerror or " ".join(str(error).split())[:300] or type(error).__name__
+    return UserError(
+        f"cannot use {path}: {said}" if path else f"the system refused: {said}",
+        where=str(Path(path).parent) if path else "",
+        do=_WAY_OUT.get(error.errno or 0, "run the same command again; if it stays, look at the file system"),
+    )
+
+
+def cannot_write(error: OSError, path: Path, wanted: str = "") -> UserError:
+    """Why `path` could not be written: its name, the free bytes where the disk is full, and what to do."""
+    said = error.strerror or " ".join(str(error).split())[:300]
+    if error.errno is not None and error.errno not in NO_ROOM:
+        do = _WAY_OUT.get(error.errno, "run the same command again; if it stays, look at the file system")
+        return UserError(f"cannot write {path}: {said}", where=str(path.parent), do=do)
+    folder = path.absolute().parent
+    while not folder.is_dir():
+        folder = folder.parent
+    return UserError(
+        f"cannot write {path}: {said}",
+        where=str(path.parent),
+        got=f"{shutil.disk_usage(folder).free:,} bytes free",
+        wanted=wanted,
+        do="free some space or choose another `output` in config.yaml, then run the same command again",
+    )
+
+
 def run_command(main: Callable[[], int | None]) -> int:
-    """Run a command line's main(); a UserError becomes one clear message and exit code 1."""
+    """Run a command line's main(); what a user can solve becomes one clear message and exit code 1.
+
+    The command ends when the workflow that started it dies (pipeline/parent.py).
+    """
+    parent.watch()
     try:
         return main() or 0
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    except BrokenPipeError:
+    except BrokenPipeError:  # whoever read the output has seen enough
+        with contextlib.suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        print(f"error: {in_words(error)}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("interrupted; the same command again goes on from here", file=sys.stderr)
         return 130

@@ -6,6 +6,7 @@ terminal, prints a line now and then when it is not, and `log.write(...)` adds e
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -76,5 +77,6 @@ def progress(
 
 
 def say(message: str) -> None:
-    """One line for the person at the terminal."""
-    tqdm.write(message, file=sys.stderr)
+    """One line for the person at the terminal; a terminal that is gone is no reason to stop working."""
+    with contextlib.suppress(OSError):
+        tqdm.write(message, file=sys.stderr)

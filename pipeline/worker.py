@@ -1,33 +1,92 @@
 """One shape at a time in a process of its own, so that a shape can crash, hang or eat memory alone.
 
 The worker is a child that does shape after shape; only when one kills it, or runs out of
-time, is a new one started, for the next shape.  The result of a shape does not depend on
-which worker made it.
+time, is a new one started.  The result of a shape does not depend on which worker made it,
+nor on what else the machine does:
+
+    a crash, a time-out or too little memory   once more in a fresh worker while no other one of
+                                               this process works; only then is the shape rejected
+    the second time ended from outside         an error of the whole job, never of the shape: the
+                                               kernel ends processes where memory is full
+    time                                       what the worker has used (pipeline/used_time.py)
 """
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import resource
 import signal
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
 from typing import Any, Generic, TypeVar
 
-from pipeline.errors import Reject, UserError
+from pipeline.errors import Reject, UserError, in_words
+from pipeline.parent import end_with_parent
+from pipeline.used_time import UsedTime
 
 T = TypeVar("T")
 Job = Callable[..., Any]
 START_SECONDS = 1800.0  # imports and first compilation on a crowded machine; a process that dies is noticed at once
+# What a program's own fault ends it with; any other signal comes from the kernel or from another process.
+_OWN_FAULTS = {getattr(signal, f"SIG{name}") for name in ("SEGV", "BUS", "ABRT", "FPE", "ILL", "TRAP", "SYS")}
+# Reasons that a busy machine, or what the worker did before, may have caused.
+_PASSING = {"crash", "timeout", "memory"}
+
+
+class _Failed(Exception):
+    """An attempt that may do better in a fresh worker; `outside` names a signal that was nobody's fault here."""
+
+    def __init__(self, reason: str, detail: str, outside: str = ""):
+        self.reason, self.detail, self.outside = reason, detail, outside
+        super().__init__(detail)
+
+
+class _Turns:
+    """Calls go side by side; a repeated one waits for the others and keeps them waiting."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._running, self._alone = 0, False
+
+    @contextlib.contextmanager
+    def side_by_side(self) -> Iterator[None]:
+        with self._changed:
+            self._changed.wait_for(lambda: not self._alone)
+            self._running += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._running -= 1
+                self._changed.notify_all()
+
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        with self._changed:
+            self._changed.wait_for(lambda: not self._alone)
+            self._alone = True
+            self._changed.wait_for(lambda: self._running == 0)
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._alone = False
+                self._changed.notify_all()
+
+
+_turns = _Turns()
 
 
 class IsolatedWorker(Generic[T]):
     """Calls ``make_job()`` once in the child, then the job it returns for every `call`.
 
+    seconds : that one call may use, as `UsedTime` counts
+    memory_bytes : address space that the child may add to what it starts with; None for no limit
     start : "fork" shares what the parent has compiled; "spawn" for libraries that hold threads
         or a GL context, which must not be inherited
-    memory_bytes : address space that the child may add to what it starts with; None for no limit
     """
 
     def __init__(self, make_job: Callable[[], Job], *, seconds: float, memory_bytes: int | None, start: str = "fork"):
@@ -37,18 +96,28 @@ class IsolatedWorker(Generic[T]):
         self._connection: Connection | None = None
 
     def call(self, *arguments: Any) -> T:
-        """The job's result; Reject where the job rejects, crashes, runs out of time or memory."""
-        connection = self._connection or self._start()
+        """The job's result; Reject where the job rejects, or twice crashes, runs out of time or of memory.
+
+        Raises UserError where the worker was twice ended from outside.
+        """
         try:
-            connection.send(arguments)
-            if not connection.poll(self._seconds):
-                self.close()
-                raise Reject("timeout", f"took longer than {self._seconds:g} s")
-            answer = connection.recv()
-        except (EOFError, ConnectionError) as error:
-            raise Reject("crash", self._how_it_ended()) from error
-        result: T = _opened(answer)
-        return result
+            with _turns.side_by_side():
+                return self._attempt(arguments)
+        except _Failed:
+            self.close()
+        try:
+            with _turns.alone():
+                return self._attempt(arguments)
+        except _Failed as failed:
+            self.close()
+            if not failed.outside:
+                raise Reject(failed.reason, failed.detail) from failed
+            raise UserError(
+                "a worker process was ended from outside, twice",
+                got=failed.outside,
+                do="the kernel does this where the memory is full: give the job more (`mem_mb`) or use fewer cores, "
+                "then run the same command again",
+            ) from failed
 
     def close(self) -> None:
         """End the child."""
@@ -64,6 +133,25 @@ class IsolatedWorker(Generic[T]):
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _attempt(self, arguments: tuple[Any, ...]) -> T:
+        connection = self._connection or self._start()
+        try:
+            connection.send(arguments)
+            used = UsedTime(self._process.pid)
+            while not connection.poll(min(1.0, self._seconds / 10)):
+                if used.so_far() > self._seconds:
+                    raise _Failed("timeout", f"took longer than {self._seconds:g} s")
+            answer = connection.recv()
+        except (EOFError, ConnectionError) as error:
+            raise self._how_it_ended() from error
+        try:
+            result: T = _opened(answer)
+        except Reject as reject:
+            if reject.reason in _PASSING:
+                raise _Failed(reject.reason, reject.detail) from reject
+            raise
+        return result
 
     def _start(self) -> Connection:
         ours, theirs = self._context.Pipe()
@@ -83,13 +171,13 @@ class IsolatedWorker(Generic[T]):
         _opened(answer)
         return ours
 
-    def _how_it_ended(self) -> str:
+    def _how_it_ended(self) -> _Failed:
         self._process.join(5)
         code = self._process.exitcode
-        self.close()
-        if code is not None and code < 0:
-            return f"its process was ended by {signal.Signals(-code).name}"
-        return f"its process ended with exit code {code}"
+        if code is None or code >= 0:
+            return _Failed("crash", f"its process ended with exit code {code}")
+        name = signal.Signals(-code).name
+        return _Failed("crash", f"its process was ended by {name}", "" if -code in _OWN_FAULTS else name)
 
 
 def _opened(answer: tuple[str, Any]) -> Any:
@@ -104,6 +192,7 @@ def _opened(answer: tuple[str, Any]) -> Any:
 
 def _serve(connection: Connection, other_end: Connection, make_job: Callable[[], Job], memory: int | None) -> None:
     """The child's life: make the job, then receive arguments and answer."""
+    end_with_parent(signal.SIGKILL)
     other_end.close()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends it
     if memory is not None:
@@ -124,9 +213,17 @@ def _answer(work: Callable[[], Any], memory: int | None) -> tuple[str, Any]:
     except Reject as reject:
         return "reject", (reject.reason, reject.detail)
     except UserError as error:
-        return "user", {key: getattr(error, key) for key in ("what", "where", "got", "wanted", "do")}
+        return _as_user_error(error)
     except MemoryError:
         return "reject", ("memory", f"needs more than {memory or 0:,} bytes")
+    except OSError as error:
+        if error.errno is None:  # a library's opinion of a file, not the system's refusal
+            raise
+        return _as_user_error(in_words(error))
+
+
+def _as_user_error(error: UserError) -> tuple[str, Any]:
+    return "user", {key: getattr(error, key) for key in ("what", "where", "got", "wanted", "do")}
 
 
 def _limit_memory(extra: int) -> None:

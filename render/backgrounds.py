@@ -30,9 +30,8 @@ import numpy.typing as npt
 from PIL import Image as Pillow
 from PIL import ImageFilter
 
-from pipeline.atomic import disk_error
 from pipeline.conventions import Image
-from pipeline.errors import Reject, UserError
+from pipeline.errors import NO_ROOM, Reject, UserError, cannot_write
 from pipeline.pictures.bank import resize, write_bank
 from pipeline.pictures.decode import decode_picture
 from pipeline.progress import Log, progress, say
@@ -116,7 +115,9 @@ def build_bank(source: Path, out: Path, *, seed: int, settings: Backgrounds, ren
                 looks,
             )
     except OSError as error:
-        raise disk_error(error, out) from error
+        if error.errno not in NO_ROOM:
+            raise
+        raise cannot_write(error, out) from error
     log.write("bank", **tally.as_json())
     say(
         f"backgrounds: {tally.used} of {tally.found} pictures, {size_px} px"

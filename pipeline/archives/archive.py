@@ -17,8 +17,7 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from pipeline.archives.contents import ContentSums
-from pipeline.atomic import disk_error
-from pipeline.errors import UserError
+from pipeline.errors import UserError, cannot_write
 from pipeline.meshes.files import Files
 
 MAX_MEMBERS = 10_000_000
@@ -175,7 +174,7 @@ def extract_tar(path: Path, target: Path, *, max_bytes: int = 2**42) -> int:
             do="delete it, then fetch it again",
         ) from error
     except OSError as error:
-        raise disk_error(error, target, what) from error
+        raise cannot_write(error, target, what) from error
     return count
 
 

@@ -36,8 +36,8 @@ from tqdm import tqdm
 
 from pipeline.archives.checks import problem_of
 from pipeline.archives.remote import RemoteFile
-from pipeline.atomic import disk_error, write_text
-from pipeline.errors import UserError
+from pipeline.atomic import write_text
+from pipeline.errors import UserError, cannot_write
 from pipeline.manifest import sha256_of
 from pipeline.progress import Log, say
 
@@ -207,7 +207,7 @@ def _receive(file: RemoteFile, url: str, answer: Any, part: IO[bytes], start: in
                 part.write(block)
             except OSError as error:
                 wanted = "" if expected is None else f"{expected:,} bytes for this file"
-                raise disk_error(error, Path(part.name), wanted) from error
+                raise cannot_write(error, Path(part.name), wanted) from error
             bar.update(len(block))
     part.flush()
     return total is None or _size(part) >= total
@@ -244,7 +244,7 @@ def _part_file(target: Path) -> Iterator[IO[bytes]]:
     try:
         part = open(path, "a+b")  # noqa: SIM115 - closed below
     except OSError as error:
-        raise disk_error(error, path) from error
+        raise cannot_write(error, path) from error
     part.close()
     part = open(path, "r+b")  # noqa: SIM115 - appending mode could not start over
     try:

@@ -13,7 +13,7 @@ from pathlib import Path
 sys.path.insert(0, str(workflow.basedir))  # the stages live beside the Snakefile
 
 from pipeline.workflow import console
-from pipeline import errors, runlock
+from pipeline import errors, parent, runlock
 from pipeline.workflow.plan import Plan, only_looks
 
 try:
@@ -28,9 +28,10 @@ try:
         if not only_looks(sys.argv[1:]):
             runlock.hold(Path(PLAN.out))
             PLAN.check_shards()
-except errors.UserError as error:
-    # A wrong configuration is the user's to mend: say so in words, without a traceback.
-    print(f"error: {error}", file=sys.stderr)
+except (errors.UserError, OSError) as error:
+    # A wrong configuration or path is the user's to mend: say so in words, without a traceback.
+    said = errors.in_words(error) if isinstance(error, OSError) else error
+    print(f"error: {said}", file=sys.stderr)
     sys.stderr.flush()
     os._exit(1)
 
@@ -51,6 +52,8 @@ shell.prefix(
     "set -euo pipefail; "
     + ("" if _same else f"export PATH={shlex.quote(_bin)}:$PATH; ")
     + f"export PYTHONPATH={shlex.quote(str(workflow.basedir))}; "
+    # A command ends with this Snakemake, which a kill may take away over the head of the shell between the two.
+    + f"export {parent.VARIABLE}={shlex.quote(parent.announcement())}; "
     + "export PIPELINE_BARS=0 OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1; "
 )
 

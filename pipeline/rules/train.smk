@@ -35,9 +35,9 @@ rule train:
         settings=lambda w: PLAN.experiment(w.experiment),
         run=lambda w: f"{OUT}/runs/{w.experiment}",
         code=PLAN.code("train"),
-    # SIGTERM and SIGUSR1 are the trainer's: it saves and leaves, and the shell must outlive it.
+    # SIGTERM, SIGHUP and SIGUSR1 are the trainer's: it saves and leaves, and the shell must outlive it.
     shell:
-        "trap : TERM USR1; "
+        "trap : TERM HUP USR1; "
         "python -m training train --name {wildcards.experiment} --seed {params.seed} --settings {params.settings:q} "
         "--shards {input.shards:q} --run {params.run:q} --log {log:q}"
 

@@ -13,9 +13,7 @@ itself until HDF5 is closed.
 from __future__ import annotations
 
 import contextlib
-import errno
 import io
-import shutil
 import tempfile
 import zlib
 from collections.abc import Iterator, Mapping
@@ -26,7 +24,7 @@ import h5py
 import numpy as np
 
 from pipeline.atomic import atomic_path
-from pipeline.errors import UserError
+from pipeline.errors import NO_ROOM, cannot_write
 from pipeline.manifest import Record, Rejection
 from pipeline.shards.read import H5_ERRORS, Shard, header_crc
 from pipeline.shards.schema import (
@@ -50,8 +48,6 @@ from pipeline.shards.schema import (
 )
 from pipeline.shards.verify import verify_shard
 
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-
 
 @contextlib.contextmanager
 def create(
@@ -73,20 +69,11 @@ def create(
                 yield writer
                 writer.finish(temporary)
         except OSError as error:
-            if error.errno in _NO_ROOM:
-                raise _no_room(error, path, writer.nbytes) from error
-            raise
-
-
-def _no_room(error: OSError, path: Path, size: int) -> UserError:
-    free = shutil.disk_usage(path.parent).free
-    return UserError(
-        f"cannot write {path}: {error.strerror}",
-        where=str(path.parent),
-        got=f"{free:,} bytes free",
-        wanted=f"room for {2 * size:,} bytes: {size:,} of the shard and as many while it is written",
-        do="free some space or choose another `output` in config.yaml, then run the same command again",
-    )
+            if error.errno not in NO_ROOM:
+                raise
+            size = writer.nbytes
+            wanted = f"room for {2 * size:,} bytes: {size:,} of the shard and as many while it is written"
+            raise cannot_write(error, path, wanted) from error
 
 
 class ShardWriter:

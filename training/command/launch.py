@@ -8,7 +8,7 @@ rank, and no traceback of the launcher follows a plain message.  `torchrun` itse
 
 from __future__ import annotations
 
-import ctypes
+import functools
 import os
 import signal
 import socket
@@ -19,10 +19,11 @@ import time
 from collections.abc import Sequence
 from typing import IO, Any
 
-PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+from pipeline import parent
+
+PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 GRACE_S = 30.0  # for the others to end after the first has failed
 _LOOK_S = 0.1
-_SET_PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of <sys/prctl.h>
 
 
 def start(processes: int, arguments: Sequence[str]) -> int:
@@ -35,7 +36,9 @@ def start(processes: int, arguments: Sequence[str]) -> int:
             for rank in ranks:
                 rank.send_signal(number)
 
-        old = {number: signal.signal(number, pass_on) for number in PASSED_ON}
+        # Under nohup a lost terminal is to be ignored, and stays so.
+        wanted = [number for number in PASSED_ON if signal.getsignal(number) is not signal.SIG_IGN]
+        old = {number: signal.signal(number, pass_on) for number in wanted}
         try:
             code = _wait(ranks)
         finally:
@@ -67,14 +70,8 @@ def _rank(
         stdout=None if number == 0 else said_by_others,
         stderr=None if number == 0 else said_by_others,
         start_new_session=True,  # Ctrl-C reaches them once, through the launcher
-        preexec_fn=_end_with_the_launcher,
+        preexec_fn=functools.partial(parent.end_with_parent, signal.SIGTERM),  # so that none is left behind
     )
-
-
-def _end_with_the_launcher() -> None:
-    """Ask the kernel (Linux) to terminate this rank when the launcher is killed, so that none is left behind."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGTERM)
 
 
 def _wait(ranks: list[subprocess.Popen[bytes]]) -> int:

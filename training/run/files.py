@@ -23,8 +23,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from pipeline.atomic import disk_error, write_json, write_text
-from pipeline.errors import UserError
+from pipeline.atomic import write_json, write_text
+from pipeline.errors import UserError, cannot_write
 from pipeline.progress import say
 from pipeline.provenance import code_digest
 from pipeline.settings.training import Experiment
@@ -177,7 +177,7 @@ class Metrics:
             with open(self._run / name, "a", encoding="utf-8") as file:
                 file.write(json.dumps(values, sort_keys=True, allow_nan=False) + "\n")
         except OSError as error:
-            raise disk_error(error, self._run / name) from error
+            raise cannot_write(error, self._run / name) from error
 
 
 def read_metrics(run: Path) -> list[dict[str, Any]]:

@@ -7,8 +7,8 @@ import signal
 import threading
 from collections.abc import Iterator
 
-# Ctrl-C, a cancelled job, and what profiles/slurm sends two minutes before the wall time.
-STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+# Ctrl-C, a cancelled job, a lost terminal, and what profiles/slurm sends two minutes before the wall time.
+STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 
 
 @contextlib.contextmanager
@@ -31,7 +31,9 @@ def interruptible() -> Iterator[threading.Event]:
             signal.raise_signal(number)
         event.set()
 
-    old = {number: signal.signal(number, ask) for number in STOPPING}
+    # Under nohup a lost terminal is to be ignored, and stays so.
+    wanted = [number for number in STOPPING if signal.getsignal(number) is not signal.SIG_IGN]
+    old = {number: signal.signal(number, ask) for number in wanted}
     try:
         yield event
     finally:

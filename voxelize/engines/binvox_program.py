@@ -9,6 +9,7 @@ limit for the whole group of processes, and a check of what it says and of what 
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import re
 import shutil
@@ -20,6 +21,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from pipeline import parent
 from pipeline.conventions import Grid
 from pipeline.errors import Reject, UserError
 from pipeline.formats.binvox import read_binvox
@@ -125,6 +127,7 @@ def _run_group(command: list[str], folder: Path, seconds: float) -> tuple[int, s
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         start_new_session=True,
+        preexec_fn=functools.partial(parent.end_with_parent, signal.SIGKILL),
     ) as process:
         try:
             said, _ = process.communicate(timeout=seconds)
