@@ -13,12 +13,8 @@ An example, as in ModelNet::
 
 Hundreds of ModelNet files glue the counts to the keyword (``OFF700 664 0``).  ``#`` starts a
 comment.  ``COFF`` and ``NOFF`` carry colours or normals after each vertex; they are skipped.
-Format: http://www.geomview.org/docs/html/OFF.html.  Polygons become triangle fans; faces of
-one or two corners (points, lines) carry no surface and are dropped.
-
-Numbers are parsed exactly: up to 2^53 as an integer times a power of ten up to 10^22 one
-multiplication or division is correctly rounded (Clinger 1990, "How to read floating point
-numbers accurately"); anything longer goes through Python's float().
+Format: http://www.geomview.org/docs/html/OFF.html.  Polygons become triangles (polygons.py); faces
+of one or two corners (points, lines) carry no surface and are dropped.
 """
 
 from __future__ import annotations
@@ -30,6 +26,8 @@ import numpy.typing as npt
 from numba import njit
 
 from pipeline.errors import Reject
+from pipeline.meshes.polygons import triangulate
+from pipeline.meshes.text_numbers import LONG, NOT_A_NUMBER, is_gap, number, skip, skip_line, whole
 
 _OK, _TRUNCATED, _BAD_NUMBER, _BAD_INDEX, _BAD_COUNT, _TRAILING = range(6)
 _REASONS = {
@@ -39,10 +37,12 @@ _REASONS = {
     _BAD_COUNT: ("bad_count", "a face has no corners"),
     _TRAILING: ("count_mismatch", "there is more in the file than its header counts"),
 }
-_GAP = rb"(?:\s|#[^\n]*\n)*"
+# Possessive, because a gap of megabytes would otherwise be remembered byte by byte.
+_GAP, _SOME_GAP = rb"(?:\s++|#[^\n]*+\n)*+", rb"(?:\s++|#[^\n]*+\n)++"
+_HEADER_BYTES = 2**20  # the counts stand within so many bytes of the keyword
 _KEYWORD = re.compile(rb"(?:\xef\xbb\xbf)?" + _GAP + rb"((?:ST)?C?N?)OFF(?![A-Za-z])")
 _COUNTS = re.compile(
-    _GAP + rb"(\d{1,9})" + _GAP[:-2] + rb")+(\d{1,9})(?![\d.eE])[ \t]*-?\d*[ \t\r]*(?:#[^\n]*)?(?:\n|$)"
+    _GAP + rb"(\d{1,9})(?!\d)" + _SOME_GAP + rb"(\d{1,9})(?![\d.eE])[ \t]*-?\d*[ \t\r]*(?:#[^\n]*)?(?:\n|$)"
 )
 # The shortest vertex is "0 0 0\n", the shortest face "1 0\n".
 _VERTEX_BYTES, _FACE_BYTES = 6, 4
@@ -65,14 +65,17 @@ def read_off(data: bytes, where: str = "") -> tuple[npt.NDArray[np.float64], npt
         raise Reject("bad_number", _at(where, "a coordinate is too large"))
 
     triangles = np.empty((face_count, 3), dtype=np.int64)
-    status, end, triangle_count = _parse_faces(text, faces_at, face_count, vertex_count, triangles)
-    if triangle_count > face_count and status == _OK:  # polygons; the first pass has counted their triangles
-        triangles = np.empty((triangle_count, 3), dtype=np.int64)
-        status, end, triangle_count = _parse_faces(text, faces_at, face_count, vertex_count, triangles)
+    status, end, triangle_count, corner_count, largest = _parse_faces(
+        text, faces_at, face_count, vertex_count, triangles
+    )
     _check(status, end, data, where)
     if triangle_count == 0:
         raise Reject("no_faces", _at(where, "the file has no face of three corners or more"))
-    return vertices, triangles[:triangle_count]
+    if largest <= 3:
+        return vertices, triangles[:triangle_count]
+    corners, counts = np.empty(corner_count, dtype=np.int64), np.empty(face_count, dtype=np.int64)
+    _parse_polygons(text, faces_at, corners, counts)
+    return vertices, corners[triangulate(vertices, corners, counts)[0]]
 
 
 def _header(data: bytes, where: str) -> tuple[int, bool, int, int]:
@@ -82,7 +85,7 @@ def _header(data: bytes, where: str) -> tuple[int, bool, int, int]:
         raise Reject("not_off", _at(where, f"no OFF keyword at the start, found {data[:16]!r}"))
     if re.match(rb"[ \t]+BINARY", data[keyword.end() : keyword.end() + 16]):
         raise Reject("unsupported", _at(where, "binary OFF; save the mesh as text"))
-    counts = _COUNTS.match(data, keyword.end())
+    counts = _COUNTS.match(data, keyword.end(), keyword.end() + _HEADER_BYTES)
     if counts is None:
         raise Reject("bad_header", _at(where, "no vertex and face counts after the OFF keyword"))
     vertex_count, face_count = int(counts[1]), int(counts[2])
@@ -108,148 +111,52 @@ def _at(where: str, detail: str) -> str:
     return f"{where}: {detail}" if where else detail
 
 
-_POWERS = 10.0 ** np.arange(23)
-_DIGITS_MAX = 2**53
-_NUMBER, _LONG, _NOT_A_NUMBER = range(3)
-
-
-@njit(cache=True, nogil=True, inline="always")
-def _is_gap(byte: int) -> bool:
-    return byte == 32 or (9 <= byte <= 13)
-
-
-@njit(cache=True, nogil=True)
-def _skip(text, at):  # type: ignore[no-untyped-def]
-    """Offset of the next token: past white space and comments."""
-    size = text.size
-    while at < size:
-        byte = text[at]
-        if byte == 35:
-            while at < size and text[at] != 10:
-                at += 1
-        elif not _is_gap(byte):
-            break
-        else:
-            at += 1
-    return at
-
-
-@njit(cache=True, nogil=True)
-def _skip_line(text, at):  # type: ignore[no-untyped-def]
-    """Offset behind the end of this line."""
-    while at < text.size and text[at] != 10:
-        at += 1
-    return at
-
-
-@njit(cache=True, nogil=True)
-def _number(text, at):  # type: ignore[no-untyped-def]
-    """Decimal number at `at` -> value, offset behind it, _NUMBER, _LONG or _NOT_A_NUMBER."""
-    size = text.size
-    negative = False
-    if at < size and (text[at] == 45 or text[at] == 43):
-        negative = text[at] == 45
-        at += 1
-    mantissa, exponent, digits, long = np.int64(0), 0, 0, False
-    point = False
-    while at < size:
-        byte = text[at]
-        if 48 <= byte <= 57:
-            digits += 1
-            if mantissa < 100_000_000_000_000_000:
-                mantissa = mantissa * 10 + (byte - 48)
-                exponent -= point
-            else:
-                long = True
-        elif byte == 46 and not point:
-            point = True
-        else:
-            break
-        at += 1
-    if digits == 0:
-        return 0.0, at, _NOT_A_NUMBER
-    if at < size and (text[at] == 101 or text[at] == 69):
-        at += 1
-        minus = False
-        if at < size and (text[at] == 45 or text[at] == 43):
-            minus = text[at] == 45
-            at += 1
-        power, power_digits = 0, 0
-        while at < size and 48 <= text[at] <= 57:
-            power = min(power * 10 + (text[at] - 48), 10_000)
-            power_digits += 1
-            at += 1
-        if power_digits == 0:
-            return 0.0, at, _NOT_A_NUMBER
-        exponent += -power if minus else power
-    if at < size and not _is_gap(text[at]) and text[at] != 35:
-        return 0.0, at, _NOT_A_NUMBER
-    if long or mantissa >= _DIGITS_MAX or not -22 <= exponent <= 22:
-        if mantissa == 0 and not long:
-            return 0.0, at, _NUMBER
-        return 0.0, at, _LONG
-    value = float(mantissa)
-    value = value * _POWERS[exponent] if exponent >= 0 else value / _POWERS[-exponent]
-    return (-value if negative else value), at, _NUMBER
-
-
 @njit(cache=True, nogil=True)
 def _parse_vertices(text, at, extras, vertices, slow):  # type: ignore[no-untyped-def]
     """Fill vertices (V, 3) -> status, offset, count of long numbers; `slow` gets (begin, end, place) of those."""
     found = 0
     for row in range(vertices.shape[0]):
         for column in range(3):
-            begin = _skip(text, at)
+            begin = skip(text, at)
             if begin == text.size:
                 return _TRUNCATED, begin, found
-            value, at, kind = _number(text, begin)
-            if kind == _NOT_A_NUMBER:
+            value, at, kind = number(text, begin)
+            if kind == NOT_A_NUMBER:
                 return _BAD_NUMBER, begin, found
-            if kind == _LONG:
+            if kind == LONG:
                 if found < slow.shape[0]:
                     slow[found, 0], slow[found, 1], slow[found, 2] = begin, at, row * 3 + column
                 found += 1
             vertices[row, column] = value
         if extras:
-            at = _skip_line(text, at)
+            at = skip_line(text, at)
     return _OK, at, found
 
 
 @njit(cache=True, nogil=True)
-def _whole(text, at):  # type: ignore[no-untyped-def]
-    """Whole number at `at` -> value (-1 if it is none), offset behind it."""
-    begin, value = at, np.int64(0)
-    while at < text.size and 48 <= text[at] <= 57 and at - begin < 18:
-        value = value * 10 + (text[at] - 48)
-        at += 1
-    if at == begin or (at < text.size and not _is_gap(text[at]) and text[at] != 35):
-        return np.int64(-1), at
-    return value, at
-
-
-@njit(cache=True, nogil=True)
 def _parse_faces(text, at, faces, vertex_count, triangles):  # type: ignore[no-untyped-def]
-    """Fill triangles (T, 3) as far as they fit -> status, offset, count of triangles."""
-    count, size = 0, text.size
+    """Fill triangles (T, 3) as far as they fit -> status, offset, triangles, corners of all faces, of the largest."""
+    count, total, largest, size = 0, 0, np.int64(0), text.size
     for _ in range(faces):
-        at = _skip(text, at)
+        at = skip(text, at)
         if at == size:
-            return _TRUNCATED, at, count
-        corners, at = _whole(text, at)
+            return _TRUNCATED, at, count, total, largest
+        corners, at = whole(text, at)
         if corners < 0:
-            return _BAD_NUMBER, at, count
+            return _BAD_NUMBER, at, count, total, largest
         if corners == 0:
-            return _BAD_COUNT, at, count
+            return _BAD_COUNT, at, count, total, largest
+        total, largest = total + corners, max(largest, corners)
         first, previous = np.int64(0), np.int64(0)
         for corner in range(corners):
-            begin = _skip(text, at)
+            begin = skip(text, at)
             if begin == size:
-                return _TRUNCATED, begin, count
-            index, at = _whole(text, begin)
+                return _TRUNCATED, begin, count, total, largest
+            index, at = whole(text, begin)
             if index < 0 and text[begin] != 45:
-                return _BAD_NUMBER, begin, count
+                return _BAD_NUMBER, begin, count, total, largest
             if index < 0 or index >= vertex_count:
-                return _BAD_INDEX, begin, count
+                return _BAD_INDEX, begin, count, total, largest
             if corner == 0:
                 first = index
             elif corner >= 2:
@@ -259,12 +166,25 @@ def _parse_faces(text, at, faces, vertex_count, triangles):  # type: ignore[no-u
             previous = index
         # A colour may follow on the same line: numbers only.
         while at < size and text[at] != 10 and text[at] != 35:
-            if _is_gap(text[at]):
+            if is_gap(text[at]):
                 at += 1
                 continue
             begin = at
-            _, at, kind = _number(text, begin)
-            if kind == _NOT_A_NUMBER:
-                return _BAD_NUMBER, begin, count
-    end = _skip(text, at)
-    return (_OK if end == size else _TRAILING), end, count
+            _, at, kind = number(text, begin)
+            if kind == NOT_A_NUMBER:
+                return _BAD_NUMBER, begin, count, total, largest
+    end = skip(text, at)
+    return (_OK if end == size else _TRAILING), end, count, total, largest
+
+
+@njit(cache=True, nogil=True)
+def _parse_polygons(text, at, corners, counts):  # type: ignore[no-untyped-def]
+    """Fill the corners (C,) of all faces and their counts (F,); `_parse_faces` has checked every number."""
+    filled = 0
+    for face in range(counts.size):
+        count, at = whole(text, skip(text, at))
+        counts[face] = count
+        for _ in range(count):
+            corners[filled], at = whole(text, skip(text, at))
+            filled += 1
+        at = skip_line(text, at)  # a colour may follow
