@@ -30,7 +30,7 @@ def _draw() -> None:
 
 
 def _prepare() -> None:
-    from pipeline.meshes.off import read_off
+    from pipeline.meshes.readers.off import read_off
     from pipeline.meshes.winding import wrong_faces
 
     data = b"OFF\n4 4 0\n0 0 0\n1 0 0\n0 1 0\n0 0 1.5\n3 0 2 1\n3 0 1 3\n3 0 3 2\n3 1 2 3\n"

@@ -27,7 +27,7 @@ from pipeline.formats.binvox import read_binvox, write_binvox
 from pipeline.furniture import CATEGORIES
 from pipeline.meshes.glb import write_glb
 from pipeline.meshes.mesh import Mesh as TexturedMesh
-from pipeline.meshes.off import read_off
+from pipeline.meshes.readers.off import read_off
 from pipeline.progress import say
 from pipeline.settings.voxels import Voxels
 from voxelize.engines import builtin

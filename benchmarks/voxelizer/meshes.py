@@ -11,8 +11,8 @@ import numpy as np
 from benchmarks.voxelizer.peers import Faces, Vertices
 from pipeline.furniture import make_shape
 from pipeline.meshes.load import load_mesh
-from pipeline.meshes.obj import read_obj
-from pipeline.meshes.off import read_off
+from pipeline.meshes.readers.obj import read_obj
+from pipeline.meshes.readers.off import read_off
 
 Mesh = tuple[Vertices, Faces]
 VARIANTS = 8

@@ -19,8 +19,8 @@ from pipeline.errors import Reject
 from pipeline.meshes.files import Files
 from pipeline.meshes.gltf.read import read_gltf
 from pipeline.meshes.mesh import Mesh
-from pipeline.meshes.ply import read_ply
-from pipeline.meshes.stl import read_stl
+from pipeline.meshes.readers.ply import read_ply
+from pipeline.meshes.readers.stl import read_stl
 from pipeline.pictures.decode import decode_picture
 
 SUFFIXES = (".off", ".obj", ".ply", ".stl", ".glb", ".gltf")
@@ -59,11 +59,11 @@ def load_member(member: str, files: Files, *, texture_px: int | None = None, loo
     pictures = _Pictures(files.beside(member), texture_px)
     suffix = posixpath.splitext(member)[1].lower()
     if suffix == ".off":
-        from pipeline.meshes.off import read_off  # compiled code takes a moment to load
+        from pipeline.meshes.readers.off import read_off  # compiled code takes a moment to load
 
         mesh = Mesh(*read_off(data, member))
     elif suffix == ".obj":
-        from pipeline.meshes.obj import read_obj
+        from pipeline.meshes.readers.obj import read_obj
 
         mesh = read_obj(data, files.beside(member), pictures.get if looks else lambda _: None)
     elif suffix in (".glb", ".gltf"):

@@ -34,7 +34,7 @@ if how == "hangs":
 print("Read 0 faces" if how == "reads nothing" else "Read {faces} faces")
 if how == "writes nothing": sys.exit(0)
 from pipeline.formats.binvox import write_binvox
-from pipeline.meshes.off import read_off
+from pipeline.meshes.readers.off import read_off
 from voxelize.engines.builtin import voxelize
 from voxelize.cli import options_of, parser
 solid = voxelize(*read_off(open(sys.argv[-1], "rb").read()), options_of(parser().parse_args(sys.argv[1:])))

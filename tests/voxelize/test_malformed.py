@@ -12,7 +12,7 @@ import pytest
 from pipeline.errors import Reject
 from pipeline.meshes.glb import write_glb
 from pipeline.meshes.mesh import Mesh
-from tests.pipeline.meshes.test_off import MALFORMED as OFF
+from tests.pipeline.meshes.readers.test_off import MALFORMED as OFF
 from tests.voxelize.solids import box
 from voxelize.engines.builtin import voxelize
 from voxelize.meshes import read_mesh

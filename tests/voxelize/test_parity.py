@@ -12,8 +12,8 @@ import pytest
 from pipeline.errors import Reject
 from pipeline.formats.binvox import read_binvox
 from pipeline.meshes.load import load_mesh
-from pipeline.meshes.obj import read_obj
-from pipeline.meshes.off import read_off
+from pipeline.meshes.readers.obj import read_obj
+from pipeline.meshes.readers.off import read_off
 from tests.voxelize.solids import Mesh, box, cylinder, iou, joined, sphere, table, torus
 from voxelize.engines.builtin import Solid, voxelize
 from voxelize.formats import encode

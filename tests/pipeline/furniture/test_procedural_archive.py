@@ -21,7 +21,7 @@ from pipeline.furniture import CATEGORIES, archive, generate, make_shape
 from pipeline.meshes.files import Files
 from pipeline.meshes.load import load_member
 from pipeline.meshes.mesh import Mesh
-from pipeline.meshes.off import read_off
+from pipeline.meshes.readers.off import read_off
 from pipeline.settings.datasets import Procedural
 
 COUNT = 14

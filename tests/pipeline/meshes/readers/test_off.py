@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.errors import Reject
-from pipeline.meshes.off import read_off
+from pipeline.meshes.readers.off import read_off
 
 BODY = b"0 0 0\n1 0 0\n1 1 0\n0 1 0\n3 0 1 2\n3 0 2 3\n"
 VALID = {

@@ -8,12 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.errors import Reject
-from pipeline.meshes import mtl as mtl_files
 from pipeline.meshes.mesh import Material, Mesh
-from pipeline.meshes.mtl import ReadPicture
-from pipeline.meshes.obj import read_obj
+from pipeline.meshes.readers import mtl as mtl_files
+from pipeline.meshes.readers.mtl import ReadPicture
+from pipeline.meshes.readers.obj import read_obj
 from pipeline.seeds import generator
-from tests.pipeline.meshes.plain_obj import plain_obj
+from tests.pipeline.meshes.readers.plain_obj import plain_obj
 
 GREY = (178, 178, 178, 255)
 SQUARE = b"v 0 0 0\nv 1 0 0\nv 1 1 0\nv 0 1 0\n"

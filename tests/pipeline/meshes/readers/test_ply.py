@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from pipeline.errors import Reject
 from pipeline.meshes.mesh import Mesh
-from pipeline.meshes.ply import read_ply
+from pipeline.meshes.readers.ply import read_ply
 
 CUBE = [(x, y, z) for x in (0, 1) for y in (0, 1) for z in (0, 1)]
 QUADS = [(0, 1, 3, 2), (4, 6, 7, 5), (0, 4, 5, 1), (2, 3, 7, 6), (0, 2, 6, 4), (1, 5, 7, 3)]

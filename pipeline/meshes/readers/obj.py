@@ -25,9 +25,9 @@ from numba import njit
 
 from pipeline.errors import Reject
 from pipeline.meshes.mesh import Material, Mesh
-from pipeline.meshes.mtl import ObjMaterial, ReadPicture, read_mtl, text_of
 from pipeline.meshes.polygons import triangulate
-from pipeline.meshes.text_numbers import LONG, NOT_A_NUMBER, number
+from pipeline.meshes.readers.mtl import ObjMaterial, ReadPicture, read_mtl, text_of
+from pipeline.meshes.readers.text_numbers import LONG, NOT_A_NUMBER, number
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 Ints: TypeAlias = npt.NDArray[np.int64]

@@ -10,7 +10,7 @@ import pytest
 import trimesh
 
 from pipeline.errors import Reject
-from pipeline.meshes.stl import read_stl
+from pipeline.meshes.readers.stl import read_stl
 
 BALL = trimesh.creation.icosphere(subdivisions=1)
 TEXT: bytes = BALL.export(file_type="stl_ascii").encode()

@@ -27,7 +27,7 @@ from numba import njit
 
 from pipeline.errors import Reject
 from pipeline.meshes.polygons import triangulate
-from pipeline.meshes.text_numbers import LONG, NOT_A_NUMBER, is_gap, number, skip, skip_line, whole
+from pipeline.meshes.readers.text_numbers import LONG, NOT_A_NUMBER, is_gap, number, skip, skip_line, whole
 
 _OK, _TRUNCATED, _BAD_NUMBER, _BAD_INDEX, _BAD_COUNT, _TRAILING = range(6)
 _REASONS = {
