@@ -85,7 +85,7 @@ KERNELS_AND_PARSERS = (
     "render/backends/shading.py",
     "render/backends/visibility.py",
     "voxelize/kernels/",
-    "pipeline/meshes/off.py",
+    "pipeline/meshes/readers/",
 )
 MOST_FILES, MOST_LINES, MOST_COMPLEXITY = 15, 80, 25
 
