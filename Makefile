@@ -39,10 +39,10 @@ demo: $(VENV)/.run $(BUNDLE)  ## the whole product on generated furniture: resul
 
 test: $(VENV)/.dev $(BUNDLE)  ## every test but the slow ones
 	@$(BIN)/python -m tests.warm
-	@PATH="$(CURDIR)/$(BIN):$$PATH" python -m pytest -n auto --dist loadfile
+	@PATH="$(CURDIR)/$(BIN):$$PATH" python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 test-slow: $(VENV)/.dev $(BUNDLE)  ## the slow tests too
-	@PATH="$(CURDIR)/$(BIN):$$PATH" python -m pytest -n auto --dist loadfile -m "not cluster"
+	@PATH="$(CURDIR)/$(BIN):$$PATH" python -m pytest -n auto --dist loadfile --no-loadscope-reorder -m "not cluster"
 
 test-cluster: $(VENV)/.dev  ## a real SLURM of one node (root, Debian's slurm-wlm and munge)
 	@PATH="$(CURDIR)/$(BIN):$$PATH" python -m pytest -m cluster tests/cluster

@@ -47,3 +47,17 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip("the real samples (../shared/data) are not on this machine")
     return folder
+
+
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Name a case by its argument where its value is data: bytes may hold the time at which they were made.
+
+    Two workers of pytest that import a test file in different seconds would else collect different tests.
+    """
+    return argname if isinstance(val, bytes) and len(val) > 20 else None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files that run the whole workflow come first: a file goes to one worker, and the longest must not start last."""
+    long = {item.path for item in items if item.get_closest_marker("workflow")}
+    items.sort(key=lambda item: item.path not in long)

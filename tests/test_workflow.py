@@ -354,11 +354,12 @@ def test_repaired_files_have_the_bytes_of_another_world_on_one_core(built: World
     assert {name: found[name] for name in wanted} == wanted
 
 
-def test_twenty_kills_end_with_the_same_bytes(built: World, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kills", [6, pytest.param(20, marks=pytest.mark.slow)])
+def test_kills_end_with_the_same_bytes(built: World, tmp_path: Path, kills: int) -> None:
     """kill -9 of everything at seeded moments, training included; the same command again is the only remedy."""
     other = twin(built, tmp_path)
-    killed = other.killed_at(seeded_moments(1, 20, built.progress()))
-    assert killed.count("training") >= 3 and killed.count("data") >= 5, killed
+    killed = other.killed_at(seeded_moments(1, kills, built.progress()))
+    assert killed.count("training") >= kills // 6 and killed.count("data") >= kills // 4, killed
     # Tests above planned for a data set "more", whose folder the plan listed; it was never built.
     wanted = {
         name: found for name, found in lasting_digests(built.results).items() if not name.startswith("index/more/")
