@@ -26,9 +26,9 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
+from jaxtyping import Bool, UInt8
 
-from pipeline.conventions import Cuboid
+from pipeline.conventions import Array, Cuboid
 from pipeline.errors import Reject
 
 MAX_DIM = 1024
@@ -80,7 +80,7 @@ def write_binvox(grid: Cuboid, translate: tuple[float, float, float] = (-0.5, -0
     return text.encode("ascii") + encode_runs(np.asarray(grid, dtype=bool).transpose(0, 2, 1).reshape(-1))
 
 
-def encode_runs(flat: npt.NDArray[np.bool_]) -> bytes:
+def encode_runs(flat: Bool[Array, " N"]) -> bytes:
     """(N,) bool in file order -> (value, count) byte pairs, long runs cut at 255."""
     ends = np.flatnonzero(np.concatenate((flat[1:] != flat[:-1], [True]))) + 1
     lengths = np.diff(ends, prepend=0)
@@ -139,7 +139,7 @@ def _placement(fields: dict[bytes, list[bytes]]) -> tuple[tuple[float, float, fl
     return (x, y, z), scale
 
 
-def _runs(body: bytes, voxels: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
+def _runs(body: bytes, voxels: int) -> tuple[UInt8[Array, " N"], UInt8[Array, " N"]]:
     if len(body) % 2:
         raise _bad("the last run has a value but no count")
     if len(body) > 4 * voxels:  # each run may be followed by one of length 0

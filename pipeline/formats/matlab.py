@@ -22,9 +22,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from pipeline.conventions import Grid
+from pipeline.conventions import Array, Grid
 from pipeline.errors import Reject
 
 _HEADER_BYTES, _TAG_BYTES = 128, 8
@@ -67,10 +66,10 @@ def read_matlab_grid(data: bytes, name: str, side: int) -> Grid:
     return grid
 
 
-def _numbers(data: bytes, name: str, shape: tuple[int, ...]) -> npt.NDArray[np.generic]:
+def _numbers(data: bytes, name: str, shape: tuple[int, ...]) -> Array:
     order = _byte_order(data)
     others: list[str] = []
-    found: npt.NDArray[np.generic] | None = None
+    found: Array | None = None
     for kind, content in _elements(data, order):  # to the last one, so that a file that was cut is found out
         if kind not in (_MATRIX, _DEFLATED) or found is not None:
             continue
@@ -164,7 +163,7 @@ def _require_numbers(head: _Head, shape: tuple[int, ...]) -> None:
         raise Reject("bad_voxels", f"{head.name} is {what}, {size}; {shape[0]}^{len(shape)} of 0 and 1 is wanted")
 
 
-def _array(matrix: bytes, head: _Head, order: str) -> npt.NDArray[np.generic]:
+def _array(matrix: bytes, head: _Head, order: str) -> Array:
     """The numbers (shape) of a matrix."""
     kind, length, place = _tag(matrix, head.numbers_at, order)
     stored = _STORED.get(kind)

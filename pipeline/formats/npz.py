@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import zipfile
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import numpy as np
-import numpy.typing as npt
 
 from pipeline.atomic import atomic_path
+from pipeline.conventions import Array
 from pipeline.formats.zipped import member
 
 
-def write_npz(path: Path, **arrays: npt.NDArray[Any]) -> None:
+def write_npz(path: Path, **arrays: Array) -> None:
     """Publish arrays by name, compressed; NumPy gives every member the same date."""
     with atomic_path(path) as temporary:
         np.savez_compressed(temporary, allow_pickle=False, **arrays)
 
 
-def write_stored_npz(path: Path, **arrays: npt.NDArray[Any]) -> None:
+def write_stored_npz(path: Path, **arrays: Array) -> None:
     """Publish arrays by name, uncompressed, so that they can be memory-mapped."""
     with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
         for name, array in arrays.items():

@@ -16,8 +16,9 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
+from jaxtyping import Bool, UInt8
 
+from pipeline.conventions import Array
 from pipeline.errors import UserError
 from pipeline.formats.npz import write_stored_npz
 from pipeline.manifest import Rejection
@@ -27,8 +28,8 @@ from pipeline.manifest import Rejection
 class Photographs:
     """The content of one file."""
 
-    images: npt.NDArray[np.uint8]  # (N, S, S, 3) sRGB
-    voxels: npt.NDArray[np.bool_]  # (N, R, R, R)
+    images: UInt8[Array, "N S S 3"]
+    voxels: Bool[Array, "N R R R"]
     category: list[str]
     object: list[str]
     picture: list[str]

@@ -21,32 +21,30 @@ import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
+from jaxtyping import Float32, Int64, UInt8
 
 from pipeline.atomic import atomic_path
-from pipeline.conventions import Image
+from pipeline.conventions import Array, Floats32, Image
 from pipeline.errors import UserError
 from pipeline.formats.npz import open_member
 from pipeline.pictures.colour import SRGB_TO_LINEAR, srgb_bytes
 
 PLAIN, NOTHING = -1, -2  # background ids of a plain colour and of a transparent view
+_Rows: TypeAlias = Int64[Array, " size"]
 UNALTERED = (0.0, 0.0, 1.0, 1.0, 1.0)
-Bytes = npt.NDArray[np.uint8]
-Indices = npt.NDArray[np.int64]
-Floats32 = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class Bank:
     """Crops, mapped from the file, with the names of the pictures they come from."""
 
-    crops: Bytes  # (M, B, B, 3)
+    crops: UInt8[Array, "_M B B 3"]
     names: list[str] = field(default_factory=list)
     info: dict[str, Any] = field(default_factory=dict)
-    looks: Floats32 = field(default_factory=lambda: np.zeros((0, 5), np.float32))  # (M, 5)
+    looks: Float32[Array, "_M 5"] = field(default_factory=lambda: np.zeros((0, 5), np.float32))
 
     def __len__(self) -> int:
         return len(self.crops)
@@ -59,9 +57,9 @@ class Bank:
 
 def write_bank(
     path: str | Path,
-    crops: Bytes | Sequence[Bytes],
+    crops: UInt8[Array, "M B B 3"] | Sequence[Image],
     info: dict[str, Any],
-    looks: Floats32 | None = None,  # (M, 5); None: unaltered crops
+    looks: Float32[Array, "M 5"] | None = None,  # None: unaltered crops
 ) -> None:
     """Publish a bank atomically; equal content gives equal bytes (times inside are fixed).
 
@@ -105,7 +103,7 @@ def open_bank(path: str | Path) -> Bank:
         ) from error
 
 
-def _map_member(path: Path, name: str) -> npt.NDArray[Any]:
+def _map_member(path: Path, name: str) -> Array:
     """Memory-map one stored (uncompressed) array of an .npz."""
     with zipfile.ZipFile(path) as archive:
         member = archive.getinfo(name)
@@ -125,7 +123,9 @@ def _map_member(path: Path, name: str) -> npt.NDArray[Any]:
         return np.memmap(file, dtype=dtype, shape=shape, mode="r", offset=file.tell())
 
 
-def background(bank: Bank | None, background_id: int, crop: Sequence[float] | Floats32, size_px: int) -> Image:
+def background(
+    bank: Bank | None, background_id: int, crop: Sequence[float] | Floats32, size_px: int
+) -> UInt8[Array, "{size_px} {size_px} 3"]:
     """The (S, S, 3) background of one view."""
     if background_id == NOTHING:
         return np.full((size_px, size_px, 3), 255, np.uint8)
@@ -149,7 +149,7 @@ def background(bank: Bank | None, background_id: int, crop: Sequence[float] | Fl
     return np.ascontiguousarray(picture)
 
 
-def resize(picture: Bytes, size_px: int) -> Bytes:
+def resize(picture: UInt8[Array, "_H _W C"], size_px: int) -> UInt8[Array, "{size_px} {size_px} C"]:
     """(H, W, C) -> (S, S, C): a whole-number box filter where it is much too large, then bilinear."""
     box = min(picture.shape[0], picture.shape[1]) // size_px
     if box >= 2:
@@ -168,14 +168,14 @@ def resize(picture: Bytes, size_px: int) -> Bytes:
     return (smooth + np.float32(0.5)).astype(np.uint8)
 
 
-def _taps(length: int, size: int) -> tuple[Indices, Indices, Floats32]:
+def _taps(length: int, size: int) -> tuple[_Rows, _Rows, Float32[Array, " size"]]:
     """The two source pixels of every output pixel, and the weight of the second."""
     place = np.clip((np.arange(size) + 0.5) * length / size - 0.5, 0, length - 1)
     first = place.astype(np.int64)
     return first, np.minimum(first + 1, length - 1), (place - first).astype(np.float32)
 
 
-def composite(rgba: Bytes, behind: Bytes, space: str = "srgb") -> Bytes:
+def composite(rgba: UInt8[Array, "... 4"], behind: UInt8[Array, "... 3"], space: str = "srgb") -> UInt8[Array, "... 3"]:
     """Blend (..., 4) straight-alpha sRGB over (..., 3) sRGB; `space` is where edges are mixed.
 
     "srgb" mixes the stored numbers, as most published pipelines do; "linear" mixes light.

@@ -8,8 +8,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
-Floats32 = npt.NDArray[np.float32]
+from pipeline.conventions import Bytes, Floats, Floats32
 
 
 def srgb_to_linear(values: npt.ArrayLike) -> Floats:
@@ -28,6 +27,6 @@ SRGB_TO_LINEAR: Floats32 = srgb_to_linear(np.arange(256) / 255).astype(np.float3
 _BETWEEN_BYTES: Floats32 = srgb_to_linear((np.arange(255) + 0.5) / 255).astype(np.float32)
 
 
-def srgb_bytes(light: Floats32) -> npt.NDArray[np.uint8]:
+def srgb_bytes(light: Floats32) -> Bytes:
     """Linear light in [0, 1] -> sRGB bytes, elementwise; the exact inverse of `SRGB_TO_LINEAR`."""
     return np.searchsorted(_BETWEEN_BYTES, light, side="right").astype(np.uint8)

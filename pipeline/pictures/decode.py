@@ -31,7 +31,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
+from jaxtyping import Shaped, UInt8
 from PIL import (
     AvifImagePlugin,
     BmpImagePlugin,
@@ -47,6 +47,8 @@ from PIL import (
     WebPImagePlugin,
 )
 
+from pipeline.conventions import Array
+from pipeline.conventions import Image as Pixels
 from pipeline.errors import Reject
 from pipeline.pictures.containers import CutShort, check_whole, webp_size
 
@@ -118,20 +120,20 @@ _DAMAGE = (
 class Picture:
     """A decoded picture."""
 
-    pixels: npt.NDArray[np.uint8]  # (H, W, 3), or (H, W, 4) where the file has transparency: sRGB, straight alpha
+    pixels: Pixels  # 3 channels, or 4 where the file has transparency: sRGB, straight alpha
     grey: bool = False  # the file has no colours
     notes: tuple[str, ...] = ()  # what of the file was not used
 
     @property
-    def rgba(self) -> npt.NDArray[np.uint8]:
-        """(H, W, 4), opaque where the file has no transparency."""
+    def rgba(self) -> UInt8[Array, "_H _W 4"]:
+        """Opaque where the file has no transparency."""
         if self.pixels.shape[2] == 4:
             return self.pixels
         return np.concatenate([self.pixels, np.full((*self.pixels.shape[:2], 1), 255, np.uint8)], axis=2)
 
     @property
-    def on_white(self) -> npt.NDArray[np.uint8]:
-        """(H, W, 3): as it is seen on white paper."""
+    def on_white(self) -> UInt8[Array, "_H _W 3"]:
+        """As it is seen on white paper."""
         if self.pixels.shape[2] == 3:
             return self.pixels
         out = np.empty((*self.pixels.shape[:2], 3), np.uint8)
@@ -211,8 +213,8 @@ def in_eight_bits(picture: Image.Image) -> Image.Image:
     return picture if picture.mode == mode else picture.convert(mode)
 
 
-def scaled(picture: Image.Image, longest_px: int | None) -> npt.NDArray[np.uint8]:
-    """(H, W, 4) of a picture that another reader has opened, at most `longest_px` on its longer side."""
+def scaled(picture: Image.Image, longest_px: int | None) -> UInt8[Array, "_H _W 4"]:
+    """A picture that another reader has opened, at most `longest_px` on its longer side."""
     flat = in_eight_bits(picture).convert("RGBA")
     if longest_px is not None and max(flat.size) > longest_px:
         longer, shorter = _reduced(flat.size, longest_px)
@@ -226,7 +228,7 @@ def is_deep(picture: Image.Image) -> bool:
     return picture.mode.startswith("I;16") or (picture.mode == "I" and picture.format == "PPM")
 
 
-def deep_values(picture: Image.Image) -> tuple[npt.NDArray[Any], int]:
+def deep_values(picture: Image.Image) -> tuple[Shaped[Array, "_H _W"], int]:
     """(H, W) numbers of a grey picture of more than 8 bits, 0 black, and the number that is white."""
     values, tags = np.asarray(picture), getattr(picture, "tag_v2", {})
     white = (1 << int(np.max(tags.get(_TIFF_BITS, 16)))) - 1  # TIFF also knows pictures of 12 bits

@@ -14,16 +14,15 @@ mask gives a picture without the object, and no error later.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
+from jaxtyping import Float64, Int64, Shaped
 from PIL import Image
 
+from pipeline.conventions import Alpha, Array, Bytes
 from pipeline.errors import Reject
 from pipeline.pictures.decode import deep_values, in_eight_bits, is_deep, opened
 
-Cover = npt.NDArray[np.uint8]  # (H, W): 0 outside the object, 255 inside, between them at its rim
 _ROWS = 256
 _DARK, _BRIGHT = 0.25, 0.75  # shares of white
 _MOST_BETWEEN = 1 / 3  # share of the pixels that may be neither dark nor bright
@@ -37,13 +36,13 @@ _BORDER = 0.95  # share of the border that a mask covers only where it is invert
 class _Channel:
     """One channel of a mask."""
 
-    values: npt.NDArray[Any]  # (H, W) numbers
+    values: Shaped[Array, "_H _W"]
     white: float
-    found: npt.NDArray[Any]  # the different numbers, ascending
-    counts: npt.NDArray[np.int64]  # of pixels with each
+    found: Shaped[Array, " N"]  # the different numbers, ascending
+    counts: Int64[Array, " N"]  # of pixels with each
 
     @classmethod
-    def of(cls, values: npt.NDArray[Any], white: float) -> _Channel:
+    def of(cls, values: Shaped[Array, "_H _W"], white: float) -> _Channel:
         if values.dtype.kind == "f":
             return cls(values, white, *np.unique(values, return_counts=True))
         counts = np.zeros(np.iinfo(values.dtype).max + 1, np.int64)
@@ -53,9 +52,9 @@ class _Channel:
         return cls(values, white, found, counts[found])
 
     @property
-    def shares(self) -> npt.NDArray[np.float64]:
+    def shares(self) -> Float64[Array, " _N"]:
         """The different numbers as shares of white."""
-        return np.asarray(self.found / self.white)
+        return np.asarray(self.found / self.white, np.float64)
 
     @property
     def span(self) -> float:
@@ -67,7 +66,7 @@ class _Channel:
         inside = (self.shares > _DARK) & (self.shares < _BRIGHT)
         return float(self.counts[inside].sum() / self.counts.sum())
 
-    def cover(self) -> Cover | None:
+    def cover(self) -> Alpha | None:
         """The mask that this channel tells, or None where it tells none."""
         low, high = self.shares[0], self.shares[-1]
         if len(self.found) == 2:
@@ -82,7 +81,7 @@ class _Channel:
         return np.asarray(levels[self.values])
 
 
-def decode_mask(data: bytes) -> Cover:
+def decode_mask(data: bytes) -> Alpha:
     """(H, W) cover of an encoded mask, turned as its EXIF says; Reject("bad_mask") where it is none."""
     with opened(data, upright=True) as (picture, _):
         colours, alpha = _channels(picture)
@@ -103,8 +102,8 @@ def decode_mask(data: bytes) -> Cover:
     return cover
 
 
-def coverage(cover: Cover) -> float:
-    """Share of the picture that a mask covers."""
+def coverage(cover: Bytes) -> float:
+    """Share of a picture, or of a part of it, that a mask covers."""
     return float(cover.mean()) / 255
 
 
@@ -123,7 +122,7 @@ def _channels(picture: Image.Image) -> tuple[list[_Channel], _Channel | None]:
     return [_Channel.of(band, 255) for band in colours], _Channel.of(bands[3], 255) if len(bands) == 4 else None
 
 
-def _common(colours: list[_Channel]) -> Cover | None:
+def _common(colours: list[_Channel]) -> Alpha | None:
     """The mask that all varying colour channels tell, or None where they do not agree."""
     first = colours[0].cover() if colours else None
     for channel in colours[1:]:
@@ -133,11 +132,11 @@ def _common(colours: list[_Channel]) -> Cover | None:
     return first
 
 
-def _same(one: Cover, other: Cover) -> bool:
+def _same(one: Alpha, other: Alpha) -> bool:
     return float(np.abs(one.astype(np.int16) - other).mean()) / 255 < _AGREE
 
 
-def _chosen(alpha: _Channel | None, colours: list[_Channel]) -> Cover:
+def _chosen(alpha: _Channel | None, colours: list[_Channel]) -> Alpha:
     """The one mask that the channels tell together."""
     by_alpha, by_colour = alpha.cover() if alpha else None, _common(colours)
     if by_alpha is not None and by_colour is not None and not _same(by_alpha, by_colour):
@@ -156,7 +155,7 @@ def _chosen(alpha: _Channel | None, colours: list[_Channel]) -> Cover:
     raise _bad(f"it goes from {low:.2g} to {high:.2g} of white, and {channel.between:.0%} is neither dark nor bright")
 
 
-def _refuse_inverted(cover: Cover) -> None:
+def _refuse_inverted(cover: Alpha) -> None:
     border = np.concatenate([cover[0], cover[-1], cover[1:-1, 0], cover[1:-1, -1]])
     if coverage(border) > _BORDER:
         raise _bad(

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
+from jaxtyping import UInt8
 from PIL import Image
 
+from pipeline.conventions import Array
 
-def square_picture(pixels: npt.NDArray[np.uint8], size_px: int) -> npt.NDArray[np.uint8]:
-    """(H, W, 3) -> (S, S, 3): centred in the smallest square that holds it, then scaled.
+
+def square_picture(pixels: UInt8[Array, "_H _W 3"], size_px: int) -> UInt8[Array, "{size_px} {size_px} 3"]:
+    """Centred in the smallest square that holds it, then scaled.
 
     The missing sides repeat the border, which disturbs an encoder less than a frame does.
     """

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
+from jaxtyping import Float64
 from PIL import Image, ImageDraw
 
-from pipeline.conventions import Grid
+from pipeline.conventions import Array, Grid, Transform
 from pipeline.pictures.camera import look_at_origin
 
 Colour = tuple[int, int, int]
@@ -46,9 +46,7 @@ def draw_voxels(
     return canvas.resize((size_px, size_px), Image.Resampling.LANCZOS)
 
 
-def _visible_faces(
-    grid: Grid, pose: npt.NDArray[np.float64]
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+def _visible_faces(grid: Grid, pose: Transform) -> tuple[Float64[Array, "N 4 3"], Float64[Array, " N"]]:
     """Corners (N, 4, 3) in the unit box and shades (N,) of the cube faces that look at the camera."""
     resolution = grid.shape[0]
     padded = np.pad(grid.astype(bool), 1)

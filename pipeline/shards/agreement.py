@@ -14,10 +14,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
-from jaxtyping import Float64, UInt8
+from jaxtyping import Bool, Float64, Int64, UInt8
 
-from pipeline.conventions import UP_AXIS_TO_WORLD, Array, Grid, Intrinsics, Transform, voxel_centres
+from pipeline.conventions import UP_AXIS_TO_WORLD, Array, Grid, Intrinsics, Rotation, Transform, voxel_centres
 from pipeline.meshes.orient import Orientation
 from pipeline.pictures.camera import project
 
@@ -32,8 +31,8 @@ EMPTY_COVERAGE, BLACK_LEVEL = 0.002, 4  # share of the picture; sRGB level
 class ViewSilhouettes:
     """What some views say of a shape: the voxels that each ray passes, and which rays meet the object."""
 
-    rays: list[npt.NDArray[np.int64]]  # (P, T) a view, see `silhouette_samples`
-    masks: list[npt.NDArray[np.bool_]]  # (P,) a view
+    rays: list[Int64[Array, "P T"]]  # one a view, see `silhouette_samples`
+    masks: list[Bool[Array, " P"]]  # one a view
 
     def iou(self, grid: Grid) -> float:
         """Mean over the views of the IoU of the voxels' silhouette and the picture's."""
@@ -63,8 +62,8 @@ class ViewFaults:
     cut_off: bool  # something is covered at the border
 
 
-def view_faults(mask: npt.NDArray[np.uint8], picture: npt.NDArray[np.uint8]) -> ViewFaults:
-    """Look at one view's alpha (S, S) and colours (S, S, 3)."""
+def view_faults(mask: UInt8[Array, "S S"], picture: UInt8[Array, "S S 3"]) -> ViewFaults:
+    """Look at one view's alpha and colours."""
     solid = mask == 255
     return ViewFaults(
         empty=bool(mask.mean() / 255 < EMPTY_COVERAGE),
@@ -73,10 +72,8 @@ def view_faults(mask: npt.NDArray[np.uint8], picture: npt.NDArray[np.uint8]) -> 
     )
 
 
-def silhouette_samples(
-    K: Intrinsics, camera_to_world: Transform, size_px: int, resolution: int
-) -> npt.NDArray[np.int64]:
-    """(P, T) flat voxel indices along the ray of each of P pixels; what is outside the box points past the end.
+def silhouette_samples(K: Intrinsics, camera_to_world: Transform, size_px: int, resolution: int) -> Int64[Array, "P T"]:
+    """Flat voxel indices along the ray of each of P pixels; what is outside the box points past the end.
 
     P = SILHOUETTE_PX^2 rays through the centres of large pixels, in steps of 0.7 voxels.
     """
@@ -94,13 +91,13 @@ def silhouette_samples(
     return np.where(inside, flat, resolution**3)
 
 
-def silhouette(grid: Grid, samples: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
-    """(P,) which rays meet a filled voxel."""
+def silhouette(grid: Grid, samples: Int64[Array, "P T"]) -> Bool[Array, " P"]:
+    """Which rays meet a filled voxel."""
     return np.asarray(np.append(grid.reshape(-1), False)[samples].any(axis=1))
 
 
-def shrink_alpha(alpha: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
-    """(S, S) alpha -> (P,) covered at the centres of the large pixels."""
+def shrink_alpha(alpha: UInt8[Array, "S S"]) -> Bool[Array, " P"]:
+    """Which are covered at the centres of the large pixels."""
     centres = ((np.arange(SILHOUETTE_PX) + 0.5) * len(alpha) / SILHOUETTE_PX).astype(int)
     return np.asarray(alpha[np.ix_(centres, centres)].reshape(-1) >= 128)
 
@@ -110,8 +107,7 @@ def voxels_on_silhouettes(
 ) -> tuple[float, float]:
     """Shares of voxels that fall on the silhouettes and of silhouettes that voxels cover, over all views.
 
-    grid (R, R, R) bool, alpha (V, S, S) uint8, K (V, 3, 3), camera_to_world (V, 4, 4).  Both are
-    compared on cells of the size of a projected voxel, with one cell of tolerance.
+    Both are compared on cells of the size of a projected voxel, with one cell of tolerance.
     """
     points = np.stack([voxel_centres(len(grid))[axis] for axis in np.nonzero(grid)], axis=1)
     shares = []
@@ -132,14 +128,14 @@ def voxels_on_silhouettes(
     return float(found[0]), float(found[1])
 
 
-def _grown(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+def _grown(mask: Bool[Array, "N N"]) -> Bool[Array, "N N"]:
     """The mask and its eight neighbours."""
     padded = np.pad(mask, 1)
     size = len(mask)
     return np.asarray(np.any([padded[r : r + size, c : c + size] for r in range(3) for c in range(3)], axis=0))
 
 
-def _iou(a: npt.NDArray[np.bool_], b: npt.NDArray[np.bool_]) -> float:
+def _iou(a: Bool[Array, " P"], b: Bool[Array, " P"]) -> float:
     union = (a | b).sum()
     return float((a & b).sum() / union) if union else 1.0
 
@@ -165,7 +161,7 @@ def advice(way: Orientation) -> str:
     return "delete the voxels and make them again from the prepared meshes"
 
 
-def _upright_ways() -> Iterator[tuple[str, npt.NDArray[np.float64]]]:
+def _upright_ways() -> Iterator[tuple[str, Rotation]]:
     """Every up axis, with every quarter turn about the upright axis after it."""
     quarter = np.array([[0.0, 0.0, 1.0], [0.0, 1.0, 0.0], [-1.0, 0.0, 0.0]])
     for axis, matrix in UP_AXIS_TO_WORLD.items():

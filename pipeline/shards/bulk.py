@@ -11,10 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
+from pipeline.conventions import Array
 from pipeline.errors import UserError
 from pipeline.pictures.bank import Bank, background, composite, open_bank
 from pipeline.shards.read import Rows, Shard
-from pipeline.shards.schema import Array, damaged
+from pipeline.shards.schema import damaged
 
 
 def load_rows(rows: Rows, wanted: Array, out: Array, places: Array, *, threads: int = 2) -> None:

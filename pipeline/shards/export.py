@@ -20,13 +20,12 @@ from typing import Any
 from PIL import Image as Picture
 
 from pipeline.atomic import atomic_path
-from pipeline.conventions import unpack_grid
+from pipeline.conventions import Array, unpack_grid
 from pipeline.errors import UserError
 from pipeline.formats.binvox import write_binvox
 from pipeline.manifest import Record
 from pipeline.pictures.bank import Bank
 from pipeline.shards.read import Shard
-from pipeline.shards.schema import Array
 
 _PER_VIEW = ("K", "camera_to_world", "azimuth_deg", "elevation_deg", "distance", "roll_deg", "background_id")
 

@@ -19,6 +19,7 @@ import h5py
 import numpy as np
 from zlib_ng import zlib_ng
 
+from pipeline.conventions import Array
 from pipeline.errors import UserError
 from pipeline.manifest import Record, Rejection
 from pipeline.pictures.bank import Bank, background, composite
@@ -30,7 +31,6 @@ from pipeline.shards.schema import (
     PLACEMENT,
     REMEDY,
     TEXT_FIELDS,
-    Array,
     Field,
     Sizes,
     crc_rows,

@@ -18,13 +18,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from zlib_ng import zlib_ng
 
+from pipeline.conventions import Array
 from pipeline.errors import UserError
 from pipeline.manifest import Record, Rejection
-
-Array = npt.NDArray[Any]
 
 FORMAT = "mesh-views-voxels shard"
 MAJOR, MINOR = 1, 0  # readers refuse another major version

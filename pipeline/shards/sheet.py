@@ -8,12 +8,11 @@ import numpy as np
 from PIL import Image as Picture
 
 from pipeline.atomic import atomic_path
-from pipeline.conventions import Grid, Image, unpack_grid
+from pipeline.conventions import Array, Grid, Image, unpack_grid
 from pipeline.manifest import by_split
 from pipeline.pictures.bank import Bank
 from pipeline.pictures.voxel_view import draw_voxels
 from pipeline.shards.read import Shard
-from pipeline.shards.schema import Array
 
 _GAP_PX = 4
 _WHITE = 255

@@ -14,11 +14,10 @@ from typing import Literal
 
 import numpy as np
 
-from pipeline.conventions import unpack_grid
+from pipeline.conventions import Array, unpack_grid
 from pipeline.errors import UserError
 from pipeline.shards.agreement import voxels_on_silhouettes
 from pipeline.shards.read import Shard
-from pipeline.shards.schema import Array
 
 Level = Literal["quick", "full", "deep"]
 LEVELS: tuple[Level, ...] = ("quick", "full", "deep")

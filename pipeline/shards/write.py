@@ -24,6 +24,7 @@ import h5py
 import numpy as np
 
 from pipeline.atomic import atomic_path
+from pipeline.conventions import Array
 from pipeline.errors import NO_ROOM, cannot_write
 from pipeline.manifest import Record, Rejection
 from pipeline.shards.read import H5_ERRORS, Shard, header_crc
@@ -37,7 +38,6 @@ from pipeline.shards.schema import (
     MAJOR,
     MINOR,
     PLACEMENT,
-    Array,
     Field,
     Sizes,
     crc_rows,

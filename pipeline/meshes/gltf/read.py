@@ -234,4 +234,4 @@ def _srgb(linear: Floats) -> Bytes:
 @functools.cache
 def _srgb_table() -> Bytes:
     """(65536,) the sRGB byte of each 16-bit light."""
-    return np.rint(linear_to_srgb(np.arange(65536) / 65535) * 255).astype(np.uint8)
+    return np.asarray(np.rint(linear_to_srgb(np.arange(65536) / 65535) * 255), np.uint8)

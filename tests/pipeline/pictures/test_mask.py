@@ -66,6 +66,7 @@ def test_of_two_greys_the_brighter_is_the_object(dtype: type, data: st.DataObjec
         encoded(np.dstack([scene(), two(0, 255)]), "PNG"),  # a cut-out photograph
         encoded(np.dstack([scene(), two(0, 1)]), "WEBP", lossless=True, exact=True),
     ],
+    ids=lambda data: f"{len(data)} bytes",
 )
 def test_masks_as_people_write_them(data: bytes) -> None:
     found = decode_mask(data)
