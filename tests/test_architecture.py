@@ -177,7 +177,7 @@ def test_a_stage_depends_on_the_settings_of_its_own_section(stage: str) -> None:
         for module in provenance.reachable(*STAGE_MODULES[stage])
         if module.startswith(prefix)
     }
-    assert known - {"base", "parse", "sources"} <= SECTIONS[stage]
+    assert known - {"base", "categories", "parse", "sources"} <= SECTIONS[stage]
 
 
 def test_what_a_training_shows_is_no_part_of_its_digest(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -110,13 +110,13 @@ class FolderArchive:
         self._sums = sums or ContentSums()
 
     def entries(self) -> Iterator[Entry]:
-        """Every file, sorted; links that lead outside are a problem, hidden files are skipped."""
-        found = sorted(p for p in self.path.rglob("*") if p.is_file() and not _hidden(p.relative_to(self.path)))
+        """Every file, sorted, without hidden ones; links that lead outside, to a folder or nowhere are a problem."""
+        found = sorted(p for p in self.path.rglob("*") if _is_entry(p) and not _hidden(p.relative_to(self.path)))
         for path in found:
-            outside = not path.resolve().is_relative_to(self.path)
-            name = posixpath.join(self.path.name, path.relative_to(self.path).as_posix())
-            checksum = "" if outside else self._sums.of(path)
-            yield Entry(name, path.stat().st_size, checksum, "outside" if outside else "")
+            problem = _link_problem(path, self.path)
+            name = posixpath.join(self.path.name, _readable(path.relative_to(self.path).as_posix()))
+            size, checksum = (0, "") if problem else (path.stat().st_size, self._sums.of(path))
+            yield Entry(name, size, checksum, problem)
 
     def files(self, prefix: str = "") -> Files:
         """The files below `prefix`, which begins with the folder's own name."""
@@ -197,6 +197,31 @@ def _zip_problem(info: zipfile.ZipInfo) -> str:
 def _repeated(names: Iterator[str]) -> set[str]:
     seen: set[str] = set()
     return {name for name in names if name in seen or seen.add(name)}  # type: ignore[func-returns-value]
+
+
+def _readable(name: str) -> str:
+    """The name as text: one whose bytes are no UTF-8 was written as Latin-1.  `Files` finds the file by it."""
+    try:
+        name.encode()
+        return name
+    except UnicodeEncodeError:
+        return os.fsencode(name).decode("latin-1")
+
+
+def _is_entry(path: Path) -> bool:
+    return path.is_symlink() or path.is_file()
+
+
+def _link_problem(path: Path, root: Path) -> str:
+    """Reason code of a link that is not followed, or nothing.
+
+    A link to a folder is one entry: what lies behind it may be a whole disk, or the folder itself again.
+    """
+    if not path.exists():
+        return "broken_link"
+    if path.is_dir():
+        return "linked_folder"
+    return "" if path.resolve().is_relative_to(root) else "outside"
 
 
 def _hidden(path: Path) -> bool:

@@ -34,7 +34,7 @@ class Dataset(Strict):
     mirrors: tuple[str, ...] = ()
     """Addresses tried in order: https://, file:// or a folder; empty takes the official ones."""
     path: str | None = None
-    """For `folder`: the folder with one sub-folder per category."""
+    """For `folder`: the folder with one sub-folder per category, or with the meshes of one."""
     categories: tuple[str, ...] | None = None
     """Categories to keep, by name; null keeps all."""
     shapes_per_category: int | None = pydantic.Field(default=None, ge=1)

@@ -23,6 +23,7 @@ from pipeline.conventions import SHAPENET_V1_TO_WORLD, SPLITS, UP_AXIS_TO_WORLD,
 from pipeline.errors import UserError
 from pipeline.manifest import Shape
 from pipeline.meshes.files import Files
+from pipeline.settings.categories import folded
 from pipeline.settings.datasets import Dataset
 from pipeline.settings.parse import did_you_mean
 from pipeline.sources.base import Archives, Found, Source, checksum_of, is_clutter, split_member
@@ -173,7 +174,7 @@ class ShapeNet(Source):
 def synset_of(category: str) -> str:
     """Synset of a category given by name or by number."""
     by_name = {name: synset for synset, name in NAMES.items()} | {name: s for s, (name, _) in _INSIDE.items()}
-    wanted = category.lower().replace(" ", "_")
+    wanted = folded(category)
     if wanted in by_name:
         return by_name[wanted]
     if wanted.isdigit() and len(wanted) == 8:

@@ -194,7 +194,8 @@ def _listed(folder: Path, where: str) -> dict[str, Any]:
         if path.is_file():
             info = path.stat()
             total += info.st_size
-            digest.update(f"{path.relative_to(folder)}\0{info.st_size}\0{info.st_mtime_ns}\n".encode())
+            line = f"{path.relative_to(folder)}\0{info.st_size}\0{info.st_mtime_ns}\n"
+            digest.update(line.encode("utf-8", "surrogateescape"))
     return {
         "name": folder.resolve().name,
         "path": shown(folder),

@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import re
+import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from pathlib import Path
@@ -23,12 +23,13 @@ from pipeline.errors import UserError
 from pipeline.manifest import Rejection, Shape, carve_validation, shapes_to_tsv, shard_of, split_of
 from pipeline.progress import Log, say
 from pipeline.seeds import uniform
+from pipeline.settings.categories import chosen_categories
 from pipeline.settings.datasets import Dataset
-from pipeline.settings.parse import did_you_mean, parse
+from pipeline.settings.parse import parse
 from pipeline.sources.base import Archives, Found, Source, source_of
 
-_CATEGORY = re.compile(r"[\w][\w .+-]*")
-_NAME = re.compile(r"[\w][\w .+()&,=~@-]*")
+# What Windows forbids in a name, what has no glyph in any script, and room for ".binvox" in 255 bytes.
+_FORBIDDEN, _NO_GLYPH, _LONGEST_BYTES = frozenset('<>:"/\\|?*'), frozenset({"Cc", "Cs", "Zl", "Zp"}), 240
 
 
 def shard_paths(folder: Path, shards: int) -> list[Path]:
@@ -90,19 +91,9 @@ def _wanted(found: list[Found], dataset: Dataset, where: str) -> list[Found]:
         return found
     known = {shape.category for shape in found}
     numbered = {shape.member.split("!")[1].split("/")[0]: shape.category for shape in found}  # ShapeNet synsets
-    names = {_as_category(name, numbered) for name in dataset.categories}
-    missing = sorted(names - known)
-    if missing:
-        raise UserError(
-            f"unknown category {missing[0]!r}{did_you_mean(missing[0], sorted(known))}",
-            where=where,
-            do="correct `categories` of the data set",
-        )
+    words = [numbered.get(word, word) if len(word) == 8 and word not in known else word for word in dataset.categories]
+    names = chosen_categories(words, known, where=where, do="correct `categories` of the data set")
     return [shape for shape in found if shape.category in names]
-
-
-def _as_category(name: str, numbered: dict[str, str]) -> str:
-    return numbered[name] if name.isdigit() and name in numbered else name.lower().replace(" ", "_")
 
 
 def _sort_out(
@@ -114,7 +105,7 @@ def _sort_out(
     for item in sorted(found, key=lambda item: (item.category, item.name, item.member)):
         key = f"{item.category}/{item.name}"
         reason, detail = item.reason, item.detail or item.member
-        if not reason and not (_CATEGORY.fullmatch(item.category) and _NAME.fullmatch(item.name)):
+        if not reason and not (_serves_as_file(item.category) and _serves_as_file(item.name)):
             reason, detail = "unsafe_name", f"{item.member}: the name cannot be a file name everywhere"
         if not reason and members.setdefault(key, item.member) != item.member:
             reason, detail = "duplicate_name", f"{item.member} beside {members[key]}"
@@ -127,6 +118,15 @@ def _sort_out(
             by_category[item.category].append((key, shape))
     kept = [entry for group in by_category.values() for entry in _limited(group, dataset.shapes_per_category, seed)]
     return [e for e in kept if isinstance(e, Shape)], [e for e in kept if isinstance(e, Rejection)]
+
+
+def _serves_as_file(name: str) -> bool:
+    """Whether a name can be that of a file or a folder on every system."""
+    if not name or name != name.strip() or name.startswith(".") or name.endswith("."):
+        return False
+    if any(letter in _FORBIDDEN or unicodedata.category(letter) in _NO_GLYPH for letter in name):
+        return False
+    return len(name.encode()) <= _LONGEST_BYTES
 
 
 def _split(item: Found, key: str, dataset: Dataset, source: Source, seed: int) -> str:

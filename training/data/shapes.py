@@ -25,7 +25,7 @@ from zlib_ng import zlib_ng
 from pipeline.errors import UserError
 from pipeline.manifest import Record
 from pipeline.pictures.bank import Bank
-from pipeline.settings.parse import did_you_mean
+from pipeline.settings.categories import chosen_categories
 from pipeline.shards import Shard
 from pipeline.shards.bulk import load_composites, load_rows, open_bank_of
 from pipeline.shards.index import open_indexed, read_index
@@ -290,15 +290,9 @@ def _common_head(indices: list[tuple[Path, dict[str, Any]]]) -> dict[str, Any]:
 
 def _kept_categories(indices: list[tuple[Path, dict[str, Any]]], categories: Sequence[str] | None) -> list[str]:
     known = sorted({name for _, index in indices for name in index["categories"]})
-    for name in categories or ():
-        if name not in known:
-            raise UserError(
-                f"unknown category {name!r}{did_you_mean(name, known)}",
-                got=name,
-                wanted=", ".join(known),
-                do="correct `categories` of the experiment",
-            )
-    return sorted(set(categories)) if categories is not None else known
+    if categories is None:
+        return known
+    return sorted(chosen_categories(categories, known, do="correct `categories` of the experiment"))
 
 
 def _require_unique(shape_ids: list[str]) -> None:
