@@ -74,7 +74,7 @@ class Looks:
         self._root, self._buffers, self._decode = root, buffers, decode
         self._looks: dict[int, Look] = {}
         self._pictures: dict[int, Picture | None] = {}
-        self._made: dict[tuple[int, str, float], tuple[Picture, float]] = {}
+        self._made: dict[tuple[int, str, float, float], tuple[Picture, float]] = {}
 
     def look(self, primitive: Item, *, coloured: bool) -> Look:
         """The look of a primitive; of one that says nothing of its colour, the neutral grey of `Material`."""
@@ -169,7 +169,7 @@ class Looks:
 
     def _with_alpha(self, number: int, picture: Picture, look: Look, alpha: float) -> tuple[Picture, float]:
         """The picture as it is drawn, and the opacity of the whole surface; equal wishes share one picture."""
-        wish = (number, look.mode, alpha if look.mode == "MASK" else 0.0)
+        wish = (number, look.mode, *((alpha, look.cutoff) if look.mode == "MASK" else (0.0, 0.0)))
         if wish not in self._made:
             self._made[wish] = (
                 _masked(picture, alpha, look.cutoff) if look.mode == "MASK" else _clear(picture, look.mode)

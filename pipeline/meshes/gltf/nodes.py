@@ -80,36 +80,44 @@ def _tree(nodes: list[Item]) -> tuple[npt.NDArray[np.int64], list[int]]:
 
 def _world(nodes: list[Item], parents: npt.NDArray[np.int64], order: list[int]) -> Matrices:
     """(N, 4, 4) from each node to the world."""
-    world = np.empty((len(nodes), 4, 4))
+    world = _local(nodes)
     for number in order:
-        own = _local(nodes[number])
-        world[number] = own if parents[number] < 0 else world[parents[number]] @ own
-        if not (np.abs(world[number]) < _WORLD_LIMIT).all():
-            malformed(nodes[number].where, "a transform without bounds", f"numbers below {_WORLD_LIMIT:g}")
+        if parents[number] >= 0:
+            world[number] = world[parents[number]] @ world[number]
+    wild = np.flatnonzero(~(np.abs(world) < _WORLD_LIMIT).all(axis=(1, 2)))
+    if len(wild):
+        malformed(nodes[wild[0]].where, "a transform without bounds", f"numbers below {_WORLD_LIMIT:g}")
     return world
 
 
-def _local(node: Item) -> Floats:
-    """(4, 4) from a node to its parent."""
-    if "matrix" in node:
-        matrix = np.array(node.numbers("matrix", 16)).reshape(4, 4).T
-        if not np.allclose(matrix[3], (0, 0, 0, 1), atol=1e-5):
-            malformed(node.place("matrix"), matrix[3].tolist(), "the last row 0, 0, 0, 1")
-        return matrix
-    if not node.value.keys() & {"translation", "rotation", "scale"}:
-        return np.eye(4)
-    translation = np.array([node.numbers("translation", 3, (0.0, 0.0, 0.0))])
-    rotation = np.array([node.numbers("rotation", 4, (0.0, 0.0, 0.0, 1.0))])
-    scale = np.array([node.numbers("scale", 3, (1.0, 1.0, 1.0))])
-    return np.asarray(_composed(translation, rotation, scale, node.where)[0])
+def _local(nodes: list[Item]) -> Matrices:
+    """(N, 4, 4) from each node to its parent."""
+    translation, scale = np.zeros((len(nodes), 3)), np.ones((len(nodes), 3))
+    rotation = np.tile((0.0, 0.0, 0.0, 1.0), (len(nodes), 1))
+    given: dict[int, Floats] = {}
+    for number, node in enumerate(nodes):
+        if "matrix" in node:
+            given[number] = np.array(node.numbers("matrix", 16)).reshape(4, 4).T
+            if not np.allclose(given[number][3], (0, 0, 0, 1), atol=1e-5):
+                malformed(node.place("matrix"), given[number][3].tolist(), "the last row 0, 0, 0, 1")
+            continue
+        if "translation" in node:
+            translation[number] = node.numbers("translation", 3)
+        if "rotation" in node:
+            rotation[number] = node.numbers("rotation", 4)
+            if not 1e-6 < np.abs(rotation[number]).max() < 1e6:
+                malformed(node.place("rotation"), rotation[number].tolist(), "a unit quaternion")
+        if "scale" in node:
+            scale[number] = node.numbers("scale", 3)
+    out = _composed(translation, rotation, scale)
+    for number, matrix in given.items():
+        out[number] = matrix
+    return out
 
 
-def _composed(translation: Floats, rotation: Floats, scale: Floats, where: str) -> Matrices:
+def _composed(translation: Floats, rotation: Floats, scale: Floats) -> Matrices:
     """(N, 3) shifts, (N, 4) quaternions and (N, 3) scales -> (N, 4, 4)."""
-    length = np.linalg.norm(rotation, axis=1, keepdims=True)
-    if not ((length > 1e-6) & (length < 1e6)).all():
-        malformed(f"{where}.rotation", "a quaternion without a length", "a unit quaternion")
-    x, y, z, w = (rotation / length).T
+    x, y, z, w = (rotation / np.linalg.norm(rotation, axis=1, keepdims=True)).T
     turned = np.array(
         [
             [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
@@ -158,8 +166,11 @@ def _instances(said: Item, accessors: Accessors) -> Matrices:
     if count > MOST_INSTANCES:
         raise Reject("too_large", f"glTF: {said.where} has {count} instances, at most {MOST_INSTANCES}")
     defaults = {"TRANSLATION": (0.0, 0.0, 0.0), "ROTATION": (0.0, 0.0, 0.0, 1.0), "SCALE": (1.0, 1.0, 1.0)}
-    parts = [found.get(name, np.tile(default, (count, 1))) for name, default in defaults.items()]
-    return _composed(parts[0], parts[1], parts[2], said.where)
+    translation, rotation, scale = (found.get(name, np.tile(default, (count, 1))) for name, default in defaults.items())
+    largest = np.abs(rotation).max(axis=1)
+    if not ((largest > 1e-6) & (largest < 1e6)).all():
+        malformed(attributes.place("ROTATION"), "a quaternion without a length", "unit quaternions")
+    return _composed(translation, rotation, scale)
 
 
 def _joints(root: Item, number: int, by: str, accessors: Accessors, world: Matrices) -> Matrices:

@@ -40,6 +40,13 @@ class Attributes:
     draco: Draco | None
     rows: Ints | None = None  # the vertices that count; None: all
 
+    @property
+    def stored_as(self) -> tuple[int | None, ...]:
+        """Equal for primitives whose places and corners are the same bytes of the file."""
+        said = self.primitive.extension(DRACO)
+        stream = None if said is None else said.index("bufferView")
+        return self.primitive.wanted("attributes").index("POSITION"), self.primitive.index("indices"), stream
+
     def read(self, name: str, kinds: Collection[str], components: Collection[int] = COMPONENTS) -> Values | None:
         """One attribute; None where the primitive has none of this name."""
         table = self.primitive.wanted("attributes")

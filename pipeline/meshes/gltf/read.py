@@ -76,11 +76,10 @@ def _read(data: bytes, read: ReadFile, decode: Decode | None) -> Mesh:
     parts: dict[Any, list[_Part]] = {}
     for placed in placed_meshes(root, accessors):
         key = (placed.mesh, placed.weights)
-        repeated = key in parts
-        if not repeated:
+        if key not in parts:
             parts[key] = list(_parts(root, placed, accessors, buffers, looks))
         for part in parts[key]:
-            scene.add(part, placed, copied=repeated)
+            scene.add(part, placed)
     return scene.mesh()
 
 
@@ -137,12 +136,15 @@ class _Scene:
         self._materials: list[Material] = []
         self._number_of: dict[tuple[Look, float], int] = {}
         self._vertex_count = self._corner_count = self._copied = 0
+        self._stored: set[tuple[int | None, ...]] = set()
 
-    def add(self, part: _Part, placed: Placed, *, copied: bool) -> None:
+    def add(self, part: _Part, placed: Placed) -> None:
         """One primitive in all its places."""
         copies, size = len(placed.matrices), len(part.vertices) + len(part.faces)
         self._corner_count += copies * size
-        self._copied += (copies - (0 if copied else 1)) * size
+        stored = part.attributes.stored_as
+        self._copied += (copies - (stored not in self._stored)) * size
+        self._stored.add(stored)
         if self._corner_count > MOST_CORNERS or self._copied > MOST_COPIED:
             raise Reject(
                 "too_large",

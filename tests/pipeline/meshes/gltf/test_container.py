@@ -250,6 +250,14 @@ def test_copies_are_counted_before_they_are_made(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(reader, "MOST_COPIED", 4 * 20 - 1)
     with pytest.raises(Reject, match="too_large: .* 80 of them copies"):
         read(builder.glb())
+    fans = Builder()
+    fans.scene(*(fans.primitive({"POSITION": 0}, mode=6) for _ in range(7)))
+    fans.accessor(CUBE)
+    monkeypatch.setattr(reader, "MOST_COPIED", 6 * 14)
+    assert len(read(fans.glb()).faces) == 7 * 6
+    monkeypatch.setattr(reader, "MOST_COPIED", 6 * 14 - 1)
+    with pytest.raises(Reject, match="too_large: .* 84 of them copies"):
+        read(fans.glb())
     many = Builder()
     zeros = many.add("accessors", {"componentType": 5126, "count": accessors.MOST_ZEROS, "type": "VEC3"})
     said = {"EXT_mesh_gpu_instancing": {"attributes": {"TRANSLATION": zeros}}}

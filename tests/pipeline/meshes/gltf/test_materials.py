@@ -252,6 +252,19 @@ def test_one_picture_of_many_materials_is_kept_once() -> None:
     assert len(mesh.materials) == 4
 
 
+def test_cutoffs_of_one_picture_stay_apart() -> None:
+    made = Builder()
+    texture = made.picture(halves((255, 0, 0, 100), (0, 0, 255, 200)))
+    materials = []
+    for cutoff in (0.3, 0.5, 0.9):
+        materials.append(made.material(baseColorTexture={"index": texture}))
+        made.root["materials"][-1] |= {"alphaMode": "MASK", "alphaCutoff": cutoff}
+    mesh = read(made.scene(*(square(made, UNIT, material=number) for number in materials)).glb())
+    holes = [(material.texture[0, [0, 7], 3] == 0).tolist() for material in mesh.materials[:2]]
+    assert holes == [[False, False], [True, False]]
+    assert [material.colour[3] for material in mesh.materials] == [255, 255, 0]
+
+
 def test_a_picture_without_coordinates_is_not_shown() -> None:
     made = Builder()
     made.scene(square(made, None, material=made.material(baseColorTexture={"index": made.picture(halves())})))
