@@ -27,6 +27,8 @@ from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Bool
+from numpy import ndarray as Array
 
 from pipeline.atomic import write_json, write_text
 from pipeline.errors import UserError
@@ -218,7 +220,7 @@ def _pairwise(grids: metrics.Bits, seed: int, threads: int) -> intervals.Interva
 
 def _generation(
     grids: metrics.Bits,
-    held_out: metrics.Bits,
+    held_out: Bool[Array, "M P"],
     splits: Splits,
     settings: Evaluation,
     seed: int,

@@ -21,8 +21,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, cast
 
 import numpy as np
-import numpy.typing as npt
 import torch
+from jaxtyping import Float32, Int64
+from numpy import ndarray as Array
 from torch import Tensor
 
 from training.data.batches import Batch, move
@@ -33,7 +34,7 @@ from training.data.shapes import CAMERAS, ShapeData
 
 _BLOCK = 64  # steps whose choices are computed together, to spread the cost of small array calls
 
-Choices = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float32]]
+Choices = tuple[Int64[Array, "n b"], Int64[Array, "n b k"], Float32[Array, "n b k draws"]]  # of n steps
 
 
 class Loader:
@@ -113,14 +114,14 @@ class Loader:
             batch["alpha"] = self._on_device["alpha"].index_select(0, rows).view(*batch["views"].shape, size, size)
         return batch
 
-    def _choices(self, step: int) -> Choices:
+    def _choices(self, step: int) -> tuple[Int64[Array, " b"], Int64[Array, "b k"], Float32[Array, "b k draws"]]:
         """Objects (b,), views (b, k) and draws (b, k, DRAWS) of a step; computed for `_BLOCK` steps at once."""
         block, within = divmod(step, _BLOCK)
         objects, views, draws = self._block(block)
         return objects[within], views[within], draws[within]
 
     def _labelled(
-        self, objects: npt.NDArray[np.int64], views: npt.NDArray[np.int64], draws: npt.NDArray[np.float32]
+        self, objects: Int64[Array, " b"], views: Int64[Array, "b k"], draws: Float32[Array, "b k draws"]
     ) -> Batch:
         """Everything small."""
         batch: dict[str, Any] = {

@@ -13,13 +13,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
+from jaxtyping import Float32, Int64, UInt64
+from numpy import ndarray as Array
 
 from pipeline.errors import UserError
 from pipeline.seeds import stable_hash
 
-Integers = npt.NDArray[np.int64]
-Words = npt.NDArray[np.uint64]
+Words = UInt64[Array, " n"]
 
 _ROUNDS = 6
 _GOLDEN = 0x9E3779B97F4A7C15
@@ -62,13 +62,13 @@ class Sampler:
         own = np.arange(self.rank * self.share, (self.rank + 1) * self.share, dtype=np.uint64)
         return (starts[:, None] + own).reshape(-1)
 
-    def objects(self, step: int, steps: int = 1) -> Integers:
+    def objects(self, step: int, steps: int = 1) -> Int64[Array, " n"]:
         """(steps * b,) shape numbers; every shape comes once in each epoch of `count` places."""
         epochs, within = np.divmod(self.places(step, steps), np.uint64(self.count))
         keys = mix(epochs ^ np.uint64(stable_hash("epoch", self.seed)))
         return permuted(within, self.count, keys).astype(np.int64)
 
-    def views(self, step: int, available: int, wanted: int, steps: int = 1) -> Integers:
+    def views(self, step: int, available: int, wanted: int, steps: int = 1) -> Int64[Array, "n {wanted}"]:
         """(steps * b, wanted) different views of each shape; all of them, in order, where all are wanted."""
         if not 1 <= wanted <= available:
             raise UserError(
@@ -86,18 +86,18 @@ class Sampler:
         keys = self._words(step, "views", available, steps)
         return np.argsort(keys, axis=1)[:, :wanted]
 
-    def uniform(self, step: int, purpose: str, numbers: int, steps: int = 1) -> npt.NDArray[np.float32]:
+    def uniform(self, step: int, purpose: str, numbers: int, steps: int = 1) -> Float32[Array, "n {numbers}"]:
         """(steps * b, numbers) in [0, 1), for one purpose; depends on the place, not on rank or batch."""
         words = self._words(step, purpose, numbers, steps)
         return (words >> np.uint64(40)).astype(np.float32) * np.float32(2**-24)
 
-    def _words(self, step: int, purpose: str, numbers: int, steps: int) -> Words:
+    def _words(self, step: int, purpose: str, numbers: int, steps: int) -> UInt64[Array, "n {numbers}"]:
         key = np.uint64(stable_hash(purpose, self.seed))
         rows = mix(self.places(step, steps) ^ key)[:, None]
         return mix(rows + np.arange(1, numbers + 1, dtype=np.uint64) * np.uint64(_GOLDEN))
 
 
-def mix(words: Words) -> Words:
+def mix(words: UInt64[Array, "*n"]) -> UInt64[Array, "*n"]:
     """Scramble 64-bit words (the finaliser of SplitMix64: Steele, Lea and Flood 2014)."""
     out, shifted = words.copy(), np.empty_like(words)  # in place: new memory costs more than the arithmetic
     for bits, factor in _MIX:
@@ -107,7 +107,7 @@ def mix(words: Words) -> Words:
     return out
 
 
-def permuted(places: Words, count: int, keys: Words) -> Words:
+def permuted(places: Words, count: int, keys: UInt64[Array, "*m"] | np.uint64) -> Words:
     """Where a keyed permutation of 0 .. count - 1 sends each of `places`; keys as one or one a place."""
     half = max(1, (max(count - 1, 1).bit_length() + 1) // 2)
     keys = np.broadcast_to(keys, places.shape)

@@ -19,6 +19,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from jaxtyping import Bool, Int64, Shaped, UInt8, UInt32
+from numpy import ndarray as Array
 from torch import Tensor
 from zlib_ng import zlib_ng
 
@@ -32,8 +34,8 @@ from pipeline.shards.index import open_indexed, read_index
 from pipeline.shards.schema import damaged
 from training.data.memory import allow_open_files, fits_in_ram
 
-Bytes = npt.NDArray[np.uint8]
-Integers = npt.NDArray[np.int64]
+Bytes = UInt8[Array, "rows bytes"]
+Objects = Int64[Array, " B"]
 
 CAMERAS = ("K", "camera_to_world", "azimuth_deg", "elevation_deg", "distance", "roll_deg")
 TIERS = ("auto", "ram", "map")
@@ -44,9 +46,9 @@ class _File:
     """One memory-mapped shard: pictures as rows of bytes, and which of them have been compared."""
 
     path: Path
-    pictures: Bytes  # (N * V, S * S * 3), a map of the file
-    crc: npt.NDArray[np.uint32]  # (N * V,)
-    compared: npt.NDArray[np.bool_]  # (N * V,)
+    pictures: Bytes  # N V rows of S S 3 bytes, a map of the file
+    crc: UInt32[Array, " rows"]
+    compared: Bool[Array, " rows"]
 
 
 @dataclass(frozen=True)
@@ -67,17 +69,17 @@ class ShapeData:
         count = len(records)
         self.records, self.categories = records, categories
         self.views, self.size_px, self.resolution = views, size_px, resolution
-        self.labels: Integers = np.array([categories.index(record.category) for record in records], np.int64)
+        self.labels: Int64[Array, " N"] = np.array([categories.index(record.category) for record in records], np.int64)
         self.voxels_bits: Bytes = np.zeros((count, resolution**3 // 8), np.uint8)
-        self.cameras: dict[str, npt.NDArray[Any]] = {}
+        self.cameras: dict[str, Shaped[Array, "N V ..."]] = {}
         self.tier = "ram"
         self.channels = 3  # 4 where foregrounds are kept for backgrounds drawn while training
         self.bank: Bank | None = None
         self.compositing = "srgb"
-        self._pictures: Bytes | None = None  # (N * V, S * S * channels) in RAM
-        self._alpha: Bytes | None = None  # (N * V, S * S) in RAM, where masks were asked for
+        self._pictures: Bytes | None = None  # N V rows of S S channels bytes in RAM
+        self._alpha: Bytes | None = None  # N V rows of S S bytes in RAM, where masks were asked for
         self._files: list[_File] = []
-        self._place: Integers = np.zeros((count, 2), np.int64)  # file and row of each shape
+        self._place: Int64[Array, "N 2"] = np.zeros((count, 2), np.int64)  # file and row of each shape
 
     @classmethod
     def open(
@@ -167,12 +169,12 @@ class ShapeData:
                 load_composites(shard, loading.bank, rows, pictures, places, alpha, threads=loading.threads)
         self._pictures = pictures.reshape(count, self.size_px**2 * self.channels)
 
-    def _load_rows(self, shards: list[Shard], name: str, out: Bytes, threads: int) -> None:
+    def _load_rows(self, shards: list[Shard], name: str, out: UInt8[Array, "N V ..."], threads: int) -> None:
         for number, shard in enumerate(shards):
             places, rows = self._of_file(number)
             load_rows(shard.array(name), rows, out, places, threads=threads)
 
-    def _of_file(self, number: int) -> tuple[Integers, Integers]:
+    def _of_file(self, number: int) -> tuple[Int64[Array, " n"], Int64[Array, " n"]]:
         """Places in this object and rows in the file of the shapes of one file."""
         places = np.flatnonzero(self._place[:, 0] == number)
         return places, self._place[places, 1]
@@ -193,17 +195,20 @@ class ShapeData:
         """(N * V, S * S) alpha of all pictures, where `open` was asked for masks and pictures do not carry it."""
         return self._alpha
 
-    def backgrounds(self, device: torch.device) -> Tensor | None:
+    def backgrounds(self, device: torch.device) -> UInt8[Tensor, "M side side 3"] | None:
         """(M, P, P, 3) uint8 the bank on `device`, where `open` was asked for random backgrounds and there is one."""
         if self.bank is None or self.channels == 3:
             return None
         return torch.from_numpy(np.array(self.bank.crops)).to(device)
 
-    def rows(self, objects: Integers, views: Integers) -> Integers:
+    def rows(self, objects: Objects, views: Int64[Array, "*Bk"]) -> Int64[Array, " rows"]:
         """Rows of `pictures` and `alpha` of objects (B,) in views (B,) or (B, k), one after the other."""
-        return (objects.reshape(-1, *[1] * (views.ndim - 1)) * self.views + views).reshape(-1)
+        first = objects.reshape(-1, *[1] * (views.ndim - 1)) * self.views
+        return np.asarray(first + views).reshape(-1)
 
-    def gather(self, objects: npt.ArrayLike, views: npt.ArrayLike, out: Bytes | None = None) -> Bytes:
+    def gather(
+        self, objects: npt.ArrayLike, views: npt.ArrayLike, out: UInt8[Array, "*shape"] | None = None
+    ) -> UInt8[Array, "*shape"]:
         """(B[, k], S, S, channels) uint8 for objects (B,) and views (B,) or (B, k); into `out` where given."""
         objects, views = np.asarray(objects), np.asarray(views)
         shape = (*views.shape, self.size_px, self.size_px, self.channels)
@@ -216,7 +221,7 @@ class ShapeData:
             self._gather_mapped(*np.divmod(self.rows(objects, views), self.views), flat)
         return out.reshape(shape)
 
-    def _gather_mapped(self, objects: Integers, views: Integers, out: Bytes) -> None:
+    def _gather_mapped(self, objects: Int64[Array, " rows"], views: Int64[Array, " rows"], out: Bytes) -> None:
         files, rows = self._place[objects].T
         pictures = rows * self.views + views
         for place, (number, picture) in enumerate(zip(files.tolist(), pictures.tolist(), strict=True)):

@@ -8,14 +8,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
+from jaxtyping import Float32, Int64, UInt8
+from numpy import ndarray as Array
 
 from pipeline.seeds import generator
 from training.data.shapes import ShapeData
-from training.inference.predict import chosen, truth
+from training.inference.predict import Objects, chosen, truth
 from training.metrics import voxels as metrics
 from training.metrics.distances import iou_matrix
-from training.metrics.voxels import Bits, Floats, Levels
+from training.metrics.voxels import Bits, Floats, Level
 
 MAX_PICTURES = 20_000  # training pictures that the nearest neighbour looks at
 PIXELS = 16  # side of the pictures in which neighbours are searched
@@ -29,7 +30,7 @@ class Baseline:
     threshold: int | None = None
 
 
-def mean_levels(data: ShapeData, objects: npt.NDArray[np.int64]) -> Levels:
+def mean_levels(data: ShapeData, objects: Objects) -> Level:
     """(P,) mean occupancy of the given shapes as levels 0 ... 255."""
     total = np.zeros(data.resolution**3, np.int64)
     for start in range(0, len(objects), 1024):
@@ -67,7 +68,7 @@ class PictureBank:
         self._owners = np.repeat(shapes, train.views)
         self._lengths = 0.5 * np.square(self._bank).sum(1)
 
-    def nearest(self, pictures: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
+    def nearest(self, pictures: UInt8[Array, "N S S 3"]) -> Objects:
         """(V,) the training shape whose picture is nearest to each of (V, S, S, 3)."""
         # |a - b|^2 is smallest where |b|^2 / 2 - a b is.
         return np.asarray(self._owners[(self._lengths - _small(pictures) @ self._bank.T).argmin(1)])
@@ -93,7 +94,7 @@ def random_shape(train: ShapeData, held_out: ShapeData, seed: int) -> Baseline:
     return Baseline(out)
 
 
-def nearest_training(grids: Bits, train: ShapeData, *, threads: int = 1) -> tuple[npt.NDArray[np.int64], Floats]:
+def nearest_training(grids: Bits, train: ShapeData, *, threads: int = 1) -> tuple[Objects, Floats]:
     """The training shape (N,) with the highest IoU with each grid (N, P), and that IoU: near 1 says memorised."""
     best, place = np.full(len(grids), -1.0), np.zeros(len(grids), np.int64)
     packed = np.packbits(grids, axis=1)
@@ -106,16 +107,16 @@ def nearest_training(grids: Bits, train: ShapeData, *, threads: int = 1) -> tupl
     return place, best
 
 
-def _tuned(level: Levels, answers: Bits) -> int:
+def _tuned(level: Level, answers: Bits) -> int:
     return metrics.best_threshold(metrics.iou_curve(np.broadcast_to(level, answers.shape), answers))
 
 
-def _every(data: ShapeData) -> npt.NDArray[np.int64]:
+def _every(data: ShapeData) -> Int64[Array, "1 V"]:
     """(1, V) all views of one shape."""
     return np.arange(data.views)[None]
 
 
-def _small(pictures: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+def _small(pictures: UInt8[Array, "V S S 3"]) -> Float32[Array, "V F"]:
     """(V, F) pictures (V, S, S, 3) averaged down to PIXELS a side, in [-0.5, 0.5]."""
     size_px = pictures.shape[1]
     factor = max(1, size_px // PIXELS)

@@ -19,9 +19,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 import torch.nn.functional as F
+from jaxtyping import Bool, Float32, Shaped
+from numpy import ndarray as Array
 from sklearn.svm import SVC
 
 from pipeline.errors import UserError
@@ -30,7 +31,6 @@ from training.data.shapes import ShapeData
 from training.inference.model import Model
 from training.inference.predict import BATCH
 from training.metrics import intervals
-from training.metrics.voxels import Floats
 from training.networks import checkpoint
 from training.networks.build import Networks, initialise
 from training.networks.codes import REAL
@@ -38,7 +38,8 @@ from training.networks.volumes import Discriminator
 
 CELLS = 2  # along each side, of every layer
 PENALTIES = (0.01, 0.1, 1.0, 10.0, 100.0)  # candidates for C
-Features = npt.NDArray[np.float32]  # (N, F)
+Features = Float32[Array, "N F"]
+Names = Shaped[Array, " N"]  # of categories
 
 
 def classify(model: Model, train: ShapeData, tuning: ShapeData | None, test: ShapeData) -> dict[str, Any]:
@@ -132,11 +133,11 @@ def voxels_of(data: ShapeData) -> Features:
 
 def svm(
     train: Features,
-    labels: npt.NDArray[np.str_],
-    test: Features,
-    tuning: Features | None = None,  # with `tuning_labels`: C is the smallest of the best on these; else it is 1
-    tuning_labels: npt.NDArray[np.str_] | None = None,
-) -> tuple[npt.NDArray[np.str_], float]:
+    labels: Names,
+    test: Float32[Array, "M F"],
+    tuning: Float32[Array, "T F"] | None = None,  # C is the smallest of the best on these; without them it is 1
+    tuning_labels: Shaped[Array, " T"] | None = None,
+) -> tuple[Shaped[Array, " M"], float]:
     """Labels of `test`, and the C they took."""
     # One scale for all features keeps their proportions and makes C mean the same for every kind of feature.
     scale = float(np.sqrt(np.square(train).sum(1).mean())) or 1.0
@@ -154,6 +155,5 @@ def svm(
     return machines[best].predict(((test / scale) @ train.T).astype(np.float64)), best
 
 
-def _accuracy(right: npt.NDArray[np.bool_], model: Model) -> dict[str, float]:
-    values: Floats = right.astype(np.float64)
-    return intervals.bootstrap(values, model.settings.seed).as_json()
+def _accuracy(right: Bool[Array, " N"], model: Model) -> dict[str, float]:
+    return intervals.bootstrap(right.astype(np.float64), model.settings.seed).as_json()

@@ -22,6 +22,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from jaxtyping import Float32, Int64, Shaped, UInt8
+from numpy import ndarray as Array
 from PIL import Image
 from sklearn.manifold import TSNE
 from threadpoolctl import threadpool_limits
@@ -29,6 +31,7 @@ from threadpoolctl import threadpool_limits
 from training.data.shapes import ShapeData
 from training.inference.model import Model
 from training.inference.predict import (
+    Objects,
     by_hash,
     chosen,
     codes_of,
@@ -40,7 +43,8 @@ from training.inference.predict import (
 from training.metrics import voxels as metrics
 
 Arrays = dict[str, npt.NDArray[Any]]
-Integers = npt.NDArray[np.int64]
+Rows = Int64[Array, "K n"]  # n shapes that belong together
+Codes = Float32[Array, "N Z"]
 THUMBNAIL_PX = 40
 
 
@@ -83,13 +87,13 @@ def one_thread() -> Iterator[None]:
             os.environ["OMP_NUM_THREADS"] = before
 
 
-def coordinates(codes: npt.NDArray[np.float32], seed: int) -> Arrays:
+def coordinates(codes: Codes, seed: int) -> Arrays:
     """(N, 2) places of the codes on each map; zeros where there are too few codes for one."""
     with one_thread():
         return _coordinates(codes, seed)
 
 
-def _coordinates(codes: npt.NDArray[np.float32], seed: int) -> Arrays:
+def _coordinates(codes: Codes, seed: int) -> Arrays:
     out: Arrays = {"pca": principal(codes), "tsne": np.zeros((len(codes), 2), np.float32)}
     if len(codes) > 4 and np.ptp(codes, axis=0).any():
         perplexity = min(30.0, (len(codes) - 1) / 3)
@@ -102,7 +106,7 @@ def _coordinates(codes: npt.NDArray[np.float32], seed: int) -> Arrays:
     return out
 
 
-def principal(codes: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+def principal(codes: Codes) -> Float32[Array, "N 2"]:
     """(N, 2) the first two principal components; the largest coordinate of each is positive."""
     if len(codes) < 2:
         return np.zeros((len(codes), 2), np.float32)
@@ -137,24 +141,24 @@ def interpolations(model: Model, data: ShapeData, pairs: int, steps: int, thresh
     }
 
 
-def _codes(model: Model, data: ShapeData, rows: Integers) -> npt.NDArray[np.float32]:
+def _codes(model: Model, data: ShapeData, rows: Rows) -> Float32[Array, "K n Z"]:
     """(K, n, Z) for rows (K, n) of objects."""
     flat = rows.reshape(-1)
     codes = codes_of(model.networks, data, flat, neighbouring_views(data, flat, model.networks.coding.views))
     return codes.reshape(*rows.shape, model.networks.coding.latent)
 
 
-def _pictures(model: Model, data: ShapeData, rows: Integers) -> npt.NDArray[np.uint8]:
+def _pictures(model: Model, data: ShapeData, rows: Rows) -> UInt8[Array, "K n S S 3"]:
     flat = rows.reshape(-1)
     views = neighbouring_views(data, flat, model.networks.coding.views)[:, 0]
     return pictures_of(data, flat, views).reshape(*rows.shape, data.size_px, data.size_px, 3)
 
 
-def _ids(data: ShapeData, rows: Integers) -> npt.NDArray[np.str_]:
+def _ids(data: ShapeData, rows: Rows) -> Shaped[Array, "K n"]:
     return np.array([data.records[i].shape_id for i in rows.reshape(-1)], np.str_).reshape(rows.shape)
 
 
-def _groups(order: Integers, data: ShapeData, count: int, size: int) -> list[list[int]]:
+def _groups(order: Objects, data: ShapeData, count: int, size: int) -> list[list[int]]:
     """`count` groups of shapes: the last of another category than the first, those between of the same, if any are."""
     out = []
     for number in range(count if len(order) else 0):
@@ -169,7 +173,7 @@ def _groups(order: Integers, data: ShapeData, count: int, size: int) -> list[lis
     return out
 
 
-def _thumbnails(pictures: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+def _thumbnails(pictures: UInt8[Array, "N S S 3"]) -> UInt8[Array, "N T T 3"]:
     size = (THUMBNAIL_PX, THUMBNAIL_PX)
     out = [np.asarray(Image.fromarray(one).resize(size, Image.Resampling.BOX)) for one in pictures]
     return np.array(out, np.uint8).reshape(-1, *size, 3)

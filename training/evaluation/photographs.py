@@ -27,6 +27,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from jaxtyping import Bool, Float32, UInt8
+from numpy import ndarray as Array
 
 from pipeline.errors import UserError
 from pipeline.formats.photographs import Photographs, load_photographs
@@ -37,7 +39,7 @@ from training.data.pictures import normalised
 from training.data.shapes import ShapeData
 from training.evaluation import baselines
 from training.inference.model import Model
-from training.inference.predict import BATCH, chosen, truth
+from training.inference.predict import BATCH, Objects, chosen, truth
 from training.metrics import alignment, intervals
 from training.metrics import pix3d as pix3d_scores
 from training.metrics import voxels as metrics
@@ -103,7 +105,7 @@ def evaluate_photographs(
 
 
 @torch.no_grad()
-def network_fields(model: Model, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+def network_fields(model: Model, images: UInt8[Array, "N S S 3"]) -> Float32[Array, "N R R R"]:
     """(N, R, R, R) probabilities for photographs (N, S, S, 3), one picture each, from the mean code."""
     networks, out = model.networks, []
     for start in range(0, len(images), BATCH):
@@ -126,7 +128,7 @@ def filled_side(train: ShapeData) -> int:
     return min(train.resolution, side + (train.resolution - side) % 2)  # the middle of an even grid is even
 
 
-def to_side(field: npt.NDArray[np.float32], side: int, frame: int | None = None) -> Field:
+def to_side(field: Field, side: int, frame: int | None = None) -> Float32[Array, "{side} {side} {side}"]:
     """The middle (frame)^3 of (R, R, R) -> (side)^3: each new voxel is the mean over the volume that it covers."""
     old = len(field) if frame is None else frame
     if len(field) == old == side:
@@ -169,7 +171,7 @@ def _others(photographs: Photographs, train: ShapeData | None, frame: int, seed:
     if train is None or not len(train):
         return {"chance": noise}
 
-    def shapes(places: npt.NDArray[np.int64]) -> list[Field]:
+    def shapes(places: Objects) -> list[Field]:
         grid = (train.resolution,) * 3
         return [to_side(truth(train, np.array([i]))[0].reshape(grid).astype(np.float32), side, frame) for i in places]
 
@@ -184,9 +186,7 @@ def _others(photographs: Photographs, train: ShapeData | None, frame: int, seed:
     }
 
 
-def _nearest_to_truth(
-    photographs: Photographs, train: ShapeData, shapes: Callable[[npt.NDArray[np.int64]], list[Field]]
-) -> npt.NDArray[np.int64]:
+def _nearest_to_truth(photographs: Photographs, train: ShapeData, shapes: Callable[[Objects], list[Field]]) -> Objects:
     """(N,) the training shape with the highest IoU with the truth in any of its 48 orientations."""
     known = chosen(train, NEAREST, "nearest training shape")
     packed = np.stack([np.packbits(field.reshape(-1) >= 0.5) for field in shapes(known)])
@@ -198,7 +198,7 @@ def _nearest_to_truth(
     return np.array([found[name] for name in photographs.object], np.int64)
 
 
-def _rows(fields: list[Field], aligned: list[Aligned], truths: npt.NDArray[np.bool_], cut: float) -> dict[str, Floats]:
+def _rows(fields: list[Field], aligned: list[Aligned], truths: Bool[Array, "N R R R"], cut: float) -> dict[str, Floats]:
     """(N,) every score of every photograph."""
     flat = truths.reshape(len(truths), -1)
     moved = [alignment.apply(field, found) for field, found in zip(fields, aligned, strict=True)]

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
+from jaxtyping import Int64
+from numpy import ndarray as Array
 
 from pipeline.formats.npz import write_npz
 from pipeline.seeds import generator
@@ -15,12 +16,12 @@ from pipeline.settings.evaluation import Evaluation
 from training.data.shapes import ShapeData
 from training.evaluation import baselines
 from training.inference.model import Model
-from training.inference.predict import chosen, first_views, neighbouring_views, pictures_of, predict, truth
+from training.inference.predict import Objects, chosen, first_views, neighbouring_views, pictures_of, predict, truth
 from training.metrics import intervals
 from training.metrics import voxels as metrics
 from training.metrics.alignment import average_precision
 from training.metrics.surfaces import TAU, surface_scores
-from training.metrics.voxels import Floats, Levels
+from training.metrics.voxels import Curves, Floats, Levels
 
 TRAIN_SHAPES, TRAIN_VIEWS = 256, 2  # for the overfit gap
 R2N2_THRESHOLD = 102  # 0.4, fixed in the evaluation of Choy et al. 2016 (arXiv 1604.00449)
@@ -41,11 +42,11 @@ class Splits:
 class Examples:
     """One view of each shape, chosen by hash, and what the network makes of it."""
 
-    views: npt.NDArray[np.int64]  # (N,)
-    levels: Levels  # (N, P)
+    views: Objects
+    levels: Levels
 
 
-def view_groups(views: int, together: int) -> npt.NDArray[np.int64]:
+def view_groups(views: int, together: int) -> Int64[Array, "V k"]:
     """(V, k) every view with the k - 1 that follow it."""
     return (np.arange(views)[:, None] + np.arange(together)) % views
 
@@ -183,7 +184,7 @@ def _surface(
     }
 
 
-def _curves(model: Model, data: ShapeData, objects: npt.NDArray[np.int64], views: int) -> tuple[Floats, Examples]:
+def _curves(model: Model, data: ShapeData, objects: Objects, views: int) -> tuple[Curves, Examples]:
     """(N, 256) IoU at every threshold, the mean over the first `views` views; and an example of each shape."""
     total = np.zeros((len(objects), 256))
     picked = first_views(data, objects) % views
@@ -201,7 +202,7 @@ def _write_predictions(
     data: ShapeData,
     threshold: int,
     examples: Examples,
-    objects: npt.NDArray[np.int64] | None = None,
+    objects: Objects | None = None,
 ) -> None:
     objects = np.arange(len(data)) if objects is None else objects
     iou = metrics.iou(examples.levels >= threshold, truth(data, objects))

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
-import numpy.typing as npt
+from jaxtyping import UInt8
+from numpy import ndarray as Array
 
 from pipeline.errors import Reject, UserError
 from pipeline.pictures.decode import decode_picture
@@ -20,7 +21,9 @@ Box = tuple[int, int, int, int]  # left, top, right, bottom in pixels
 GREY = 127  # behind a masked object: 0 in the network's range
 
 
-def read_photo(path: Path, size_px: int, *, crop: Box | None = None, mask: Path | None = None) -> npt.NDArray[np.uint8]:
+def read_photo(
+    path: Path, size_px: int, *, crop: Box | None = None, mask: Path | None = None
+) -> UInt8[Array, "{size_px} {size_px} 3"]:
     """(S, S, 3) a photograph as the encoder wants it: upright, masked onto grey, cropped, square, scaled.
 
     crop : left, top, right, bottom in pixels of the upright photograph; None takes the whole.
@@ -69,7 +72,7 @@ def _read(path: Path, decode: Callable[[bytes], T]) -> T:
         raise UserError(what, where=str(path), got=reject.detail, wanted=wanted) from reject
 
 
-def _mask_of_size(path: Path, size: tuple[int, ...]) -> npt.NDArray[np.uint8]:
+def _mask_of_size(path: Path, size: tuple[int, ...]) -> UInt8[Array, "H W"]:
     cover = _read(path, decode_mask)
     if cover.shape != size:
         raise UserError(

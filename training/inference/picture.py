@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
+from jaxtyping import Bool, UInt8
+from numpy import ndarray as Array
 
 from training.metrics.voxels import Levels
 
 
-def grid_picture(levels: Levels, resolution: int, columns: int = 4) -> npt.NDArray[np.uint8]:
+def grid_picture(levels: Levels, resolution: int, columns: int = 4) -> UInt8[Array, "H W 3"]:
     """(n, P) occupancy levels -> (H, W, 3): each shape in cavalier projection, its front (-Z) towards us."""
     tiles = [_drawn(grid) for grid in levels.reshape(-1, resolution, resolution, resolution) >= 128]
     tiles += [np.zeros_like(tiles[0])] * (-len(tiles) % columns)
@@ -18,7 +19,7 @@ def grid_picture(levels: Levels, resolution: int, columns: int = 4) -> npt.NDArr
     return np.repeat(picture[:, :, None], 3, axis=2)
 
 
-def _drawn(grid: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint8]:
+def _drawn(grid: Bool[Array, "R R R"]) -> UInt8[Array, "H W"]:
     """(R, R, R) -> (3 R / 2, 3 R / 2): slices painted from the back, half a voxel apart; tops light."""
     size, reach = len(grid), len(grid) // 2
     room = np.pad(grid, 1)

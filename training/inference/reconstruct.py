@@ -15,7 +15,7 @@ from training.data.pictures import normalised
 from training.inference.model import Model
 from training.inference.photograph import read_photo
 from training.inference.predict import levels_of, sample
-from training.metrics.voxels import Levels
+from training.metrics.voxels import Level, Levels
 from training.networks.codes import POSTERIOR
 
 Photo = UInt8[Array, "S S 3"]
@@ -41,7 +41,7 @@ def code_of(model: Model, photos: Sequence[Photo]) -> Float[torch.Tensor, "1 Z"]
     return model.networks.mean_code(images[None])
 
 
-def reconstruct(model: Model, photos: Sequence[Photo]) -> Levels:
+def reconstruct(model: Model, photos: Sequence[Photo]) -> Level:
     """(P,) occupancy levels of the object in the photographs."""
     return np.asarray(levels_of(model.networks, code_of(model, photos), POSTERIOR)[0])
 
@@ -71,7 +71,7 @@ def interpolate(model: Model, first: str, last: str, steps: int) -> Levels:
 
 
 @torch.no_grad()
-def arithmetic(model: Model, plus: Sequence[str], minus: Sequence[str]) -> Levels:
+def arithmetic(model: Model, plus: Sequence[str], minus: Sequence[str]) -> Level:
     """(P,) occupancy levels of a sum and difference of codes (section 4.3 and figure 8 of the paper)."""
     code = sum((code_named(model, name) for name in plus), torch.zeros(()))
     code = code - sum((code_named(model, name) for name in minus), torch.zeros(()))

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 from scipy import ndimage
 
 from pipeline.atomic import atomic_path
+from pipeline.conventions import Grid
 from pipeline.errors import UserError
 from pipeline.formats.binvox import write_binvox
 from pipeline.meshes.export import SUFFIXES as MESH_SUFFIXES
@@ -19,7 +19,7 @@ from pipeline.meshes.mesh import Material, Mesh
 from pipeline.meshes.surface import level_surface
 from training.inference.model import Model
 from training.inference.picture import grid_picture
-from training.metrics.voxels import Levels
+from training.metrics.voxels import Level, Levels
 
 SUFFIXES = (*MESH_SUFFIXES, ".binvox", ".npy")
 
@@ -31,7 +31,7 @@ class Cut:
     threshold: int  # level 1 ... 255
     largest: bool = False  # keep the largest face-connected part only
 
-    def bits(self, levels: Levels, resolution: int) -> npt.NDArray[np.bool_]:
+    def bits(self, levels: Level, resolution: int) -> Grid:
         """(P,) levels -> (R, R, R) occupied voxels."""
         grid = levels.reshape((resolution,) * 3) >= self.threshold
         if not self.largest or not grid.any():
@@ -49,7 +49,7 @@ def threshold_of(model: Model, wanted: float | None) -> int:
     return model.header.loop.get("best_threshold") or 128
 
 
-def write_shape(path: Path, levels: Levels, resolution: int, cut: Cut) -> None:
+def write_shape(path: Path, levels: Level, resolution: int, cut: Cut) -> None:
     """Write one shape; the suffix says how.  Raises UserError for another suffix or an empty shape."""
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
@@ -83,7 +83,7 @@ def write_grid(path: Path, levels: Levels, resolution: int, cut: Cut) -> None:
         Image.fromarray(grid_picture(shapes * np.uint8(255), resolution)).save(temporary)
 
 
-def mesh_of(levels: Levels, bits: npt.NDArray[np.bool_], resolution: int, threshold: int) -> Mesh:
+def mesh_of(levels: Level, bits: Grid, resolution: int, threshold: int) -> Mesh:
     """The surface where the probability crosses the threshold; removed parts count as empty."""
     field = levels.reshape((resolution,) * 3).astype(np.float64)
     # Between two levels, so that no vertex falls on a voxel centre.

@@ -20,15 +20,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
+from jaxtyping import Bool, Float32, Int32, Int64, Shaped
 from numba import njit
+from numpy import ndarray as Array
 
 from pipeline.conventions import Grid
 from pipeline.meshes import orient
 from pipeline.meshes.orient import ORIENTATIONS
 from pipeline.progress import Log, progress
 
-Field = npt.NDArray[np.float32]  # (R, R, R) real-valued predictions
+Field = Float32[Array, "R R R"]  # real-valued predictions
 SHIFT_SHARE = 0.1  # of the side
 
 
@@ -42,7 +43,7 @@ class Aligned:
     shift: tuple[int, int, int]  # voxels, before the orientation
 
 
-def average_precision(scores: npt.NDArray[np.float32], truth: npt.NDArray[np.bool_]) -> float:
+def average_precision(scores: Float32[Array, "*n"], truth: Bool[Array, "*n"]) -> float:
     """Of any number of scores; 1 for an empty truth, which nothing can miss."""
     if not truth.any():
         return 1.0
@@ -57,7 +58,7 @@ def reach(side: int) -> int:
     return round(SHIFT_SHARE * side)
 
 
-def oriented(grid: npt.NDArray[Any], number: int) -> npt.NDArray[Any]:
+def oriented(grid: Shaped[Array, "R R R"], number: int) -> Shaped[Array, "R R R"]:
     """One of the 48 orientations of a grid."""
     return orient.oriented(grid, ORIENTATIONS[number])
 
@@ -104,12 +105,12 @@ def _shifts(most: int) -> list[tuple[int, int, int]]:
     return sorted(((x, y, z) for x, y, z in every), key=lambda shift: (sum(map(abs, shift)), shift))
 
 
-def _back(index: npt.NDArray[np.int64], number: int) -> npt.NDArray[np.int64]:
+def _back(index: Int64[Array, "R R R"], number: int) -> Int64[Array, "R R R"]:
     """Where each voxel of the oriented grid comes from."""
     return np.ascontiguousarray(oriented(index, number), np.int64)
 
 
-def _shifted(field: npt.NDArray[Any], shift: tuple[int, int, int], empty: Any = 0) -> npt.NDArray[Any]:
+def _shifted(field: Shaped[Array, "R R R"], shift: tuple[int, int, int], empty: Any = 0) -> Shaped[Array, "R R R"]:
     out = np.full_like(field, empty)
     side = len(field)
     to = tuple(slice(max(s, 0), side + min(s, 0)) for s in shift)
@@ -118,7 +119,7 @@ def _shifted(field: npt.NDArray[Any], shift: tuple[int, int, int], empty: Any = 
     return out
 
 
-def _ranked(scores: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.int32], int]:
+def _ranked(scores: Float32[Array, " n"]) -> tuple[Int32[Array, " n"], int]:
     """Each score's place among the distinct scores, and how many there are."""
     values, ranks = np.unique(scores, return_inverse=True)
     return ranks.reshape(-1).astype(np.int32), len(values)

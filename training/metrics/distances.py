@@ -3,7 +3,7 @@
     iou_matrix       intersection over union of packed grids, 64 voxels at a time
     chamfer_matrix   mean distances from the points of one shape to the nearest of another, both ways
 
-Letters: N and M shapes, P voxels, n points.  Rows are shared out among threads and each number
+Letters: N and M shapes, P voxels, Q = P / 8 bytes, n and m points.  Rows are shared out among threads and each number
 is computed by one of them in a fixed order, so the result does not depend on how many there are.
 """
 
@@ -13,19 +13,18 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-import numpy.typing as npt
+from jaxtyping import Float32, Float64, Int64, UInt8, UInt64
 from numba import njit
+from numpy import ndarray as Array
 
 from pipeline.progress import Log, progress
 
-Packed = npt.NDArray[np.uint8]  # (N, P / 8)
-Points = npt.NDArray[np.float32]  # (N, n, 3)
-Floats = npt.NDArray[np.float64]
+Matrix = Float64[Array, "N M"]
 
 LEAF = 32  # points that are compared together
 
 
-def iou_matrix(one: Packed, other: Packed, *, threads: int = 1) -> Floats:
+def iou_matrix(one: UInt8[Array, "N Q"], other: UInt8[Array, "M Q"], *, threads: int = 1) -> Matrix:
     """(N, M) IoU of every pair of grids packed to bits; 1 where both are empty."""
     a, b = _words(one), _words(other)
     sizes = [np.bitwise_count(words).sum(1, dtype=np.int64) for words in (a, b)]
@@ -35,14 +34,14 @@ def iou_matrix(one: Packed, other: Packed, *, threads: int = 1) -> Floats:
 
 
 def chamfer_matrix(
-    one: Points,
-    other: Points,
+    one: Float32[Array, "N n 3"],
+    other: Float32[Array, "M m 3"],
     *,
     squared: bool,  # mean of squared distances instead of distances
     threads: int = 1,
     title: str = "Chamfer",
     log: Log | None = None,
-) -> Floats:
+) -> Matrix:
     """(N, M) the two directed means added; handing in the same object twice saves half of the work."""
     sets = [_sorted(points) for points in ((one,) if one is other else (one, other))]
     there = _directed_matrix(sets[0], sets[-1], squared, threads, title, log)
@@ -53,7 +52,7 @@ def chamfer_matrix(
 class _Sorted:
     """Points of every shape, neighbours together in leaves of at most LEAF, and the leaves' boxes."""
 
-    def __init__(self, points: Points):
+    def __init__(self, points: Float32[Array, "N n 3"]):
         order, starts = _leaves(points.shape[1])
         self.starts = starts
         self.points = np.stack([np.ascontiguousarray(_by_halves(shape, order).T) for shape in points])  # (N, 3, n)
@@ -62,11 +61,11 @@ class _Sorted:
         )  # (N, 2, 3, leaves)
 
 
-def _sorted(points: Points) -> _Sorted:
+def _sorted(points: Float32[Array, "N n 3"]) -> _Sorted:
     return _Sorted(np.asarray(points, np.float32))
 
 
-def _leaves(count: int) -> tuple[list[tuple[int, int]], npt.NDArray[np.int64]]:
+def _leaves(count: int) -> tuple[list[tuple[int, int]], Int64[Array, " leaves"]]:
     """The ranges to be cut at their middles, larger ones first, and the starts (leaves + 1,) of what remains."""
     ranges, cut, starts = [(0, count)], [], []
     while ranges:
@@ -79,7 +78,7 @@ def _leaves(count: int) -> tuple[list[tuple[int, int]], npt.NDArray[np.int64]]:
     return cut, np.array([*sorted(starts), count], np.int64)
 
 
-def _by_halves(points: npt.NDArray[np.float32], cut: list[tuple[int, int]]) -> npt.NDArray[np.float32]:
+def _by_halves(points: Float32[Array, "n 3"], cut: list[tuple[int, int]]) -> Float32[Array, "n 3"]:
     """The points of one shape in the order of a k-d tree (Bentley 1975): halves along the longest side."""
     points = points.copy()
     for first, last in cut:
@@ -92,7 +91,7 @@ def _by_halves(points: npt.NDArray[np.float32], cut: list[tuple[int, int]]) -> n
 
 def _directed_matrix(
     start: _Sorted, target: _Sorted, squared: bool, threads: int, title: str, log: Log | None
-) -> Floats:
+) -> Matrix:
     out = np.empty((len(start.points), len(target.points)))
 
     def row(number: int) -> None:
@@ -118,7 +117,7 @@ def _in_threads(work: Callable[[int], None], count: int, title: str, threads: in
             pass
 
 
-def _words(bits: Packed) -> npt.NDArray[np.uint64]:
+def _words(bits: UInt8[Array, "N Q"]) -> UInt64[Array, "N W"]:
     return np.ascontiguousarray(np.pad(bits, ((0, 0), (0, -bits.shape[1] % 8)))).view(np.uint64)
 
 

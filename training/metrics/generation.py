@@ -19,18 +19,20 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
+from jaxtyping import Float32, Float64, Int64
 from numba import njit
+from numpy import ndarray as Array
 
 from pipeline.progress import Log
 from training.metrics import intervals
-from training.metrics.distances import Points, chamfer_matrix, iou_matrix
+from training.metrics.distances import chamfer_matrix, iou_matrix
 from training.metrics.intervals import Interval
 from training.metrics.surfaces import points_of
-from training.metrics.voxels import Bits, Floats
+from training.metrics.voxels import Bits
 
 JSD_SIDE = 28  # Achlioptas et al. 2018, section 3
-Counts = npt.NDArray[np.float32]  # whole numbers of points
+Counts = Float32[Array, "N C"]  # whole numbers of points in C cells
+Points = Float32[Array, "N n 3"]
 MEMORISED = 0.95  # IoU with a training shape above which a sample counts as a copy of it
 
 
@@ -38,31 +40,31 @@ MEMORISED = 0.95  # IoU with a training shape above which a sample counts as a c
 class Pairs:
     """Distances between generated (S) and reference (R) shapes."""
 
-    generated: Floats  # (S, S)
-    across: Floats  # (S, R)
-    reference: Floats  # (R, R)
+    generated: Float64[Array, "S S"]
+    across: Float64[Array, "S R"]
+    reference: Float64[Array, "R R"]
 
 
-def minimum_distances(pairs: Pairs) -> Floats:
+def minimum_distances(pairs: Pairs) -> Float64[Array, " R"]:
     """(R,) of each reference to the nearest sample; their mean is MMD."""
     return np.asarray(pairs.across.min(0))
 
 
-def covered(pairs: Pairs) -> Floats:
+def covered(pairs: Pairs) -> Float64[Array, " R"]:
     """(R,) 1 where a reference is the nearest one of some sample; the mean is COV."""
     out = np.zeros(pairs.across.shape[1])
     out[pairs.across.argmin(1)] = 1
     return out
 
 
-def own_neighbours(pairs: Pairs) -> Floats:
+def own_neighbours(pairs: Pairs) -> Float64[Array, " S+R"]:
     """(S + R,) 1 where the nearest other shape is of the own set; the mean is 1-NNA.
 
     A tie between the own and the other set counts one half: which of two equal shapes comes first
     says nothing.
     """
 
-    def others(square: Floats) -> Floats:
+    def others(square: Float64[Array, "N N"]) -> Float64[Array, " N"]:
         return np.asarray(np.where(np.eye(len(square), dtype=bool), np.inf, square).min(1))
 
     own = np.concatenate([others(pairs.generated), others(pairs.reference)])
@@ -77,19 +79,19 @@ def cell_counts(points: Points) -> Counts:
     return np.stack([np.bincount(shape, minlength=JSD_SIDE**3) for shape in flat]).astype(np.float32)
 
 
-def jensen_shannon(one: npt.NDArray[Any], other: npt.NDArray[Any]) -> float:
+def jensen_shannon(one: Float64[Array, " C"], other: Float64[Array, " C"]) -> float:
     """Divergence in bits, 0 ... 1, of two histograms."""
     p, q = one / one.sum(), other / other.sum()
     middle = (p + q) / 2
 
-    def bits(values: Floats) -> float:
+    def bits(values: Float64[Array, " C"]) -> float:
         found = values > 0
         return float((values[found] * np.log2(values[found] / middle[found])).sum())
 
     return (bits(p) + bits(q)) / 2
 
 
-def divergence(one: Counts, other: Counts, seed: int) -> Interval:
+def divergence(one: Counts, other: Float32[Array, "M C"], seed: int) -> Interval:
     """JSD of where the points of two sets lie, (N, C) and (M, C), as many points in each set; shapes of both resampled.
 
     A resample holds some shapes more than once and others not at all, so it is less even than its
@@ -105,7 +107,9 @@ def divergence(one: Counts, other: Counts, seed: int) -> Interval:
     return intervals.percentiles(value, np.clip(resampled - resampled.mean() + value, 0, 1))
 
 
-def _divergences(one: Counts, other: Counts, drawn: Floats, others_drawn: Floats) -> Floats:
+def _divergences(
+    one: Counts, other: Float32[Array, "M C"], drawn: Float64[Array, "B N"], others_drawn: Float64[Array, "B M"]
+) -> Float64[Array, " B"]:
     """(B,) JSD of weighted sums of (N, C) and (M, C) with weights (B, N) and (B, M) that keep the number of points.
 
     With a and b points in a cell and T in each set, 2T (JSD - 1) is the sum over cells of
@@ -179,11 +183,13 @@ class Reference:
             "jsd": {"shapes": few, "points": self.points, **jsd.as_json("value")},
         }
 
-    def _chamfer(self, one: Points, other: Points, title: str) -> Floats:
+    def _chamfer(self, one: Points, other: Float32[Array, "M n 3"], title: str) -> Float64[Array, "N M"]:
         return chamfer_matrix(one, other, squared=True, threads=self.threads, title=title, log=self.log)
 
 
-def _spread(matrix: Floats, rows: npt.NDArray[np.int64], columns: npt.NDArray[np.int64] | None = None) -> Floats:
+def _spread(
+    matrix: Float64[Array, "A B"], rows: Int64[Array, "*n"], columns: Int64[Array, "*m"] | None = None
+) -> Float64[Array, "C D"]:
     """From distances of distinct shapes to those of all."""
     out = matrix[rows.reshape(-1)]
     return np.asarray(out if columns is None else out[:, columns.reshape(-1)])

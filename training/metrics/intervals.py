@@ -12,9 +12,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
+from jaxtyping import Float64
+from numpy import ndarray as Array
 
 from pipeline.seeds import generator
 from training.metrics.voxels import Floats
@@ -39,29 +41,29 @@ class Interval:
         return Interval(1 - self.value, 1 - self.high, 1 - self.low)
 
 
-def percentiles(value: float, resampled: Floats) -> Interval:
+def percentiles(value: float, resampled: Float64[Array, " B"]) -> Interval:
     """The interval around a statistic from its values (B,) on resamples."""
     low, high = np.percentile(resampled, (2.5, 97.5))
     return Interval(float(value), float(low), float(high))
 
 
-def weights(count: int, seed: int, *purpose: object) -> Floats:
+def weights(count: int, seed: int, *purpose: object) -> Float64[Array, "B {count}"]:
     """(B, count) how often each of `count` shapes is in each resample of as many."""
     return generator(seed, *purpose, count).multinomial(count, np.full(count, 1 / count), ROUNDS).astype(np.float64)
 
 
-def bootstrap(values: Floats, seed: int, statistic: Callable[..., Floats] = np.mean) -> Interval:
+def bootstrap(values: Floats, seed: int, statistic: Callable[..., Any] = np.mean) -> Interval:
     """Of the mean over shapes (N,), or of another statistic that takes an axis."""
     return percentiles(float(statistic(values, axis=0)), _resampled(values, seed, "bootstrap", statistic=statistic))
 
 
-def bootstrap_difference(one: Floats, other: Floats, seed: int) -> Interval:
+def bootstrap_difference(one: Float64[Array, " N"], other: Float64[Array, " M"], seed: int) -> Interval:
     """Of the mean of one set of shapes minus that of another; the sets are resampled independently."""
     ours, theirs = (_resampled(values, seed, "bootstrap", side) for side, values in enumerate((one, other)))
     return percentiles(float(one.mean() - other.mean()), ours - theirs)
 
 
-def bootstrap_pairs(matrix: Floats, seed: int) -> Interval:
+def bootstrap_pairs(matrix: Float64[Array, "N N"], seed: int) -> Interval:
     """Of the mean of a symmetric (N, N) over pairs of different shapes; 0 without a pair.
 
     A shape that is drawn twice makes no pair with itself.
@@ -89,7 +91,7 @@ def class_mean(values: Floats, objects: Sequence[str], classes: Sequence[str], s
     sums = np.bincount(group, values, len(groups))[:, None] * member
     counts = np.bincount(group, minlength=len(groups))[:, None] * member
 
-    def statistic(drawn: Floats) -> Floats:
+    def statistic(drawn: Float64[Array, "B G"]) -> Float64[Array, " B"]:
         pictures = drawn @ counts
         means = np.where(pictures > 0, drawn @ sums / np.maximum(pictures, 1), 0.0)
         return np.asarray(means.sum(1) / (pictures > 0).sum(1))
@@ -104,8 +106,8 @@ def object_mean(values: Floats, objects: Sequence[str], seed: int) -> Interval:
 
 
 def _resampled(
-    values: npt.NDArray[np.floating], seed: int, *purpose: object, statistic: Callable[..., Floats] = np.mean
-) -> Floats:
+    values: Floats, seed: int, *purpose: object, statistic: Callable[..., Any] = np.mean
+) -> Float64[Array, " B"]:
     """(B,) the statistic of resamples of (N,)."""
     drawn = generator(seed, *purpose, len(values)).integers(0, len(values), (ROUNDS, len(values)))
     return np.asarray(statistic(values[drawn], axis=1))

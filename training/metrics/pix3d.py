@@ -17,13 +17,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
+from jaxtyping import Float32, Float64
+from numpy import ndarray as Array
 from scipy import ndimage
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
 
 from pipeline.conventions import Grid
 from pipeline.progress import Log, progress
+from training.metrics.alignment import Field
 from training.metrics.surfaces import boxed, drawn_points
 from training.metrics.voxels import Floats
 
@@ -39,7 +41,7 @@ class Scores:
     threshold: float
 
 
-def scores(fields: list[npt.NDArray[np.float32]], truths: list[Grid], seed: int, *, log: Log | None = None) -> Scores:
+def scores(fields: list[Field], truths: list[Grid], seed: int, *, log: Log | None = None) -> Scores:
     """All three scores of predictions (R, R, R) in [0, 1] against their truths."""
     curves, distances = [], []
     pairs = list(zip(fields, truths, strict=True))
@@ -54,7 +56,7 @@ def scores(fields: list[npt.NDArray[np.float32]], truths: list[Grid], seed: int,
     return Scores(rows, round(float(THRESHOLDS[best]), 2))
 
 
-def in_box(field: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+def in_box(field: Field) -> Field:
     """The content of the bounding box, its longest side from the first to the last of SIDE samples."""
     at = np.argwhere(field >= BOX_LEVEL)
     if not len(at):
@@ -67,7 +69,7 @@ def in_box(field: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     return np.asarray(ndimage.map_coordinates(inside, where, order=1, mode="constant", cval=0.0), np.float32)
 
 
-def iou_curve(one: npt.NDArray[np.float32], other: npt.NDArray[np.float32]) -> Floats:
+def iou_curve(one: Field, other: Field) -> Float64[Array, " thresholds"]:
     """IoU with both cut at each of THRESHOLDS; 0 where both are empty."""
     out = np.zeros(len(THRESHOLDS))
     for place, threshold in enumerate(THRESHOLDS):
@@ -77,13 +79,13 @@ def iou_curve(one: npt.NDArray[np.float32], other: npt.NDArray[np.float32]) -> F
     return out
 
 
-def chamfer(one: npt.NDArray[np.float32], other: npt.NDArray[np.float32]) -> float:
+def chamfer(one: Float32[Array, "n 3"], other: Float32[Array, "m 3"]) -> float:
     """Mean distance to the nearest point, both ways added."""
     between = cdist(one, other)
     return float(between.min(1).mean() + between.min(0).mean())
 
 
-def earth_movers(one: npt.NDArray[np.float32], other: npt.NDArray[np.float32]) -> float:
+def earth_movers(one: Float32[Array, "n 3"], other: Float32[Array, "n 3"]) -> float:
     """Mean distance over the one-to-one matching with the smallest sum."""
     between = cdist(one, other)
     return float(between[linear_sum_assignment(between)].mean())

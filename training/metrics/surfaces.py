@@ -19,7 +19,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
+from jaxtyping import Float32, Float64, Int64
+from numpy import ndarray as Array
 from scipy.spatial import cKDTree
 
 from pipeline.conventions import Grid
@@ -39,7 +40,7 @@ class SurfaceScores:
     f_score_voxel: Floats  # at the side of a voxel
 
 
-def faces(grid: Grid) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
+def faces(grid: Grid) -> tuple[Float64[Array, "F 3"], Int64[Array, " F"]]:
     """Middles (F, 3) of the exposed faces in unit-box sides, and the axis (F,) each is normal to."""
     padded = np.pad(grid, 1).astype(np.int8)
     middles, axes = [], []
@@ -52,7 +53,7 @@ def faces(grid: Grid) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
     return np.concatenate(middles), np.concatenate(axes)
 
 
-def drawn_points(grid: Grid, count: int, seed: int, *purpose: object) -> npt.NDArray[np.float32]:
+def drawn_points(grid: Grid, count: int, seed: int, *purpose: object) -> Float32[Array, "{count} 3"]:
     """(count, 3) points spread evenly over the surface: one in each of `count` equal pieces of it.
 
     An empty grid, which has no surface, gives `count` points at the corner of the box, so that it
@@ -65,10 +66,10 @@ def drawn_points(grid: Grid, count: int, seed: int, *purpose: object) -> npt.NDA
     picked = ((np.arange(count) + source.random(count)) * (len(middles) / count)).astype(np.int64)
     picked = np.minimum(picked, len(middles) - 1)
     inside = (source.random((count, 2)) - 0.5) / len(grid)
-    return (middles[picked] + _in_plane(axes[picked], inside)).astype(np.float32)
+    return np.asarray(middles[picked] + _in_plane(axes[picked], inside), np.float32)
 
 
-def points_of(grids: Bits, count: int, seed: int, purpose: str) -> npt.NDArray[np.float32]:
+def points_of(grids: Bits, count: int, seed: int, purpose: str) -> Float32[Array, "N {count} 3"]:
     """(N, count, 3) drawn points of (N, P) grids; equal grids draw other points in other rows."""
     side = round(grids.shape[1] ** (1 / 3))
     shapes = grids.reshape(-1, side, side, side)
@@ -92,21 +93,21 @@ def _scores(predicted: Grid, truth: Grid) -> tuple[float, float, float]:
     return float(there.mean() + back.mean()), f_score(there, back, TAU), f_score(there, back, 1 / len(truth))
 
 
-def f_score(there: Floats, back: Floats, tau: float) -> float:
+def f_score(there: Float64[Array, " A"], back: Float64[Array, " B"], tau: float) -> float:
     """From the distances of the prediction's points to the truth and of the truth's to the prediction."""
     # A distance of exactly tau counts, whatever the last bit of the coordinates says.
     precision, recall = ((values <= tau * (1 + 1e-9)).mean() for values in (there, back))
     return float(2 * precision * recall / (precision + recall)) if precision + recall else 0.0
 
 
-def boxed(points: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+def boxed(points: Float32[Array, "n 3"]) -> Float32[Array, "n 3"]:
     """(n, 3) moved and scaled so that the bounding box has its middle at 0 and its longest side 1 (Pix3D)."""
     low, high = points.min(0), points.max(0)
     longest = float((high - low).max())
     return np.asarray((points - (low + high) / 2) / (longest or 1.0), np.float32)
 
 
-def _in_plane(axes: npt.NDArray[np.int64], offsets: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def _in_plane(axes: Int64[Array, " n"], offsets: Float64[Array, "n 2"]) -> Float64[Array, "n 3"]:
     """Two numbers of each row as a vector across its axis: (..., 2) -> (..., 3)."""
     others = np.array([[1, 2], [0, 2], [0, 1]])[axes]
     shape = np.broadcast_shapes(others.shape, offsets.shape)

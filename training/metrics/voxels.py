@@ -7,19 +7,22 @@ Letters: N grids, P = R^3 voxels.  A probability p is stored as round(255 p); a 
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
+from jaxtyping import Bool, Float, Float64, UInt8
+from numpy import ndarray as Array
 
-Levels = npt.NDArray[np.uint8]  # (N, P)
-Bits = npt.NDArray[np.bool_]  # (N, P)
-Floats = npt.NDArray[np.float64]
+Level = UInt8[Array, " P"]
+Levels = UInt8[Array, "N P"]
+Bits = Bool[Array, "N P"]
+Floats = Float64[Array, " N"]  # one of each grid
+Curves = Float64[Array, "N 256"]  # one for each threshold
 
 
-def quantise(probabilities: npt.NDArray[np.float32]) -> Levels:
+def quantise(probabilities: Float[Array, "*shape"]) -> UInt8[Array, "*shape"]:
     """[0, 1] -> 0 ... 255."""
-    return np.rint(probabilities * 255).astype(np.uint8)
+    return np.asarray(np.rint(probabilities * 255), np.uint8)
 
 
-def iou_curve(levels: Levels, truth: Bits) -> Floats:
+def iou_curve(levels: Levels, truth: Bits) -> Curves:
     """(N, 256) IoU of each grid at each threshold t, |P and T| / |P or T|; 1 where both are empty.
 
     (t = 0 calls everything occupied.)
@@ -39,7 +42,7 @@ def iou(one: Bits, other: Bits) -> Floats:
     return np.asarray(np.where(union > 0, inside / np.maximum(union, 1), 1.0))
 
 
-def best_threshold(curves: Floats) -> int:
+def best_threshold(curves: Curves) -> int:
     """The threshold in 1 ... 255 with the highest mean of (N, 256) curves."""
     return int(curves[:, 1:].mean(0).argmax()) + 1
 
@@ -67,7 +70,7 @@ def box_fill(grids: Bits) -> float:
     return float(np.mean(shares)) if shares else 0.0
 
 
-def largest_component(grids: Bits) -> Floats:
+def largest_component(grids: Bits) -> Float64[Array, " filled"]:
     """Share of a grid's occupied voxels in its largest face-connected part, of each grid that is not empty.
 
     One 0 where all of them are.

@@ -92,7 +92,7 @@ class Networks(nn.Module):
         """Whether there is an encoder, and one of pictures."""
         return self.E is not None and self.coding.takes == "picture"
 
-    def encoder_input(self, pictures: Pictures, voxels: Float[Tensor, "B 1 R R R"]) -> Pictures:
+    def encoder_input(self, pictures: Pictures, voxels: Float[Tensor, "B 1 R R R"]) -> Float[Tensor, "B W 3 T T"]:
         """What the encoder is shown of shapes: the pictures, or the shapes' own projections."""
         return projections(voxels) if self.coding.takes == "projections" else pictures
 

@@ -17,8 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import torch
+from jaxtyping import Float32, UInt8
+from numpy import ndarray as Array
 
 from pipeline.formats.npz import write_npz
 from training.data.shapes import ShapeData
@@ -33,9 +34,9 @@ COUNT = 8  # codes, and pictures
 class Frame:
     """One moment; P = R^3."""
 
-    samples: Levels  # (n, P) from the prior
-    reconstructions: Levels | None  # (m, P)
-    codes: dict[str, npt.NDArray[np.float32]]  # means and deviations of q(z | picture), for histograms
+    samples: Levels  # from the prior
+    reconstructions: UInt8[Array, "m P"] | None
+    codes: dict[str, Float32[Array, "m k Z"]]  # means and deviations of q(z | picture), for histograms
 
 
 class Timeline:
@@ -92,5 +93,5 @@ class Timeline:
         )
 
 
-def _packed(levels: Levels, threshold: int) -> npt.NDArray[np.uint8]:
+def _packed(levels: Levels, threshold: int) -> UInt8[Array, "N Q"]:
     return np.packbits(levels >= threshold, axis=1)

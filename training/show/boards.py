@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import importlib
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
-import numpy as np
-import numpy.typing as npt
+from jaxtyping import Float32, UInt8
+from numpy import ndarray as Array
 
 from pipeline.errors import UserError
 
+Picture = UInt8[Array, "H W 3"]
 
+
+@runtime_checkable
 class Board(Protocol):
     """What both can show, by samples seen."""
 
     def scalars(self, values: dict[str, float], samples: int) -> None: ...
 
-    def image(self, name: str, picture: npt.NDArray[np.uint8], samples: int) -> None: ...  # (H, W, 3)
+    def image(self, name: str, picture: Picture, samples: int) -> None: ...
 
-    def histogram(self, name: str, values: npt.NDArray[np.float32], samples: int) -> None: ...
+    def histogram(self, name: str, values: Float32[Array, "*shape"], samples: int) -> None: ...
 
     def close(self) -> None: ...
 
@@ -36,10 +39,10 @@ class TensorBoard:
         for name, value in values.items():
             self._writer.add_scalar(name, value, samples)
 
-    def image(self, name: str, picture: npt.NDArray[np.uint8], samples: int) -> None:
+    def image(self, name: str, picture: Picture, samples: int) -> None:
         self._writer.add_image(name, picture, samples, dataformats="HWC")
 
-    def histogram(self, name: str, values: npt.NDArray[np.float32], samples: int) -> None:
+    def histogram(self, name: str, values: Float32[Array, "*shape"], samples: int) -> None:
         self._writer.add_histogram(name, values, samples)
 
     def close(self) -> None:
@@ -75,10 +78,10 @@ class WeightsAndBiases:
     def scalars(self, values: dict[str, float], samples: int) -> None:
         self._log(dict(values), samples)
 
-    def image(self, name: str, picture: npt.NDArray[np.uint8], samples: int) -> None:
+    def image(self, name: str, picture: Picture, samples: int) -> None:
         self._log({name: self._wandb.Image(picture)}, samples)
 
-    def histogram(self, name: str, values: npt.NDArray[np.float32], samples: int) -> None:
+    def histogram(self, name: str, values: Float32[Array, "*shape"], samples: int) -> None:
         self._log({name: self._wandb.Histogram(values)}, samples)
 
     def close(self) -> None:

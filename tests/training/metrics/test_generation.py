@@ -14,7 +14,7 @@ from training.metrics import generation
 def pairs(generated: list[float], reference: list[float]) -> generation.Pairs:
     """Shapes are numbers, distances their differences."""
     s, r = np.array(generated), np.array(reference)
-    return generation.Pairs(*(np.abs(a[:, None] - b) for a, b in ((s, s), (s, r), (r, r))))
+    return generation.Pairs(*(1.0 * np.abs(a[:, None] - b) for a, b in ((s, s), (s, r), (r, r))))
 
 
 def test_equal_sets_are_covered_and_not_told_apart() -> None:
