@@ -21,6 +21,7 @@ from pipeline.conventions import SPLITS, Grid, Image, unpack_grid
 from pipeline.manifest import Record
 from pipeline.meshes.mesh import Material, Mesh
 from pipeline.pictures.bank import Bank, composite, open_bank
+from pipeline.pictures.voxel_view import outer_squares
 from pipeline.progress import Log, progress, say
 from pipeline.seeds import stable_hash
 from pipeline.shards import Shard
@@ -130,17 +131,8 @@ def voxel_picture(grid: Grid, camera: Camera) -> Image:
 
 def voxel_mesh(grid: Grid) -> Mesh:
     """Two triangles for every square between a filled and an empty voxel."""
-    resolution = grid.shape[0]
-    padded = np.pad(grid, 1)
-    corners = []
-    for axis in range(3):
-        u, v = np.eye(3)[(axis + 1) % 3], np.eye(3)[(axis + 2) % 3]
-        square = np.stack([0 * u, u, u + v, 0 * u, u + v, v])
-        for step in (0, 1):
-            neighbour = np.roll(padded, 1 - 2 * step, axis=axis)[1:-1, 1:-1, 1:-1]
-            cells = np.argwhere(grid & ~neighbour) + step * np.eye(3)[axis]
-            corners.append((cells[:, None, :] + square).reshape(-1, 3))
-    vertices = np.concatenate(corners) / resolution - 0.5
+    squares = np.concatenate([outer_squares(grid, axis, sign) for axis in range(3) for sign in (1, -1)])
+    vertices = squares[:, [0, 1, 2, 0, 2, 3]].reshape(-1, 3)
     faces = np.arange(len(vertices)).reshape(-1, 3)
     return Mesh(vertices, faces, materials=[Material(colour=VOXEL_COLOUR)])
 

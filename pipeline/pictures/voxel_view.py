@@ -1,9 +1,9 @@
-"""A picture of a voxel grid: shaded cubes under an orthographic camera, painted back to front."""
+"""Pictures of a voxel grid: shaded cubes under an orthographic camera, painted back to front."""
 
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Float64
+from jaxtyping import Float64, UInt8
 from PIL import Image, ImageDraw
 
 from pipeline.conventions import Array, Grid, Transform
@@ -46,22 +46,48 @@ def draw_voxels(
     return canvas.resize((size_px, size_px), Image.Resampling.LANCZOS)
 
 
+def cavalier_picture(grid: Grid) -> UInt8[Array, "_H _W"]:
+    """(3 R / 2, 3 R / 2) grey, ten times as fast as `draw_voxels`, which matters while a network is trained.
+
+    Slices are painted from the back, half a voxel apart; the front (-Z) is towards us, tops are light.
+    """
+    size, reach = len(grid), len(grid) // 2
+    room = np.pad(grid, 1)
+    inner = slice(1, -1)
+    top, front = ~room[inner, 2:, inner], ~room[inner, inner, :-2]
+    shade = np.where(front, 170, np.where(top, 240, 95)).astype(np.uint8)
+    canvas = np.zeros((size + reach, size + reach), np.uint8)
+    for z in range(size - 1, -1, -1):
+        right, up = z // 2, z // 2
+        place = canvas[reach - up : reach - up + size, right : right + size]
+        occupied = grid[::-1, ::-1, z].T  # from the front, x runs to the left; rows run down
+        place[occupied] = shade[::-1, ::-1, z].T[occupied]
+    return canvas
+
+
+def outer_squares(grid: Grid, axis: int, sign: int) -> Float64[Array, "N 4 3"]:
+    """Corners in the unit box of the squares between a filled voxel and an empty one on its side `sign` of `axis`.
+
+    The squares are in the order of their voxels; their windings do not tell the side.
+    """
+    neighbour = np.roll(np.pad(grid, 1), -sign, axis=axis)[1:-1, 1:-1, 1:-1]
+    cells = np.argwhere(grid & ~neighbour)
+    offsets = np.zeros((4, 3))
+    offsets[:, [other for other in range(3) if other != axis]] = _SQUARE
+    offsets[:, axis] = max(sign, 0)
+    return np.asarray((cells[:, None, :] + offsets) / len(grid) - 0.5)
+
+
 def _visible_faces(grid: Grid, pose: Transform) -> tuple[Float64[Array, "N 4 3"], Float64[Array, " N"]]:
     """Corners (N, 4, 3) in the unit box and shades (N,) of the cube faces that look at the camera."""
-    resolution = grid.shape[0]
-    padded = np.pad(grid.astype(bool), 1)
     corners, shades = [], []
     for axis in range(3):
         sign = 1 if pose[axis, 2] > 0 else -1
-        neighbour = np.roll(padded, -sign, axis=axis)[1:-1, 1:-1, 1:-1]
-        cells = np.argwhere(grid & ~neighbour)
-        offsets = np.zeros((4, 3))
-        offsets[:, [a for a in range(3) if a != axis]] = _SQUARE
-        offsets[:, axis] = 1 if sign > 0 else 0
-        corners.append((cells[:, None, :] + offsets) / resolution - 0.5)
+        corners.append(outer_squares(grid, axis, sign))
         normal = np.zeros(3)
         normal[axis] = sign
         shade = 0.62 + 0.38 * max(0.0, float(normal @ _LIGHT) / float(np.linalg.norm(_LIGHT)))
         # A little darker towards the ground, so that legs and seats part from each other.
-        shades.append(shade * (0.85 + 0.15 * cells[:, 1] / max(resolution - 1, 1)))
+        layer = np.rint((corners[-1][:, :, 1].min(axis=1) + 0.5) * len(grid)) - (axis == 1 and sign > 0)
+        shades.append(shade * (0.85 + 0.15 * layer / max(len(grid) - 1, 1)))
     return np.concatenate(corners), np.concatenate(shades)
