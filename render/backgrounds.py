@@ -33,18 +33,20 @@ from PIL import ImageFilter
 from pipeline.conventions import Image
 from pipeline.errors import NO_ROOM, Reject, UserError, cannot_write
 from pipeline.pictures.bank import resize, write_bank
-from pipeline.pictures.decode import decode_picture
+from pipeline.pictures.decode import PROFILE_IGNORED, decode_picture
 from pipeline.progress import Log, progress, say
 from pipeline.seeds import generator, stable_hash
 from pipeline.settings.backgrounds import Backgrounds
 from pipeline.worker import IsolatedWorker
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
+# What people call pictures; a format that cannot be read (an iPhone's .heic) is counted and named.
+SUFFIXES = (".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif", ".heic", ".heif")
 MOST_BYTES = 256 << 20  # of one encoded picture
 SECONDS_PER_PICTURE = 60.0  # the largest take two
 MEMORY_BYTES = 1 << 30  # address space that one picture may take
 BANK_PER_RENDER = 1.25  # side of the stored crops over that of the views: room to crop differently each time
 NAMES_KEPT = 20  # of unusable pictures, a kind
+_Crop: TypeAlias = tuple[Image, bool, bool]  # the square crop, whether it is grey, whether a profile was ignored
 Picture: TypeAlias = tuple[str, Callable[[], bytes | None]]  # name, and its encoded bytes (None: far too many)
 
 
@@ -55,6 +57,7 @@ class Tally:
     found: int = 0
     used: int = 0
     greyscale: int = 0
+    profiles: int = 0  # pictures with a colour profile that was not applied
     refused: dict[str, list[str]] = field(default_factory=dict)
 
     def refuse(self, reason: str, name: str, detail: str) -> None:
@@ -75,6 +78,7 @@ class Tally:
             "used": self.used,
             "greyscale": self.greyscale,
             "refused": counts,
+            **({"colour_profiles_ignored": self.profiles} if self.profiles else {}),
             "examples": {reason: sorted(names)[:NAMES_KEPT] for reason, names in sorted(self.refused.items())},
         }
 
@@ -85,7 +89,7 @@ def build_bank(source: Path, out: Path, *, seed: int, settings: Backgrounds, ren
     tally = Tally()
     pictures = open_pictures(source, seed)
     # A file that crashes a decoder or fills the memory costs its own picture and nothing else.
-    worker: IsolatedWorker[tuple[Image, bool]] = IsolatedWorker(
+    worker: IsolatedWorker[_Crop] = IsolatedWorker(
         functools.partial(_make_job, size_px, seed, settings), seconds=SECONDS_PER_PICTURE, memory_bytes=MEMORY_BYTES
     )
     try:
@@ -125,7 +129,7 @@ def build_bank(source: Path, out: Path, *, seed: int, settings: Backgrounds, ren
     )
 
 
-def _make_job(size_px: int, seed: int, settings: Backgrounds) -> Callable[[bytes, str], tuple[Image, bool]]:
+def _make_job(size_px: int, seed: int, settings: Backgrounds) -> Callable[[bytes, str], _Crop]:
     return functools.partial(_crop_of, size_px, seed, settings)
 
 
@@ -170,7 +174,7 @@ class _Spool(Sequence[Image]):
 def _best_crops(
     pictures: Iterable[Picture],
     crops: _Spool,
-    worker: IsolatedWorker[tuple[Image, bool]],
+    worker: IsolatedWorker[_Crop],
     *,
     seed: int,
     count: int,
@@ -193,11 +197,12 @@ def _best_crops(
         try:
             if data is None:
                 raise Reject("too_large", f"more than {MOST_BYTES >> 20} MB")
-            crop, grey = worker.call(data, name)
+            crop, grey, profile = worker.call(data, name)
         except Reject as reject:
             tally.refuse(reject.reason, name, reject.detail)
             continue
         tally.greyscale += grey
+        tally.profiles += profile
         if len(kept) == count:
             crops.remove(heapq.heappop(kept)[1])
         crops.add(name, crop)
@@ -210,8 +215,8 @@ def rank_of(seed: int, name: str) -> int:
     return stable_hash(seed, "background", name)
 
 
-def _crop_of(size_px: int, seed: int, settings: Backgrounds, data: bytes, name: str) -> tuple[Image, bool]:
-    """The square crop of one picture, and whether it is grey: a random place along its longer side, scaled."""
+def _crop_of(size_px: int, seed: int, settings: Backgrounds, data: bytes, name: str) -> _Crop:
+    """A random place along the longer side of one picture, scaled."""
     least_px = -(-size_px // 2)
     picture = decode_picture(data, least_px=least_px, enough_px=2 * least_px)
     pixels = picture.on_white
@@ -221,7 +226,8 @@ def _crop_of(size_px: int, seed: int, settings: Backgrounds, data: bytes, name: 
     row = int(rng.integers(0, height - side + 1))
     column = int(rng.integers(0, width - side + 1))
     crop = resize(pixels[row : row + side, column : column + side], size_px)
-    return altered(crop, draw_look(settings, seed, name), generator(seed, "background noise", name)), picture.grey
+    crop = altered(crop, draw_look(settings, seed, name), generator(seed, "background noise", name))
+    return crop, picture.grey, PROFILE_IGNORED in picture.notes
 
 
 def draw_look(settings: Backgrounds, seed: int, name: str) -> npt.NDArray[np.float32]:

@@ -11,7 +11,7 @@ that a user hands to a trained network all come through here, under the same rul
                  is defined, are refused
     colours      grey, palette, CMYK and the like become RGB; alpha stays where there is one, straight
     profiles     an embedded ICC profile is not applied (glTF 2.0, section 3.8, says so of textures);
-                 `Picture.notes` says that there was one
+                 `Picture.notes` says that there was one of another space than sRGB
     orientation  photographs are turned as their EXIF says (`upright`); textures are not, because
                  texture coordinates count the stored pixels
 
@@ -74,6 +74,7 @@ REASONS = {
     "too_small": "a side is shorter than the caller needs",
     "unsupported": "a kind of picture whose meaning is not defined, or that this project does not read",
 }
+PROFILE_IGNORED = "its colour profile was not applied: it is taken as sRGB"
 _ROWS = 256
 _ORIENTATION, _TIFF_BITS, _TIFF_PHOTOMETRIC = 0x0112, 258, 262
 _TURNS = {
@@ -155,7 +156,7 @@ def decode_picture(
     """Decode an encoded picture; Reject with one of `REASONS` says why that is impossible."""
     with opened(data, upright, longest_px, enough_px, least_px) as (picture, stored_px):
         grey = picture.mode.startswith(("1", "L", "I")) and picture.mode != "LAB"
-        notes = ("its colour profile was not applied",) if picture.info.get("icc_profile") else ()
+        notes = (PROFILE_IGNORED,) if _has_other_colours(picture.info.get("icc_profile") or b"") else ()
         flat = in_eight_bits(picture)
         if longest_px is not None and max(stored_px) > longest_px:
             longer, shorter = _reduced(stored_px, longest_px)
@@ -281,6 +282,11 @@ def _upright(picture: Image.Image) -> Image.Image:
         return picture
     way = _TURNS.get(orientation)
     return picture if way is None else picture.transpose(way)
+
+
+def _has_other_colours(profile: bytes) -> bool:
+    """Whether an ICC profile is another than sRGB, which its own description names, in one or two bytes a letter."""
+    return bool(profile) and b"sRGB" not in profile and "sRGB".encode("utf-16-be") not in profile
 
 
 def _looks_like(data: bytes) -> str:

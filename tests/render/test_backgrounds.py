@@ -108,6 +108,14 @@ def test_deep_greys_and_transparent_pictures_are_seen_as_on_paper(tmp_path: Path
     assert (made.crops[made.names.index("clear.png")] == 255).all()
 
 
+def test_pictures_of_a_phone_that_cannot_be_read_are_named(tmp_path: Path) -> None:
+    heic = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic"
+    made = bank(folder(tmp_path / "in", {**PICTURES, "IMG_1.HEIC": heic}), tmp_path / "b.npz")
+    (example,) = made.info["counts"]["examples"]["unreadable"]
+    assert example.startswith("IMG_1.HEIC (this is an HEIC picture of a phone: export it as JPEG or PNG")
+    assert "colour_profiles_ignored" not in made.info["counts"]
+
+
 def test_archives_give_the_folders_crops(tmp_path: Path) -> None:
     source = folder(tmp_path / "in", {**PICTURES, **BAD})
     zipped, tarred = tmp_path / "in.zip", tmp_path / "in.tar.gz"

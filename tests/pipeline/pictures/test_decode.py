@@ -149,11 +149,14 @@ def test_an_animation_gives_its_first_frame(name: str) -> None:
 
 
 def test_a_colour_profile_is_said_and_changes_nothing() -> None:
-    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    found = decode_picture(encoded(scene(), "PNG", icc_profile=profile))
-    assert found.notes == ("its colour profile was not applied",)
+    def profile(space: str) -> bytes:
+        return bytes(ImageCms.ImageCmsProfile(ImageCms.createProfile(space)).tobytes())
+
+    found = decode_picture(encoded(scene(), "PNG", icc_profile=profile("LAB")))
+    assert found.notes == ("its colour profile was not applied: it is taken as sRGB",)
     assert (found.pixels == scene()).all()
-    assert decode_picture(encoded(scene(), "PNG")).notes == ()
+    for own in ({}, {"icc_profile": profile("sRGB")}):
+        assert decode_picture(encoded(scene(), "PNG", **own)).notes == ()
 
 
 @settings(max_examples=30, deadline=None)
