@@ -94,8 +94,10 @@ def test_a_command_whose_workflow_is_gone_already_does_not_begin(sleeper: str) -
 @pytest.mark.parametrize("value", ["", "nonsense", "1@00000000", f"x@{parent.process_table()}"])
 def test_who_starts_a_command_by_hand_or_elsewhere_may_leave(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(parent.VARIABLE, value)
-    monkeypatch.setattr(parent.threading, "Thread", None)  # would be needed to watch
+    watchers: list[dict[str, object]] = []
+    monkeypatch.setattr(parent.threading, "Thread", lambda **how: watchers.append(how))
     parent.watch()
+    assert watchers == []
 
 
 def test_every_command_line_is_watched() -> None:
