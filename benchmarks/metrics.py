@@ -15,12 +15,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from numba import njit
 from scipy.spatial import cKDTree
 from sklearn.metrics import average_precision_score
 
+from pipeline.conventions import Floats32
 from pipeline.progress import say
 from pipeline.seeds import generator
 from training.metrics import alignment, generation
@@ -142,7 +142,7 @@ def chamfer_rows(count: int, few: int, threads: int) -> list[Row]:
 
 
 @njit(cache=True, nogil=True, fastmath={"nnan", "nsz"})
-def brute_force(one: npt.NDArray[np.float32], other: npt.NDArray[np.float32]) -> float:
+def brute_force(one: Floats32, other: Floats32) -> float:
     """Mean squared distance from points (3, n) to the nearest of (3, m), 64 at a time against all."""
     total, block = 0.0, 64
     best = np.empty(block, np.float32)

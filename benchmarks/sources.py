@@ -22,9 +22,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import trimesh
 
+from pipeline.conventions import Faces, Vertices
 from pipeline.progress import Log, say
 from pipeline.settings.datasets import Dataset, PrepareSettings
 from pipeline.stages.fetch import fetch_dataset
@@ -161,7 +161,7 @@ def _fetch(place: Path) -> None:
     fetch_dataset("d", Dataset(source="modelnet10", mirrors=(str(place),)), place / "d.json", log=NO_LOG)
 
 
-def bumpy_sphere(faces: int, number: int) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
+def bumpy_sphere(faces: int, number: int) -> tuple[Vertices, Faces]:
     """A closed surface of about `faces` triangles, another one for each number."""
     side = round((faces / 2) ** 0.5)
     around, down = np.meshgrid(np.arange(side) * 2 * np.pi / side, np.linspace(0.01, np.pi - 0.01, side + 1))
@@ -173,7 +173,7 @@ def bumpy_sphere(faces: int, number: int) -> tuple[npt.NDArray[np.float64], npt.
     return (vertices * radius[..., None]).reshape(-1, 3), triangles
 
 
-def _off(vertices: npt.NDArray[np.float64], faces: npt.NDArray[np.int64]) -> bytes:
+def _off(vertices: Vertices, faces: Faces) -> bytes:
     out = io.BytesIO(b"OFF\n%d %d 0\n" % (len(vertices), len(faces)))
     out.seek(0, io.SEEK_END)
     np.savetxt(out, vertices, fmt="%.6f")

@@ -113,9 +113,9 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: list[str]) -> int:
     """Run one sub-command."""
     if argv and argv[0] not in COMMANDS and not argv[0].startswith("-"):
-        from render.look import look
+        from render.preview import preview
 
-        look(argv)
+        preview(argv)
         return 0
     arguments = parser().parse_args(argv)
     with Log(arguments.log) as log:

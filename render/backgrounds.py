@@ -26,11 +26,11 @@ from pathlib import Path
 from typing import IO, Any, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
+from jaxtyping import Float32
 from PIL import Image as Pillow
 from PIL import ImageFilter
 
-from pipeline.conventions import Image
+from pipeline.conventions import Array, Image
 from pipeline.errors import NO_ROOM, Reject, UserError, cannot_write
 from pipeline.pictures.bank import resize, write_bank
 from pipeline.pictures.decode import PROFILE_IGNORED, decode_picture
@@ -106,7 +106,7 @@ def build_bank(source: Path, out: Path, *, seed: int, settings: Backgrounds, ren
                     do="give another folder in backgrounds.path",
                 )
             tally.used = len(crops)
-            looks = np.stack([draw_look(settings, seed, name) for name in crops.names])
+            looks = np.stack([draw_alteration(settings, seed, name) for name in crops.names])
             write_bank(
                 out,
                 crops,
@@ -226,11 +226,11 @@ def _crop_of(size_px: int, seed: int, settings: Backgrounds, data: bytes, name: 
     row = int(rng.integers(0, height - side + 1))
     column = int(rng.integers(0, width - side + 1))
     crop = resize(pixels[row : row + side, column : column + side], size_px)
-    crop = altered(crop, draw_look(settings, seed, name), generator(seed, "background noise", name))
+    crop = altered(crop, draw_alteration(settings, seed, name), generator(seed, "background noise", name))
     return crop, picture.grey, PROFILE_IGNORED in picture.notes
 
 
-def draw_look(settings: Backgrounds, seed: int, name: str) -> npt.NDArray[np.float32]:
+def draw_alteration(settings: Backgrounds, seed: int, name: str) -> Float32[Array, " 5"]:
     """(5,) blur in pixels, noise in levels, factors of r, g, b: a random part of what the settings allow."""
     rng = generator(seed, "background look", name)
     blur, noise = rng.uniform(0, settings.blur_px), rng.uniform(0, settings.noise)
@@ -238,9 +238,9 @@ def draw_look(settings: Backgrounds, seed: int, name: str) -> npt.NDArray[np.flo
     return np.array([blur, noise, *gains], np.float32)
 
 
-def altered(crop: Image, look: npt.NDArray[np.float32], rng: np.random.Generator) -> Image:
+def altered(crop: Image, alteration: Float32[Array, " 5"], rng: np.random.Generator) -> Image:
     """The crop out of focus, in another light and with noise."""
-    blur, noise, gains = float(look[0]), look[1], look[2:]
+    blur, noise, gains = float(alteration[0]), alteration[1], alteration[2:]
     if blur:
         crop = np.asarray(Pillow.fromarray(crop).filter(ImageFilter.GaussianBlur(blur)))
     if noise or (gains != 1).any():

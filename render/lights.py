@@ -1,4 +1,4 @@
-"""Seeded lights, one row each: direction or position xyz, kind, rgb, energy (see shading.py).
+"""Seeded lights, one row each: direction or position xyz, kind, rgb, energy (see buffers.py).
 
 Every view has a sky (ambient, brighter from above), a key light on the camera's side, and
 up to two more; energies are kept so that a white wall facing the key light stays below 1.
@@ -7,19 +7,14 @@ up to two more; energies are kept so that a white wall facing the key light stay
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
+from jaxtyping import Float64
 
+from pipeline.conventions import Array
 from pipeline.seeds import generator
-from render.backends.raster import Lights
-from render.backends.shading import AMBIENT, DIRECTIONAL, FLAT, POINT
+from render.buffers import AMBIENT, DIRECTIONAL, POINT, Lights
 from render.cameras import Camera
 
 MOST_LIGHTS = 4
-
-
-def unlit() -> Lights:
-    """The surface's own colour everywhere."""
-    return _table([(0, 1, 0, FLAT, 1, 1, 1, 1)])
 
 
 def plain(camera: Camera) -> Lights:
@@ -56,7 +51,7 @@ def make_lights(seed: int, shape_id: str, view: int, camera: Camera) -> Lights:
     return _table(rows)
 
 
-def _around(camera: Camera, azimuth_deg: float, elevation_deg: float) -> npt.NDArray[np.float64]:
+def _around(camera: Camera, azimuth_deg: float, elevation_deg: float) -> Float64[Array, " 3"]:
     """Unit vector at an azimuth relative to the camera's and an absolute elevation."""
     azimuth, elevation = np.radians([camera.azimuth_deg + azimuth_deg, elevation_deg])
     return np.array([-np.sin(azimuth) * np.cos(elevation), np.sin(elevation), -np.cos(azimuth) * np.cos(elevation)])

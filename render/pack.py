@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
+from jaxtyping import Float32
 
-from pipeline.conventions import pack_grid
+from pipeline.conventions import Array, pack_grid
 from pipeline.errors import UserError
 from pipeline.formats.binvox import read_binvox
 from pipeline.formats.pack import PackReader
@@ -81,7 +80,7 @@ def _losses(views: Shard, grids: PackReader) -> list[Rejection]:
 
 def _pictures(
     views: Shard, row: int, record: Record, bank: Bank | None, seed: int, settings: PackSettings
-) -> dict[str, npt.NDArray[Any]]:
+) -> dict[str, Array]:
     """The arrays of one shape, composited or in layers."""
     arrays = {name: views.array(name)[row] for name in views.fields if name not in ("rgba", "placement")}
     rgba = views.array("rgba")[row]
@@ -100,7 +99,7 @@ def _pictures(
 
 def choose_background(
     seed: int, shape_id: str, view: int, bank: Bank | None, kind: str, size_px: int
-) -> tuple[int, npt.NDArray[np.float32]]:
+) -> tuple[int, Float32[Array, " 5"]]:
     """Bank row and crop (row, column, side, mirror, gain) behind one view; see pipeline/pictures/bank.py."""
     rng = generator(seed, "background", shape_id, view)
     if kind == "transparent":
@@ -119,6 +118,6 @@ def _plain_colour(kind: str, rng: np.random.Generator) -> tuple[int, ...]:
     return (255, 255, 255) if kind == "white" else tuple(bytes.fromhex(kind.removeprefix("#")))
 
 
-def _look(bank: Bank | None, number: int) -> npt.NDArray[np.float32]:
+def _look(bank: Bank | None, number: int) -> Float32[Array, " 5"]:
     """How the bank altered a crop; a plain colour is not altered."""
     return np.array(UNALTERED, np.float32) if bank is None or number < 0 else np.asarray(bank.looks[number])

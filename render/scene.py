@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
+from jaxtyping import Bool, Float32, Float64, Int32, Int64, UInt8
 
+from pipeline.conventions import Array, Bools, Bytes, Floats32, Vertices
 from pipeline.errors import Reject
 from pipeline.meshes.mesh import Material, Mesh
 from pipeline.pictures.colour import SRGB_TO_LINEAR, srgb_bytes
-from render.backends.shading import ENCODE_STEPS
-from render.backends.visibility import CUTOUT_ALPHA
-from render.surface_kernels import corner_normals, halve, weld
+from render.buffers import CUTOUT_ALPHA, ENCODE_STEPS
+from render.scene_kernels import corner_normals, halve, weld
 
 CREASE_DEG = 40.0  # faces that bend more than this meet in a sharp edge
 # The order in which a see-through material covers the samples of a pixel: scattered, row by row.
@@ -22,33 +22,31 @@ SAMPLE_ORDER = {
     3: (0, 7, 3, 6, 5, 2, 4, 1, 8),
     4: (0, 8, 2, 10, 12, 4, 14, 6, 3, 11, 1, 9, 15, 7, 13, 5),
 }
-WRAPS = ("repeat", "clamp", "mirror")  # REPEAT, CLAMP, MIRROR of visibility.py
+WRAPS = ("repeat", "clamp", "mirror")  # REPEAT, CLAMP, MIRROR of buffers.py
 MOST_INVISIBLE = 0.5  # share of the surface above which "fully transparent" is an exporter's mistake
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
 
-ENCODE: npt.NDArray[np.uint8] = srgb_bytes((np.arange(ENCODE_STEPS + 1) / ENCODE_STEPS).astype(np.float32))
+ENCODE: Bytes = srgb_bytes((np.arange(ENCODE_STEPS + 1) / ENCODE_STEPS).astype(np.float32))
 
 
 @dataclass(frozen=True)
 class Scene:
     """What a backend draws; arrays are C-contiguous and of the kernels' types."""
 
-    vertices: npt.NDArray[np.float64]  # (V, 3)
-    faces: npt.NDArray[np.int32]  # (F, 3)
-    normals: npt.NDArray[np.float32]  # (F, 3, 3) of the corners
-    uv: npt.NDArray[np.float64]  # (V, 2), or (1, 2) where nothing is textured
-    vertex_colours: npt.NDArray[np.uint8]  # (V, 4), or (0, 4) where there are none
-    face_material: npt.NDArray[np.int32]  # (F,)
-    material_colour: npt.NDArray[np.float32]  # (M, 3) linear light
-    cutout: npt.NDArray[np.bool_]  # (M,) the texture's alpha cuts holes
-    opacity: npt.NDArray[np.float64]  # (M,) share of the light that the material stops, above 0
-    first_level: npt.NDArray[np.int64]  # (M,) row of `levels` where the material's texture begins
-    level_count: npt.NDArray[np.int64]  # (M,) 0 for a plain material
-    wrap: npt.NDArray[np.int64]  # (M, 2) how the texture goes on along u and v: places in WRAPS
-    levels: npt.NDArray[np.int64]  # (K, 3) first texel, height, width
-    texels: npt.NDArray[np.uint8]  # (T, 4) all textures and their smaller levels in one row
-    texel_density: npt.NDArray[np.float32]  # (F,) texels along one unit of length on the face
+    vertices: Vertices
+    faces: Int32[Array, "F 3"]
+    normals: Float32[Array, "F 3 3"]  # of the corners
+    uv: Float64[Array, "_V 2"]  # one row where nothing is textured
+    vertex_colours: UInt8[Array, "_V 4"]  # no row where there are none
+    face_material: Int32[Array, " F"]
+    material_colour: Float32[Array, "M 3"]  # linear light
+    cutout: Bool[Array, " M"]  # the texture's alpha cuts holes
+    opacity: Float64[Array, " M"]  # share of the light that the material stops, above 0
+    first_level: Int64[Array, " M"]  # row of `levels` where the material's texture begins
+    level_count: Int64[Array, " M"]  # 0 for a plain material
+    wrap: Int64[Array, "M 2"]  # how the texture goes on along u and v: places in WRAPS
+    levels: Int64[Array, "_K 3"]  # first texel, height, width
+    texels: UInt8[Array, "_T 4"]  # all textures and their smaller levels in one row
+    texel_density: Float32[Array, " F"]  # texels along one unit of length on the face
     materials: list[Material]
     transparent_faces: int  # left out, since their material lets all light through
     opaque_instead: int  # materials that would, drawn opaque because hardly anything would be left
@@ -101,7 +99,7 @@ def prepare_scene(mesh: Mesh, *, crease_deg: float = CREASE_DEG) -> Scene:
     )
 
 
-def _drawable_faces(mesh: Mesh, vertices: Floats) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
+def _drawable_faces(mesh: Mesh, vertices: Vertices) -> tuple[Int32[Array, "F 3"], Int32[Array, " F"]]:
     """The faces that have finite corners and an area, with their materials."""
     faces = np.ascontiguousarray(mesh.faces, dtype=np.int64).reshape(-1, 3)
     if len(faces) == 0:
@@ -114,8 +112,8 @@ def _drawable_faces(mesh: Mesh, vertices: Floats) -> tuple[npt.NDArray[np.int32]
     for name, array in (("uv", mesh.uv), ("vertex_colours", mesh.vertex_colours)):
         if array is not None and len(array) != len(vertices):
             raise Reject("bad_attribute", f"{name} has {len(array)} rows for {len(vertices)} vertices")
-    finite: npt.NDArray[np.bool_] = np.all(np.abs(np.nan_to_num(vertices, nan=np.inf)) < 1e6, axis=1)
-    keep: npt.NDArray[np.bool_] = np.all(finite[faces], axis=1)
+    finite: Bools = np.all(np.abs(np.nan_to_num(vertices, nan=np.inf)) < 1e6, axis=1)
+    keep: Bools = np.all(finite[faces], axis=1)
     if not keep.any():
         raise Reject("not_finite", "no face has three finite corners")
     corners = vertices[faces[keep]]
@@ -127,9 +125,9 @@ def _drawable_faces(mesh: Mesh, vertices: Floats) -> tuple[npt.NDArray[np.int32]
 
 
 def _opacities(
-    materials: list[Material], vertices: Floats, faces: npt.NDArray[np.int32], material: npt.NDArray[np.int32]
-) -> tuple[Floats, int]:
-    """(M,) opacity of the materials, and how many invisible ones are drawn opaque instead.
+    materials: list[Material], vertices: Vertices, faces: Int32[Array, "F 3"], material: Int32[Array, " F"]
+) -> tuple[Float64[Array, " M"], int]:
+    """Opacity of the materials, and how many invisible ones are drawn opaque instead.
 
     Exporters disagree on whether `Tr` is opacity or its opposite: where most of the surface
     would be invisible, the file means the other one.
@@ -142,8 +140,8 @@ def _opacities(
     return np.where(opacity == 0, 1.0, opacity), int((opacity == 0).sum())
 
 
-def sample_masks(opacity: Floats, factor: int) -> Ints:
-    """(M,) for each material a bit for every one of a pixel's factor x factor samples: those it covers.
+def sample_masks(opacity: Float64[Array, " M"], factor: int) -> Int64[Array, " M"]:
+    """For each material a bit for every one of a pixel's factor x factor samples: those it covers.
 
     A see-through surface covers round(opacity * samples) of them, at least one: what lies
     behind is seen through the others, without any sorting, and alpha comes out right.
@@ -164,12 +162,12 @@ def _has_holes(material: Material) -> bool:
 
 def _texture_levels(
     materials: list[Material],
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.uint8]]:
+) -> tuple[Int64[Array, " M"], Int64[Array, " M"], Int64[Array, "K 3"], UInt8[Array, "T 4"]]:
     """Every texture with its halvings (mip levels), one after another; a shared picture is kept once."""
     first = np.zeros(len(materials), np.int64)
     count = np.zeros(len(materials), np.int64)
     rows: list[tuple[int, int, int]] = []
-    pieces: list[npt.NDArray[np.uint8]] = []
+    pieces: list[Bytes] = []
     seen: dict[int, int] = {}
     total = 0
     for number, material in enumerate(materials):
@@ -195,16 +193,16 @@ def _texture_levels(
 
 
 def _texel_density(
-    vertices: npt.NDArray[np.float64],
-    faces: npt.NDArray[np.int32],
-    uv: npt.NDArray[np.float64],
-    material: npt.NDArray[np.int32],
-    level_count: npt.NDArray[np.int64],
-    first_level: npt.NDArray[np.int64],
-    levels: npt.NDArray[np.int64],
+    vertices: Vertices,
+    faces: Int32[Array, "F 3"],
+    uv: Float64[Array, "_V 2"],
+    material: Int32[Array, " F"],
+    level_count: Int64[Array, " M"],
+    first_level: Int64[Array, " M"],
+    levels: Int64[Array, "K 3"],
     textured: bool,
-) -> npt.NDArray[np.float32]:
-    """(F,) square root of (texels / area): how fine the texture lies on each face."""
+) -> Float32[Array, " F"]:
+    """Square root of (texels / area): how fine the texture lies on each face."""
     if not textured:
         return np.zeros(len(faces), np.float32)
     corners, flat = vertices[faces], uv[faces]
@@ -212,5 +210,5 @@ def _texel_density(
     a, b = flat[:, 1] - flat[:, 0], flat[:, 2] - flat[:, 0]
     uv_area = np.abs(a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0])
     size = levels[first_level, 1] * levels[first_level, 2] * (level_count > 0)
-    density: npt.NDArray[np.float32] = np.sqrt(uv_area * size[material] / area).astype(np.float32)
+    density: Floats32 = np.sqrt(uv_area * size[material] / area).astype(np.float32)
     return density

@@ -13,9 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from pipeline.conventions import Images
+from pipeline.conventions import Array, Images
 from pipeline.errors import Reject
 from pipeline.formats.pack import PackReader
 from pipeline.manifest import Record, Rejection
@@ -32,7 +31,7 @@ from render.scene import prepare_scene
 STAGE = "render"
 MEMORY_BYTES = 4 << 30  # address space that one shape may take
 BLACK_LIGHT = 0.002  # linear; materials below it may well be drawn black
-Arrays = dict[str, npt.NDArray[Any]]
+Arrays = dict[str, Array]
 
 
 def render_shard(prepared: Path, out: Path, *, seed: int, settings: Render, log: Log) -> None:

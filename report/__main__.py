@@ -1,4 +1,4 @@
-"""``python -m report page|gallery`` write report.html and gallery.html; ``picture|study``, pictures for documents."""
+"""``python -m report page`` writes report.html, ``python -m report gallery`` gallery.html."""
 
 from __future__ import annotations
 
@@ -22,19 +22,6 @@ def main() -> int:
     page.add_argument("--output-dir", type=Path, required=True, help="the run's folder, e.g. results")
     page.add_argument("-o", "--output", type=Path, required=True, help="the page to write")
     page.add_argument("--log", type=Path, help="JSON lines go here")
-    picture = commands.add_parser("picture", help="draw views, true voxels and answers of held-out shapes")
-    picture.add_argument("--output-dir", type=Path, required=True, help="the run's folder, e.g. results")
-    picture.add_argument("--experiment", required=True, help="name of an evaluated experiment")
-    picture.add_argument("-o", "--output", type=Path, required=True, help="the PNG to write")
-    study = commands.add_parser(
-        "study", help="draw several experiments side by side: curves, shapes, samples, photographs"
-    )
-    study.add_argument("--output-dir", type=Path, required=True, help="the run's folder, e.g. results")
-    study.add_argument("--experiments", nargs="+", required=True, help="names; the first ranks the shapes")
-    study.add_argument("--samples-of", nargs="+", help="experiments whose samples are drawn; left out: the same")
-    study.add_argument("--photographs-of", help="experiment whose photographs are drawn; left out: the first")
-    study.add_argument("--category", help="photographs of this category only")
-    study.add_argument("-o", "--output", type=Path, required=True, help="prefix of the files to write")
     gallery = commands.add_parser("gallery", help="write the page on which every shape of a data set can be seen")
     gallery.add_argument("--shards-index", type=Path, required=True, help="shards/D/index.json")
     gallery.add_argument("--prepared", type=Path, required=True, help="folder of the prepared meshes; may be absent")
@@ -45,8 +32,6 @@ def main() -> int:
     gallery.add_argument("--log", type=Path, help="JSON lines go here")
     page.set_defaults(run=_page)
     gallery.set_defaults(run=_gallery)
-    picture.set_defaults(run=_picture)
-    study.set_defaults(run=_study)
     arguments = parser.parse_args()
     return int(arguments.run(arguments))
 
@@ -75,29 +60,6 @@ def _gallery(arguments: argparse.Namespace) -> int:
             most=arguments.shapes,
             log=log,
         )
-    return 0
-
-
-def _picture(arguments: argparse.Namespace) -> int:
-    from report.showcase import draw_picture
-
-    draw_picture(arguments.output_dir, arguments.experiment, arguments.output)
-    say(f"picture: {arguments.output}")
-    return 0
-
-
-def _study(arguments: argparse.Namespace) -> int:
-    from report.study import write_study
-
-    files = write_study(
-        arguments.output_dir,
-        arguments.experiments,
-        arguments.output,
-        sampled=arguments.samples_of,
-        judged=arguments.photographs_of,
-        category=arguments.category,
-    )
-    say(f"study: {', '.join(str(path) for path in files)}")
     return 0
 
 

@@ -9,13 +9,11 @@ import base64
 import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-import numpy.typing as npt
+from jaxtyping import UInt8
 from PIL import Image
 
-from pipeline.conventions import Grid, unpack_grid
+from pipeline.conventions import Array, Grid, PackedGrid, unpack_grid
 from pipeline.pictures.voxel_view import BLUE, Colour, draw_voxels
 
 SHAPE_PX = 112  # side of a picture of one shape
@@ -29,8 +27,8 @@ def data_address(image: Image.Image, quality: int = _QUALITY) -> str:
     return f"data:image/webp;base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
-def photograph(pixels: npt.NDArray[np.uint8], size_px: int = SHAPE_PX) -> str:
-    """One view (S, S, 3) at the size at which shapes are shown."""
+def photograph(pixels: UInt8[Array, "S S 3"], size_px: int = SHAPE_PX) -> str:
+    """One view at the size at which shapes are shown."""
     return data_address(Image.fromarray(pixels).resize((size_px, size_px), Image.Resampling.BICUBIC))
 
 
@@ -47,8 +45,8 @@ def strip(grids: Sequence[Grid], colour: Colour = BLUE, size_px: int = SHAPE_PX)
     return data_address(canvas)
 
 
-def sheet(tiles: npt.NDArray[np.uint8], columns: int) -> str:
-    """(N, T, T, 3) pictures, row by row in one."""
+def sheet(tiles: UInt8[Array, "N T T 3"], columns: int) -> str:
+    """Pictures, row by row in one."""
     side = tiles.shape[1]
     canvas = Image.new("RGB", (columns * side, -(-len(tiles) // columns) * side))
     for place, tile in enumerate(tiles):
@@ -63,7 +61,7 @@ def contact_sheet(path: Path, width_px: int = 1500) -> str:
         return data_address(picture.convert("RGB"), 72)
 
 
-def grid_of(bits: npt.NDArray[Any]) -> Grid:
+def grid_of(bits: PackedGrid) -> Grid:
     """(R, R, R) from a row of packed bits."""
     return unpack_grid(bits, side_of(8 * len(bits)))
 

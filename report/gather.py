@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from pipeline.conventions import Array
 from pipeline.errors import UserError
 from pipeline.formats.pack import BROKEN_ZIP, PackReader
 
-Arrays = dict[str, npt.NDArray[Any]]  # members of an .npz by name
+Arrays = dict[str, Array]  # members of an .npz by name
 
 
 @dataclass

@@ -7,8 +7,8 @@ from typing import Any
 
 import markupsafe
 import numpy as np
-import numpy.typing as npt
 
+from pipeline.conventions import Array
 from pipeline.pictures.voxel_view import BLUE, GREEN
 from report import figures, gather
 from report.gather import Arrays
@@ -62,7 +62,7 @@ def _look(kind: int) -> dict[str, int]:
     return {"colour": kind % COLOURS, "mark": kind % MARKS}
 
 
-def _places(points: npt.NDArray[Any]) -> list[tuple[float, float]]:
+def _places(points: Array) -> list[tuple[float, float]]:
     """(N, 2) -> pixels of the map: one scale for both axes, y up."""
     low, high = points.min(axis=0), points.max(axis=0)
     room = np.array([WIDTH, HEIGHT]) - 2 * MARGIN

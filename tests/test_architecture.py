@@ -77,9 +77,7 @@ IMPORTED_BY = {
     "training.command": {"training.command", "training.__main__"},
 }
 # What is not so yet, and why.  A line goes with the change that mends it; a line that is mended must go.
-NOT_YET: dict[str, str] = {
-    "circle: render.backends render.scene": "the scene prepares its arrays with the kernels of two backends",
-}
+NOT_YET: dict[str, str] = {}
 # Compiled kernels are one long function by their nature; a parser of text is one long decision.
 KERNELS_AND_PARSERS = (
     "render/backends/shading.py",

@@ -10,8 +10,6 @@ from pipeline.formats.binvox import write_binvox
 from voxelize.engines.builtin import Solid
 from voxelize.kernels.frame import Frame
 
-TYPES = ("binvox", "raw", "npy", "vtk")
-
 
 def encode(solid: Solid, kind: str, header_frame: Frame | None = None) -> bytes:
     """The file's bytes; `header_frame` replaces the true frame in the header of .binvox and .vtk.

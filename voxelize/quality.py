@@ -5,18 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
+from jaxtyping import UInt64
 
-from pipeline.conventions import Grid
+from pipeline.conventions import Array, Faces, Grid, Vertices
 from voxelize.engines.builtin import Solid, surface_of
 from voxelize.kernels import bits
 from voxelize.kernels.components import count_parts
 from voxelize.kernels.robust import without_specks
 
 
-def quality(
-    solid: Solid, vertices: npt.NDArray[np.float64], faces: npt.NDArray[np.int64], surface: Grid | None = None
-) -> dict[str, Any]:
+def quality(solid: Solid, vertices: Vertices, faces: Faces, surface: Grid | None = None) -> dict[str, Any]:
     """Plain JSON values about a grid and the mesh it came from (turned as the options say).
 
     watertight      no line along an axis enters without leaving; null where none were cast
@@ -63,7 +61,7 @@ def bounded_parts(surface: bits.Words, solid: bits.Words) -> int:
     return int(count_parts(without_specks(surface | solid, surface)))
 
 
-def duplicate_faces(vertices: npt.NDArray[np.float64], faces: npt.NDArray[np.int64]) -> int:
+def duplicate_faces(vertices: Vertices, faces: Faces) -> int:
     """Triangles whose three corner positions, in any order, another triangle has too."""
     # 64-bit keys of positions instead of positions; + 0.0 turns -0 into 0.
     position = _mix(np.ascontiguousarray(vertices + 0.0).view(np.uint64))
@@ -73,10 +71,10 @@ def duplicate_faces(vertices: npt.NDArray[np.float64], faces: npt.NDArray[np.int
 _ODD = np.array([0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9], dtype=np.uint64)
 
 
-def _mix(triples: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
-    """(N, 3) -> (N,) keys: sums of products with odd constants, bits folded in between."""
+def _mix(triples: UInt64[Array, "N 3"]) -> UInt64[Array, " N"]:
+    """Keys: sums of products with odd constants, bits folded in between."""
     folded = triples ^ (triples >> np.uint64(29))
     products = folded * _ODD
     products ^= products >> np.uint64(32)
-    total: npt.NDArray[np.uint64] = (products * _ODD[::-1]).sum(axis=1, dtype=np.uint64)
+    total: UInt64[Array, " N"] = (products * _ODD[::-1]).sum(axis=1, dtype=np.uint64)
     return total

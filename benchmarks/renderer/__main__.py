@@ -36,7 +36,8 @@ from pipeline.pictures.bank import write_bank
 from pipeline.progress import progress, say
 from pipeline.worker import IsolatedWorker
 from render.backends.opengl import PLATFORMS, PyrenderBackend, probe
-from render.backends.raster import Layers, RasterBackend
+from render.backends.raster import RasterBackend
+from render.buffers import Buffers
 from render.cameras import make_cameras
 from render.lights import make_lights
 from render.scene import prepare_scene
@@ -189,7 +190,7 @@ def _embree_line() -> str:
 def _start_opengl(name: str) -> Any:
     backend = PyrenderBackend(2, platform=name)
 
-    def render(mesh: Mesh, camera: Any, lights: Any) -> Layers:
+    def render(mesh: Mesh, camera: Any, lights: Any) -> Buffers:
         backend.load(prepare_scene(mesh))
         return backend.render(camera, lights)
 
@@ -211,7 +212,7 @@ def _opengl_line(name: str) -> str:
         return f"| pyrender backend, {name} | 0 | not measured: {probe(name)[1]} |"
     ious, colours, depths = [], [], []
     raster = RasterBackend(2)
-    worker: IsolatedWorker[Layers] = IsolatedWorker(_Starter(name), seconds=120, memory_bytes=None, start="spawn")
+    worker: IsolatedWorker[Buffers] = IsolatedWorker(_Starter(name), seconds=120, memory_bytes=None, start="spawn")
     with worker:
         for shape, mesh in _meshes().items():
             raster.load(prepare_scene(mesh))

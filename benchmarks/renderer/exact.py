@@ -5,13 +5,12 @@ from __future__ import annotations
 from fractions import Fraction
 
 import numpy as np
-import numpy.typing as npt
 
+from pipeline.conventions import Floats
 from render.cameras import Camera
 
 NEAR_AN_EDGE = 1e-6  # of a ray from an edge, as the sine of an angle: some float32 roundings
 SAMPLES = 2  # along each side of a pixel
-Floats = npt.NDArray[np.float64]
 
 
 def rays(camera: Camera) -> tuple[Floats, Floats]:

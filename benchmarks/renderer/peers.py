@@ -15,8 +15,8 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from pipeline.conventions import Bools, Floats32, Image
 from pipeline.meshes.mesh import Material, Mesh
 from render.cameras import Camera, make_cameras
 from render.lights import plain
@@ -199,7 +199,7 @@ def _once(name: str, make: Callable[[], Any]) -> Any:
     return _kept[name]
 
 
-def rays(camera: Camera) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+def rays(camera: Camera) -> tuple[Floats32, Floats32]:
     """Origins and directions (4 S^2, 3) of 2 x 2 samples a pixel."""
     side = camera.size_px * 2
     places = (np.arange(side) + 0.5) / 2
@@ -210,7 +210,7 @@ def rays(camera: Camera) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float3
     return np.broadcast_to(pose[:3, 3].astype(np.float32), directions.shape), directions
 
 
-def resolve(hit: npt.NDArray[np.bool_], normals: npt.NDArray[np.float32], size_px: int) -> npt.NDArray[np.uint8]:
+def resolve(hit: Bools, normals: Floats32, size_px: int) -> Image:
     """Lambert's law on the samples that hit, then the mean of each pixel's covered samples."""
     hit = hit.reshape(-1)
     level = np.zeros(len(hit), np.float32)

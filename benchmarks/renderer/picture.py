@@ -14,7 +14,8 @@ from pipeline.furniture.rooms import room_picture
 from pipeline.meshes.normalise import normalise
 from pipeline.pictures.bank import Bank, background, composite
 from pipeline.settings.render import Specular
-from render.backends.raster import HIGHLIGHTS, RasterBackend
+from render.backends.raster import RasterBackend
+from render.buffers import HIGHLIGHTS
 from render.cameras import PRESETS, make_cameras
 from render.lights import make_lights
 from render.pack import choose_background

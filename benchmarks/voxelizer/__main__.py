@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from benchmarks.voxelizer.meshes import Mesh, furniture, meshes, placed, real_meshes, sphere
-from benchmarks.voxelizer.peers import PEERS, Grid, Peer
+from benchmarks.voxelizer.peers import PEERS, Peer
+from pipeline.conventions import Grid
 from pipeline.errors import Reject
 from pipeline.formats.binvox import read_binvox, write_binvox
 from pipeline.furniture import CATEGORIES
@@ -158,7 +158,7 @@ def iou(a: Grid, b: Grid) -> float:
     return np.count_nonzero(a & b) / union if union else 1.0
 
 
-def nasty() -> dict[str, tuple[Mesh, npt.NDArray[np.bool_]]]:
+def nasty() -> dict[str, tuple[Mesh, Grid]]:
     """Input as real data sets have it, and the analytic solid at 32^3."""
     rng = np.random.default_rng(5)
     axis = (np.arange(32) + 0.5) / 32 - 0.5

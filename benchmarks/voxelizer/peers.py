@@ -14,15 +14,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from pipeline.conventions import Faces, Grid, Vertices
 from pipeline.errors import Reject
 from voxelize.engines.builtin import voxelize
 from voxelize.options import UNIT_BOX_BOUNDS, Options
-
-Vertices = npt.NDArray[np.float64]
-Faces = npt.NDArray[np.int64]
-Grid = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)

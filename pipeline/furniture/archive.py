@@ -32,7 +32,7 @@ import numpy as np
 
 from pipeline import seeds
 from pipeline.atomic import atomic_path, write_text
-from pipeline.conventions import SHAPENET_V1_TO_WORLD, UP_AXIS_TO_WORLD
+from pipeline.conventions import SHAPENET_V1_TO_WORLD, UP_AXIS_TO_WORLD, Faces
 from pipeline.furniture import text
 from pipeline.furniture.shapes import CATEGORIES, make_shape
 from pipeline.meshes.mesh import Mesh
@@ -144,7 +144,7 @@ def _off(stream: int, category: str, index: int, nasty: bool) -> bytes:
     return payload[: int(0.6 * len(payload))] if where == TRUNCATED else payload
 
 
-def _spoil_faces(faces: text.Ints, where: tuple[str, int]) -> text.Ints:
+def _spoil_faces(faces: Faces, where: tuple[str, int]) -> Faces:
     if where == DOUBLED:
         return np.repeat(faces, 2, axis=0)
     if where == FLIPPED:

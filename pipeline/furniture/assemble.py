@@ -7,8 +7,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from pipeline.conventions import Floats, Ints
 from pipeline.furniture.materials import Look
-from pipeline.furniture.parts import Floats, Part
+from pipeline.furniture.parts import Part
 from pipeline.meshes.mesh import Mesh
 
 GAP_M = 0.0016
@@ -42,7 +43,7 @@ def assemble(parts: Sequence[Part], looks: Mapping[str, Look]) -> Mesh:
     )
 
 
-def _project(grain: Floats, axis: np.ndarray[tuple[int, ...], np.dtype[np.int64]], index: int) -> Floats:
+def _project(grain: Floats, axis: Ints, index: int) -> Floats:
     """(K, 2) metres: u along the longest remaining extent; each part starts elsewhere in the texture."""
     u = np.where(axis == 0, grain[:, 1], grain[:, 0])
     v = np.where(axis == 2, grain[:, 1], grain[:, 2])

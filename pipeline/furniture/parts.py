@@ -12,11 +12,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
+from jaxtyping import Float64, Int64
+
+from pipeline.conventions import Array, Floats, Ints
 
 Span = tuple[float, float]
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -24,10 +24,10 @@ class Part:
     """One closed solid and the name of the material slot it is made of."""
 
     slot: str
-    points: Floats  # (P, 3) metres
-    faces: Ints  # (F, 3)
-    side: Ints  # (F,) axis of the box projection
-    grain: Floats  # (P, 3) coordinates before any turn, longest extent first; the UVs come from them
+    points: Float64[Array, "P 3"]  # metres
+    faces: Int64[Array, "F 3"]
+    side: Int64[Array, " F"]  # axis of the box projection
+    grain: Float64[Array, "P 3"]  # coordinates before any turn, longest extent first; the UVs come from them
 
     def rotated(self, axis: str, degrees: float, pivot: Sequence[float]) -> Part:
         """Turned about an axis through `pivot`, counter-clockwise seen from the axis' tip."""

@@ -12,16 +12,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
-from PIL import Image
+from PIL import Image as Pillow
 
 from pipeline import seeds
 from pipeline.atomic import atomic_path
+from pipeline.conventions import Image, Ints
 from pipeline.furniture import surfaces
 from pipeline.furniture.surfaces import Floats, Paint
 from pipeline.progress import Log, progress, say
 
-Picture = npt.NDArray[np.uint8]
 SAMPLES = 2
 """Rays along each side of a pixel."""
 FLOOR, CEILING, BACK, LEFT, RIGHT = range(5)
@@ -60,7 +59,7 @@ class _Room:
     tint: Floats
 
 
-def room_picture(seed: int, index: int, size_px: int) -> Picture:
+def room_picture(seed: int, index: int, size_px: int) -> Image:
     """(S, S, 3) sRGB picture of one room; equal arguments give equal bytes."""
     return _picture(seeds.generator(seed, "room", index), size_px, size_px)
 
@@ -73,7 +72,7 @@ def write_rooms(seed: int, count: int, folder: Path, size_px: int = 160, log: Lo
     """
     for index in progress(range(count), "rooms", unit="picture", log=log):
         height, width = _size(index, size_px)
-        picture = Image.fromarray(_picture(seeds.generator(seed, "room", index), height, width))
+        picture = Pillow.fromarray(_picture(seeds.generator(seed, "room", index), height, width))
         out = io.BytesIO()
         (picture.convert("L") if index == GREY else picture).save(out, format="JPEG", quality=88)
         _write(Path(folder) / f"room_{index:05d}.jpg", out.getvalue())
@@ -96,7 +95,7 @@ def _write(path: Path, payload: bytes) -> None:
         temporary.write_bytes(payload)
 
 
-def _picture(rng: np.random.Generator, height: int, width: int) -> Picture:
+def _picture(rng: np.random.Generator, height: int, width: int) -> Image:
     room = _draw_room(rng)
     # Cast one ray a sample and find the wall it meets.
     rays = _rays(room, height * SAMPLES, width * SAMPLES)
@@ -291,7 +290,7 @@ def _rays(room: _Room, rows: int, columns: int) -> Floats:
     return rays.reshape(-1, 3).astype(np.float32)
 
 
-def _hit(room: _Room, rays: Floats) -> tuple[npt.NDArray[np.int64], Floats]:
+def _hit(room: _Room, rays: Floats) -> tuple[Ints, Floats]:
     """Which surface each ray meets first, and where."""
     x, y = room.eye
     dx, dy, dz = (np.where(np.abs(part) < 1e-6, np.float32(1e-6), part) for part in rays.T)
@@ -310,13 +309,13 @@ def _hit(room: _Room, rays: Floats) -> tuple[npt.NDArray[np.int64], Floats]:
     return surface, point
 
 
-def _surface_coordinates(surface: npt.NDArray[np.int64], point: Floats) -> tuple[Floats, Floats]:
+def _surface_coordinates(surface: Ints, point: Floats) -> tuple[Floats, Floats]:
     """Metres on the surface: floor and ceiling (x, z), back wall (x, y), side walls (z, y)."""
     u = np.where(surface >= LEFT, point[:, 2], point[:, 0])
     return u, np.where(surface <= CEILING, point[:, 2], point[:, 1])
 
 
-def _paint(room: _Room, surface: npt.NDArray[np.int64], u: Floats, v: Floats) -> Floats:
+def _paint(room: _Room, surface: Ints, u: Floats, v: Floats) -> Floats:
     colours = np.empty((len(u), 3), dtype=np.float32)
     high, skirting = room.skirting
     for number, paint in enumerate(room.paints):
@@ -346,7 +345,7 @@ def _paint_panel(panel: _Panel, u: Floats, v: Floats, colours: Floats) -> None:
     colours[rows] = np.where(edge[:, None], panel.frame, panel.paint(a, b) * np.float32(panel.glow))
 
 
-def _light(room: _Room, surface: npt.NDArray[np.int64], point: Floats) -> Floats:
+def _light(room: _Room, surface: Ints, point: Floats) -> Floats:
     """(N,) brightness: ambient, pools of lamp light, darker edges between the surfaces."""
     light = np.full(len(point), room.ambient, dtype=np.float32)
     for x, y, z, strength, reach in room.lights:
@@ -367,7 +366,7 @@ def _light(room: _Room, surface: npt.NDArray[np.int64], point: Floats) -> Floats
     return light / np.float32(1.25) * np.where(surface == CEILING, np.float32(0.92), np.float32(1))
 
 
-def _develop(rng: np.random.Generator, picture: Floats) -> Picture:
+def _develop(rng: np.random.Generator, picture: Floats) -> Image:
     height, width, _ = picture.shape
     row, column = np.ogrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
     picture = picture * (1 - rng.uniform(0, 0.25) * (row**2 + column**2))[..., None].astype(np.float32)
@@ -376,4 +375,5 @@ def _develop(rng: np.random.Generator, picture: Floats) -> Picture:
             picture + np.roll(picture, 1, axis=0) + np.roll(picture, 1, axis=1) + np.roll(picture, (1, 1), (0, 1))
         ) / 4
     picture = picture + rng.uniform(1.5, 7) * rng.standard_normal((height, width, 1), dtype=np.float32)
-    return np.clip(picture + 0.5 * rng.standard_normal(picture.shape, dtype=np.float32), 0, 255).astype(np.uint8)
+    grain = rng.standard_normal(picture.shape, dtype=np.float32)
+    return np.asarray(np.clip(picture + 0.5 * grain, 0, 255).astype(np.uint8))

@@ -36,11 +36,6 @@ def parameters(seed: int, category: str, index: int) -> Any:
     return _class_of(category).draw_parameters(Draw(seeds.generator(seed, "furniture", category, index)))
 
 
-def build_parts(seed: int, category: str, index: int) -> list[Part]:
-    """The closed solids of one shape, standing on y = 0, before planes are pulled apart."""
-    return _class_of(category).build(parameters(seed, category, index))
-
-
 def make_shape(seed: int, category: str, index: int) -> Mesh:
     """One piece of furniture in metres, +Y up, front towards -Z, standing on y = 0.
 

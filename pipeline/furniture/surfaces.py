@@ -6,12 +6,14 @@ Every paint takes u, v (N,) in metres and returns (N, 3) sRGB values in 0..255.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TypeAlias
 
 import numpy as np
-import numpy.typing as npt
+from jaxtyping import Float
 
-Floats = npt.NDArray[np.floating[Any]]
+from pipeline.conventions import Array
+
+Floats: TypeAlias = Float[Array, "..."]  # of either precision
 Paint = Callable[[Floats, Floats], Floats]
 
 
@@ -28,11 +30,11 @@ def smooth_noise(u: Floats, v: Floats, salt: int) -> Floats:
     fu, fv = fu * fu * (3 - 2 * fu), fv * fv * (3 - 2 * fv)
     low = noise(u, v, salt) * (1 - fu) + noise(u + 1, v, salt) * fu
     high = noise(u, v + 1, salt) * (1 - fu) + noise(u + 1, v + 1, salt) * fu
-    return low * (1 - fv) + high * fv
+    return np.asarray(low * (1 - fv) + high * fv)
 
 
 def _mix(first: Floats, second: Floats, share: Floats) -> Floats:
-    return (first + (second - first) * np.clip(share, 0, 1)[:, None]).astype(np.float32)
+    return np.asarray((first + (second - first) * np.clip(share, 0, 1)[:, None]).astype(np.float32))
 
 
 def boards(rng: np.random.Generator, base: Floats) -> Paint:

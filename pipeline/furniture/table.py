@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pipeline.conventions import Floats
 from pipeline.furniture.draw import Draw
 from pipeline.furniture.materials import Look, look
-from pipeline.furniture.parts import Floats, Part, box, ellipse, extrude, frustum, lathe, rectangle, tube
+from pipeline.furniture.parts import Part, box, ellipse, extrude, frustum, lathe, rectangle, tube
 
 
 @dataclass(frozen=True)

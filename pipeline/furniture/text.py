@@ -11,24 +11,21 @@ import io
 import re
 
 import numpy as np
-import numpy.typing as npt
-from PIL import Image
+from PIL import Image as Pillow
 
+from pipeline.conventions import Array, Faces, Image, Points, Vertices
 from pipeline.meshes.mesh import Material, Mesh
-
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
 
 DECIMALS = 5
 
 
-def weld(mesh: Mesh) -> tuple[Floats, Ints]:
+def weld(mesh: Mesh) -> tuple[Vertices, Faces]:
     """(P, 3) distinct points, rounded, and (F, 3) faces into them."""
     points, index = np.unique(np.round(mesh.vertices, DECIMALS), axis=0, return_inverse=True)
     return points, index.reshape(-1)[mesh.faces]
 
 
-def off_text(points: Floats, faces: Ints, *, glued: bool = False) -> str:
+def off_text(points: Points, faces: Faces, *, glued: bool = False) -> str:
     """One OFF file; `glued` writes the header without its line break."""
     head = f"OFF{'' if glued else chr(10)}{len(points)} {len(faces)} 0\n"
     return head + _lines("%.6f %.6f %.6f\n", points) + _lines("3 %d %d %d\n", faces)
@@ -70,14 +67,14 @@ def mtl_text(materials: list[Material], names: list[str], pictures: list[str | N
     return f"# Material Count: {len(materials)}\n\n" + "\n".join(blocks)
 
 
-def picture_bytes(picture: npt.NDArray[np.uint8], kind: str) -> bytes:
+def picture_bytes(picture: Image, kind: str) -> bytes:
     """A texture as JPEG or PNG."""
     out = io.BytesIO()
-    Image.fromarray(picture[..., :3]).save(
+    Pillow.fromarray(picture[..., :3]).save(
         out, format=kind, **({"quality": 85} if kind == "JPEG" else {"compress_level": 3})
     )
     return out.getvalue()
 
 
-def _lines(template: str, rows: npt.NDArray[np.generic]) -> str:
+def _lines(template: str, rows: Array) -> str:
     return (template * len(rows)) % tuple(rows.ravel().tolist())

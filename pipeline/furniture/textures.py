@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
+from jaxtyping import Float
+
+from pipeline.conventions import Array, Floats, Image
 
 Colour = tuple[int, int, int]
-Floats = npt.NDArray[np.float64]
-Picture = npt.NDArray[np.uint8]
 SIZE_PX = 128
 
 
@@ -30,7 +29,7 @@ def _wave(rng: np.random.Generator, at: Floats, periods: int) -> Floats:
     return np.sin(2 * np.pi * (periods * at + rng.random()))
 
 
-def _paint(base: Colour, other: Colour, share: npt.NDArray[np.floating[Any]], noise: Floats | float = 0.0) -> Picture:
+def _paint(base: Colour, other: Colour, share: Float[Array, ...], noise: Floats | float = 0.0) -> Image:
     """Blend two colours by `share` in [0, 1] and add `noise` in sRGB steps."""
     share = np.clip(np.broadcast_to(share, (SIZE_PX, SIZE_PX)), 0, 1)[..., None]
     rgb = (
@@ -47,7 +46,7 @@ def _grit(rng: np.random.Generator, strength: float) -> Floats:
     return strength * rng.standard_normal((SIZE_PX, SIZE_PX))
 
 
-def wood(rng: np.random.Generator, base: Colour, other: Colour) -> Picture:
+def wood(rng: np.random.Generator, base: Colour, other: Colour) -> Image:
     """Grain along u: year rings bent slowly, fine streaks over them."""
     u, v = _uv()
     bend = 0.02 * _wave(rng, u, 1) + 0.008 * _wave(rng, u, 2)
@@ -58,7 +57,7 @@ def wood(rng: np.random.Generator, base: Colour, other: Colour) -> Picture:
     return _paint(base, other, 0.35 + 0.22 * rings + 0.16 * streaks)
 
 
-def weave(rng: np.random.Generator, base: Colour, other: Colour) -> Picture:
+def weave(rng: np.random.Generator, base: Colour, other: Colour) -> Image:
     """Coarse cloth: threads over and under, of two colours."""
     u, v = _uv()
     threads = int(rng.integers(10, 17))
@@ -67,7 +66,7 @@ def weave(rng: np.random.Generator, base: Colour, other: Colour) -> Picture:
     return _paint(other, base, 0.25 + 0.75 * np.abs(thread), _grit(rng, 5))
 
 
-def checks(rng: np.random.Generator, base: Colour, other: Colour) -> Picture:
+def checks(rng: np.random.Generator, base: Colour, other: Colour) -> Image:
     """A gingham: stripes both ways, darker where they cross."""
     u, v = _uv()
     count = int(rng.integers(2, 5))
@@ -75,7 +74,7 @@ def checks(rng: np.random.Generator, base: Colour, other: Colour) -> Picture:
     return _paint(base, other, 0.5 * across + 0.5 * down, _grit(rng, 3))
 
 
-def stripes(rng: np.random.Generator, base: Colour, other: Colour) -> Picture:
+def stripes(rng: np.random.Generator, base: Colour, other: Colour) -> Image:
     """Stripes along u, wide and narrow."""
     _, v = _uv()
     count, wide = int(rng.integers(3, 7)), rng.uniform(0.2, 0.5)
@@ -83,7 +82,7 @@ def stripes(rng: np.random.Generator, base: Colour, other: Colour) -> Picture:
     return _paint(base, other, ((at < wide) | (np.abs(at - (1 + wide) / 2) < 0.05)) * 0.9, _grit(rng, 4))
 
 
-def dots(rng: np.random.Generator, base: Colour, other: Colour) -> Picture:
+def dots(rng: np.random.Generator, base: Colour, other: Colour) -> Image:
     """Dots in a staggered grid."""
     u, v = _uv()
     count, size = 2 * int(rng.integers(2, 4)), rng.uniform(0.2, 0.33)
@@ -92,7 +91,7 @@ def dots(rng: np.random.Generator, base: Colour, other: Colour) -> Picture:
     return _paint(base, other, inside * 0.9, _grit(rng, 3))
 
 
-def melange(rng: np.random.Generator, base: Colour, other: Colour) -> Picture:
+def melange(rng: np.random.Generator, base: Colour, other: Colour) -> Image:
     """Felt or leather: cloudy speckle."""
     cloud = rng.standard_normal((SIZE_PX, SIZE_PX))
     for shift in (1, 3):
@@ -102,7 +101,7 @@ def melange(rng: np.random.Generator, base: Colour, other: Colour) -> Picture:
     return _paint(base, other, 0.4 + 0.12 * cloud)
 
 
-def marble(rng: np.random.Generator, base: Colour, other: Colour) -> Picture:
+def marble(rng: np.random.Generator, base: Colour, other: Colour) -> Image:
     """Thin dark veins on a pale stone."""
     u, v = _uv()
     bend = 0.12 * _wave(rng, u, 2) + 0.08 * _wave(rng, v, 3) + 0.05 * _wave(rng, u + v, 4)
@@ -110,6 +109,6 @@ def marble(rng: np.random.Generator, base: Colour, other: Colour) -> Picture:
     return _paint(base, other, 0.75 * np.exp(-9 * veins), _grit(rng, 2))
 
 
-PATTERNS: dict[str, Callable[[np.random.Generator, Colour, Colour], Picture]] = {
+PATTERNS: dict[str, Callable[[np.random.Generator, Colour, Colour], Image]] = {
     pattern.__name__: pattern for pattern in (wood, weave, checks, stripes, dots, melange, marble)
 }

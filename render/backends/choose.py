@@ -7,7 +7,8 @@ from typing import Protocol
 from pipeline.errors import UserError
 from pipeline.settings.render import Render
 from render.backends import opengl
-from render.backends.raster import Layers, Lights, RasterBackend
+from render.backends.raster import RasterBackend
+from render.buffers import Buffers, Lights
 from render.cameras import Camera
 from render.scene import Scene
 
@@ -20,7 +21,7 @@ class Backend(Protocol):
 
     def load(self, scene: Scene) -> None: ...
 
-    def render(self, camera: Camera, lights: Lights) -> Layers: ...
+    def render(self, camera: Camera, lights: Lights) -> Buffers: ...
 
     def close(self) -> None: ...
 

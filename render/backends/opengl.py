@@ -24,15 +24,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from pipeline.conventions import Depth, Image
 from pipeline.errors import UserError
 from pipeline.meshes.mesh import Material
 from pipeline.pictures.colour import SRGB_TO_LINEAR, srgb_bytes
 from pipeline.settings.render import Specular
-from render.backends.raster import HIGHLIGHTS, Layers, Lights
-from render.backends.shading import AMBIENT, DIRECTIONAL, FLAT, POINT
-from render.backends.visibility import CUTOUT_ALPHA
+from render.buffers import AMBIENT, CUTOUT_ALPHA, DIRECTIONAL, FLAT, HIGHLIGHTS, POINT, Buffers, Lights
 from render.cameras import Camera
 from render.scene import Scene, sample_masks
 
@@ -175,7 +173,7 @@ class PyrenderBackend:
         along_u, along_v = (codes[way] for way in material.wrap)
         return self._gl.Sampler(wrapS=along_u, wrapT=along_v)
 
-    def render(self, camera: Camera, lights: Lights) -> Layers:
+    def render(self, camera: Camera, lights: Lights) -> Buffers:
         """Draw one view of the loaded scene."""
         gl, factor = self._gl, self._supersampling
         side = camera.size_px * factor
@@ -204,7 +202,7 @@ class PyrenderBackend:
         """The renderer is left to the end of the process: deleting it breaks what comes after."""
 
 
-def resolve(samples: npt.NDArray[np.uint8], depth: npt.NDArray[np.float32], factor: int) -> Layers:
+def resolve(samples: Image, depth: Depth, factor: int) -> Buffers:
     """(S*f, S*f, 4) samples that are there or not -> pixels with straight alpha; depth of the nearest sample."""
     size = samples.shape[0] // factor
     blocks = samples.reshape(size, factor, size, factor, 4).swapaxes(1, 2).reshape(size, size, -1, 4)
@@ -219,7 +217,7 @@ def resolve(samples: npt.NDArray[np.uint8], depth: npt.NDArray[np.float32], fact
     nearest[count == 0] = np.inf
     ids = np.where(count > 0, 0, -1).astype(np.int32)  # OpenGL does not say which face it was
     rgba[count == 0] = 0
-    return Layers(rgba, nearest, np.zeros((size, size, 3), np.float32), ids)
+    return Buffers(rgba, nearest, np.zeros((size, size, 3), np.float32), ids)
 
 
 def _add_lights(gl: Any, scene: Any, lights: Lights) -> None:

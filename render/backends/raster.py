@@ -2,38 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
-import numpy.typing as npt
 
-from pipeline.conventions import Image
 from pipeline.pictures.colour import SRGB_TO_LINEAR
 from pipeline.settings.render import Specular
 from render.backends.shading import shade
 from render.backends.visibility import draw
+from render.buffers import HIGHLIGHTS, Buffers, Lights
 from render.cameras import Camera
 from render.scene import ENCODE, Scene, sample_masks
 
 NAME = "raster"
 NEAR = 1e-3  # in unit-box sides; surfaces nearer to the eye are not seen
-HIGHLIGHTS = Specular()
-Lights = npt.NDArray[np.float32]  # (L, 8): direction or position xyz, kind, rgb, energy
-
-
-@dataclass(frozen=True)
-class Layers:
-    """One view, all layers from one pass."""
-
-    rgba: Image  # (S, S, 4) sRGB, straight alpha = share of covered samples
-    depth: npt.NDArray[np.float32]  # (S, S) along the view axis, infinite where nothing is
-    normals: npt.NDArray[np.float32]  # (S, S, 3) world, towards the camera, 0 where nothing is
-    face_ids: npt.NDArray[np.int32]  # (S, S) row of the scene's faces, -1 where nothing is
-
-    @property
-    def mask(self) -> npt.NDArray[np.bool_]:
-        """(S, S) where any sample is covered."""
-        return np.asarray(self.face_ids >= 0)
 
 
 class RasterBackend:
@@ -53,7 +33,7 @@ class RasterBackend:
         self._masks = sample_masks(scene.opacity, self._supersampling)
         self._local, self._screen = np.empty((len(scene.vertices), 3)), np.empty((len(scene.vertices), 2), np.float32)
 
-    def render(self, camera: Camera, lights: Lights) -> Layers:
+    def render(self, camera: Camera, lights: Lights) -> Buffers:
         """Draw one view of the loaded scene."""
         scene, factor, size = self._scene, self._supersampling, camera.size_px
         K, pose = camera.K, np.ascontiguousarray(camera.camera_to_world)
@@ -114,12 +94,7 @@ class RasterBackend:
             normals,
             ids,
         )
-        return Layers(rgba, depth, normals, ids)
-
-    @property
-    def covered(self) -> npt.NDArray[np.bool_]:
-        """(S * f, S * f) which samples of the last view anything covers."""
-        return np.asarray(self._samples >= 0)
+        return Buffers(rgba, depth, normals, ids)
 
     def close(self) -> None:
         """Nothing to give back."""

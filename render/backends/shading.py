@@ -8,11 +8,9 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from render.backends.visibility import REPEAT, inside_texture
+from render.backends.visibility import inside_texture
+from render.buffers import AMBIENT, ENCODE_STEPS, FLAT, POINT, REPEAT
 
-# Kinds of light, as stored in the shards' `lights` rows; 0 is an unused row.
-AMBIENT, DIRECTIONAL, POINT, FLAT = 1.0, 2.0, 3.0, 4.0
-ENCODE_STEPS = 8192  # of light, in the table that turns it into sRGB bytes
 SAME_DEPTH, SAME_NORMAL = 0.01, 0.985  # within a pixel: 1 % of the depth, 10 degrees
 
 

@@ -17,8 +17,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-CUTOUT_ALPHA = 128  # texels below it are holes in an opacity map
-REPEAT, CLAMP, MIRROR = 0, 1, 2  # how a texture goes on outside [0, 1]
+from render.buffers import CLAMP, CUTOUT_ALPHA, MIRROR
 
 
 @njit("f8(f8, i8)", cache=True, nogil=True)

@@ -14,13 +14,14 @@ from __future__ import annotations
 import base64
 import zlib
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import fast_simplification
 import numpy as np
-import numpy.typing as npt
+from jaxtyping import UInt8
 from scipy.spatial import cKDTree
 
-from pipeline.conventions import PackedGrid
+from pipeline.conventions import Array, Faces, Floats, Ints, PackedGrid, Vertices
 from pipeline.meshes.mesh import Material, Mesh
 
 STEPS = 4095  # a coordinate has 12 bits: differences of neighbours are small and pack well
@@ -28,18 +29,16 @@ _COLOURS = 255
 _HARDER = (3.0, 4.0, 5.0)  # the simplifier's `agg`; larger ones reach fewer faces and lose more of the surface
 _LOST = 0.4
 
-Floats = npt.NDArray[np.float64]
-Faces = npt.NDArray[np.int64]
-Colours = npt.NDArray[np.uint8]
+Colours: TypeAlias = UInt8[Array, "_F 3"]  # sRGB
 
 
 @dataclass(frozen=True)
 class Drawn:
     """A mesh as the page draws it: few faces, one plain colour each."""
 
-    vertices: Floats  # (V, 3), on the grid of STEPS
-    faces: Faces  # (F, 3)
-    colours: Colours  # (F, 3) sRGB
+    vertices: Vertices  # on the grid of STEPS
+    faces: Faces
+    colours: Colours
 
 
 def pack_mesh(drawn: Drawn) -> str:
@@ -84,9 +83,9 @@ def drawable(mesh: Mesh, most_faces: int) -> Drawn:
     return _in_order_of_use(vertices, faces, _few_colours(colours))
 
 
-def _collapsed(vertices: Floats, faces: Faces, most: int) -> tuple[Floats, Faces]:
+def _collapsed(vertices: Vertices, faces: Faces, most: int) -> tuple[Vertices, Faces]:
     """At most `most` faces by edge collapse; of what stays too many, the largest."""
-    best: tuple[float, Floats, Faces] | None = None
+    best: tuple[float, Vertices, Faces] | None = None
     for harder in _HARDER:
         points, few = fast_simplification.simplify(
             vertices.astype(np.float32), faces.astype(np.int32), target_count=most, agg=harder
@@ -102,23 +101,23 @@ def _collapsed(vertices: Floats, faces: Faces, most: int) -> tuple[Floats, Faces
     return best[1], best[2]
 
 
-def _welded(mesh: Mesh) -> tuple[Floats, Faces]:
+def _welded(mesh: Mesh) -> tuple[Vertices, Faces]:
     """Vertices at the same place become one: UV seams are no edges of the shape."""
     vertices, place = np.unique(mesh.vertices.astype(np.float32), axis=0, return_inverse=True)
     return vertices.astype(np.float64), place.reshape(-1)[mesh.faces]
 
 
-def _largest(vertices: Floats, faces: Faces, count: int) -> npt.NDArray[np.int64]:
+def _largest(vertices: Vertices, faces: Faces, count: int) -> Ints:
     """Numbers of the faces of the largest area, in their order."""
     return np.sort(np.argsort(-_areas(vertices, faces), kind="stable")[:count])
 
 
-def _areas(vertices: Floats, faces: Faces) -> Floats:
+def _areas(vertices: Vertices, faces: Faces) -> Floats:
     a, b, c = (vertices[faces[:, corner]] for corner in range(3))
     return np.asarray(np.linalg.norm(np.cross(b - a, c - a), axis=1) / 2)
 
 
-def _in_order_of_use(vertices: Floats, faces: Faces, colours: Colours) -> Drawn:
+def _in_order_of_use(vertices: Vertices, faces: Faces, colours: Colours) -> Drawn:
     """Vertices in the order in which faces name them, equal ones once: small differences, and only those used."""
     grid = np.rint((vertices + 0.5) * STEPS).clip(0, STEPS)
     places, number = np.unique(grid, axis=0, return_inverse=True)
@@ -155,7 +154,7 @@ def _few_colours(colours: Colours) -> Colours:
     return (np.rint(colours / 51.0) * 51).astype(np.uint8)
 
 
-def _differences(values: npt.NDArray[np.int64]) -> bytes:
+def _differences(values: Ints) -> bytes:
     return np.diff(values, prepend=0).astype("<u2").tobytes()  # wraps around, and so does the reader
 
 

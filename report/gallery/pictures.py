@@ -6,14 +6,14 @@ import base64
 import io
 
 import numpy as np
-import numpy.typing as npt
+from jaxtyping import UInt8
 from PIL import Image
+
+from pipeline.conventions import Array
 
 TILE_PX = 64  # side of a view on the sheet; 64 is what the demo's networks see
 LARGE_PX = 128  # side of the one larger view, where views are larger than a tile
 _QUALITY = 62
-
-Pixels = npt.NDArray[np.uint8]
 
 
 def spread(count: int, most: int) -> list[int]:
@@ -26,8 +26,8 @@ def columns(count: int) -> int:
     return min(count, 3 if count <= 6 else 4)
 
 
-def sheet(views: Pixels) -> str:
-    """(V, S, S, 3) views, row by row in one picture of TILE_PX tiles, as a ``data:`` address."""
+def sheet(views: UInt8[Array, "V S S 3"]) -> str:
+    """Views, row by row in one picture of TILE_PX tiles, as a ``data:`` address."""
     across = columns(len(views))
     lines = -(-len(views) // across)
     canvas = Image.new("RGB", (across * TILE_PX, lines * TILE_PX), (128, 128, 128))
@@ -36,12 +36,12 @@ def sheet(views: Pixels) -> str:
     return _address(canvas)
 
 
-def large(view: Pixels) -> str | None:
-    """One view (S, S, 3) larger than its tile; None where the tile already shows every pixel."""
+def large(view: UInt8[Array, "S S 3"]) -> str | None:
+    """One view larger than its tile; None where the tile already shows every pixel."""
     return _address(_sized(view, min(len(view), LARGE_PX))) if len(view) > TILE_PX else None
 
 
-def _sized(view: Pixels, size_px: int) -> Image.Image:
+def _sized(view: UInt8[Array, "S S 3"], size_px: int) -> Image.Image:
     picture = Image.fromarray(np.ascontiguousarray(view))
     return picture if picture.width == size_px else picture.resize((size_px, size_px), Image.Resampling.LANCZOS)
 

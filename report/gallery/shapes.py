@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
+from jaxtyping import UInt8
 
-from pipeline.conventions import Grid, unpack_grid
+from pipeline.conventions import Array, Grid, unpack_grid
 from pipeline.formats.pack import PackReader
 from pipeline.manifest import Record
 from pipeline.meshes.glb import read_glb
@@ -121,7 +121,7 @@ def _every_view_agrees(grid: Grid, ways: dict[str, float], every: ViewSilhouette
     return every.iou(oriented(grid, best)) > every.iou(grid) + OTHER_AXES
 
 
-def alpha_of(shard: Shard, row: int) -> npt.NDArray[np.uint8]:
+def alpha_of(shard: Shard, row: int) -> UInt8[Array, "V S S"]:
     """(V, S, S) what the shape covers."""
     return np.asarray(shard.array("rgba")[row][..., 3] if "rgba" in shard else shard.array("alpha")[row])
 

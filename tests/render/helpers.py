@@ -15,7 +15,8 @@ from pipeline.manifest import Record
 from pipeline.meshes.glb import write_glb
 from pipeline.meshes.mesh import Material, Mesh
 from pipeline.pictures.camera import project
-from render.backends.raster import Layers, Lights, RasterBackend
+from render.backends.raster import RasterBackend
+from render.buffers import FLAT, Buffers, Lights
 from render.cameras import Camera, Pose, place_camera
 from render.scene import Scene, prepare_scene
 
@@ -116,7 +117,12 @@ def camera(
     return place_camera(Pose(azimuth, elevation, diameters, roll, cut_off=cut_off), size_px, vertices)
 
 
-def draw(mesh: Mesh | Scene, cam: Camera, lights: Lights, supersampling: int = 2) -> Layers:
+def unlit() -> Lights:
+    """The surface's own colour everywhere."""
+    return np.array([[0, 1, 0, FLAT, 1, 1, 1, 1]], np.float32)
+
+
+def draw(mesh: Mesh | Scene, cam: Camera, lights: Lights, supersampling: int = 2) -> Buffers:
     backend = RasterBackend(supersampling)
     backend.load(mesh if isinstance(mesh, Scene) else prepare_scene(mesh))
     return backend.render(cam, lights)

@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 
 from pipeline.pictures.camera import project
 from render.cameras import PRESETS, Camera, Pose, face_samples, make_cameras, place_camera, truncation
-from render.lights import unlit
-from tests.render.helpers import ball, calibration, camera, draw
+from tests.render.helpers import ball, calibration, camera, draw, unlit
 
 NUMBERS = ("azimuth_deg", "elevation_deg", "distance", "roll_deg")
 

@@ -25,10 +25,9 @@ from pipeline.meshes.mesh import Material, Mesh
 from pipeline.meshes.normalise import normalise
 from render.backends.raster import RasterBackend
 from render.cameras import Camera, make_cameras
-from render.lights import unlit
 from render.scene import prepare_scene
 from tests.conftest import optional
-from tests.render.helpers import ball, calibration, checkers, cube
+from tests.render.helpers import ball, calibration, checkers, cube, unlit
 
 Floats = npt.NDArray[np.float64]
 

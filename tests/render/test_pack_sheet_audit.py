@@ -29,11 +29,10 @@ from render.__main__ import main
 from render.audit import audit_index
 from render.backgrounds import build_bank, draw_look
 from render.cameras import Camera
-from render.lights import unlit
 from render.pack import pack_shard
 from render.shard import render_shard
 from render.sheet import sheets_of_index, voxel_mesh
-from tests.render.helpers import ball, calibration, camera, cube, draw, prepared_pack, read_png
+from tests.render.helpers import ball, calibration, camera, cube, draw, prepared_pack, read_png, unlit
 from tests.render.test_backgrounds import PICTURES, folder
 
 PACK = ["pack", "--seed", "1"]

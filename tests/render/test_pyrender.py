@@ -20,12 +20,13 @@ from pipeline.shards import open_shard
 from pipeline.worker import IsolatedWorker
 from render.backends import choose as backends
 from render.backends import opengl
-from render.backends.raster import Layers, RasterBackend
+from render.backends.raster import RasterBackend
+from render.buffers import Buffers
 from render.cameras import make_cameras
-from render.lights import make_lights, unlit
+from render.lights import make_lights
 from render.scene import prepare_scene
 from render.shard import render_shard
-from tests.render.helpers import WHITE, ball, calibration, checkers, cube, prepared_pack, soft_iou
+from tests.render.helpers import WHITE, ball, calibration, checkers, cube, prepared_pack, soft_iou, unlit
 
 MESHES = {
     "cube": cube(),
@@ -43,7 +44,7 @@ def _start(platform: str) -> Any:
     """In a process of its own, as the stage does it: the context must not be inherited."""
     backend = opengl.PyrenderBackend(2, GLOSSY, platform=platform)
 
-    def render(mesh: Mesh, camera: Any, lights: Any) -> Layers:
+    def render(mesh: Mesh, camera: Any, lights: Any) -> Buffers:
         backend.load(prepare_scene(mesh))
         return backend.render(camera, lights)
 
@@ -51,18 +52,18 @@ def _start(platform: str) -> Any:
 
 
 @pytest.fixture(scope="module", params=opengl.PLATFORMS)
-def worker(request: pytest.FixtureRequest) -> Iterator[IsolatedWorker[Layers]]:
+def worker(request: pytest.FixtureRequest) -> Iterator[IsolatedWorker[Buffers]]:
     name, why_not = opengl.probe(request.param)
     if not name:
         pytest.skip(f"no OpenGL context: {why_not}")
     start = functools.partial(_start, request.param)
-    isolated: IsolatedWorker[Layers] = IsolatedWorker(start, seconds=120, memory_bytes=None, start="spawn")
+    isolated: IsolatedWorker[Buffers] = IsolatedWorker(start, seconds=120, memory_bytes=None, start="spawn")
     with isolated:
         yield isolated
 
 
 @pytest.mark.parametrize("name", MESHES)
-def test_it_agrees_with_the_built_in_renderer(worker: IsolatedWorker[Layers], name: str) -> None:
+def test_it_agrees_with_the_built_in_renderer(worker: IsolatedWorker[Buffers], name: str) -> None:
     mesh = MESHES[name]
     raster = RasterBackend(2, GLOSSY)
     raster.load(prepare_scene(mesh))
@@ -81,7 +82,7 @@ def test_it_agrees_with_the_built_in_renderer(worker: IsolatedWorker[Layers], na
         assert np.median(np.abs(ours.depth[solid] - theirs.depth[solid])) < 1e-3, "a thousandth of the object"
 
 
-def test_white_on_white_is_white(worker: IsolatedWorker[Layers]) -> None:
+def test_white_on_white_is_white(worker: IsolatedWorker[Buffers]) -> None:
     mesh = calibration(WHITE)
     camera = make_cameras("ring", seed=1, shape_id="w", views=1, size_px=64, vertices=mesh.vertices)[0]
     rgba = worker.call(mesh, camera, unlit()).rgba

@@ -12,9 +12,9 @@ from pipeline.meshes.mesh import Material, Mesh
 from pipeline.pictures.bank import composite
 from pipeline.settings.render import Specular
 from render.backends.raster import RasterBackend
-from render.backends.shading import DIRECTIONAL
+from render.buffers import DIRECTIONAL
 from render.cameras import make_cameras
-from render.lights import make_lights, plain, unlit
+from render.lights import make_lights, plain
 from render.scene import prepare_scene
 from tests.render.helpers import (
     WHITE,
@@ -26,6 +26,7 @@ from tests.render.helpers import (
     cube,
     draw,
     square,
+    unlit,
 )
 
 MESHES = {

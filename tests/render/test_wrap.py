@@ -11,8 +11,7 @@ import pytest
 from pipeline.meshes.glb import read_glb, write_glb
 from pipeline.meshes.mesh import Material, Wrap
 from pipeline.seeds import generator
-from tests.render.helpers import camera, draw, square
-from tests.render.test_raster import unlit
+from tests.render.helpers import camera, draw, square, unlit
 
 WAYS: tuple[Wrap, ...] = ("repeat", "clamp", "mirror")
 PAD = {"repeat": "wrap", "clamp": "edge", "mirror": "symmetric"}

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from benchmarks.study import pictures as study
 from pipeline.errors import UserError
-from report import study
 from tests.report.report_world import make_data, make_experiment
 
 

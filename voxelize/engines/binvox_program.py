@@ -19,10 +19,9 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from pipeline import parent
-from pipeline.conventions import Grid
+from pipeline.conventions import Faces, Grid, Vertices
 from pipeline.errors import Reject, UserError
 from pipeline.formats.binvox import read_binvox
 from voxelize.engines import builtin
@@ -51,7 +50,7 @@ class BinvoxProgram:
             )
         self._program, self._seconds = program, seconds
 
-    def voxelize(self, vertices: npt.NDArray[np.float64], faces: npt.NDArray[np.int64], options: Options) -> Solid:
+    def voxelize(self, vertices: Vertices, faces: Faces, options: Options) -> Solid:
         """Same as the built-in engine; Reject("engine_failed" | "timeout") where the program gives no grid."""
         options = options.expanded()
         if options.mode not in _MODE_FLAGS:
@@ -66,9 +65,7 @@ class BinvoxProgram:
             grid = bits.to_grid(add_thin_parts(bits.from_grid(grid), points, faces))
         return builtin.finished(grid, place, None, options)
 
-    def _run(
-        self, folder: Path, vertices: npt.NDArray[np.float64], faces: npt.NDArray[np.int64], options: Options
-    ) -> Grid:
+    def _run(self, folder: Path, vertices: Vertices, faces: Faces, options: Options) -> Grid:
         (folder / "mesh.off").write_bytes(plain_off(vertices, faces))
         command = [*self._display(options), self._program, *_flags(options), "mesh.off"]
         code, said = _run_group(command, folder, self._seconds)
@@ -101,7 +98,7 @@ class BinvoxProgram:
         return [xvfb, "-a"]
 
 
-def plain_off(vertices: npt.NDArray[np.float64], faces: npt.NDArray[np.int64]) -> bytes:
+def plain_off(vertices: Vertices, faces: Faces) -> bytes:
     """An OFF file that every reader understands."""
     lines = [f"OFF\n{len(vertices)} {len(faces)} 0"]
     lines += [f"{x:.9g} {y:.9g} {z:.9g}" for x, y, z in vertices.tolist()]

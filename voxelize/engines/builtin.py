@@ -10,9 +10,8 @@ import os
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from pipeline.conventions import Cuboid, Grid
+from pipeline.conventions import Cuboid, Faces, Grid, Points, Vertices
 from pipeline.errors import Reject, UserError
 from voxelize import postprocess
 from voxelize.kernels import bits, frame
@@ -60,7 +59,7 @@ class Solid:
         return (x, y, z), pitch * max(self.grid.shape)
 
 
-def voxelize(vertices: npt.NDArray[np.float64], faces: npt.NDArray[np.int64], options: Options) -> Solid:
+def voxelize(vertices: Vertices, faces: Faces, options: Options) -> Solid:
     """Voxelize vertices (V, 3), faces (F, 3).
 
     Raises Reject (no_faces, bad_index, not_finite, no_extent, empty_grid) for a mesh that
@@ -89,7 +88,7 @@ def voxelize(vertices: npt.NDArray[np.float64], faces: npt.NDArray[np.int64], op
     return finished(bits.to_grid(words), place, odd, options)
 
 
-def laid(vertices: npt.NDArray[np.float64], options: Options) -> tuple[npt.NDArray[np.float64], Frame]:
+def laid(vertices: Vertices, options: Options) -> tuple[Vertices, Frame]:
     """The mesh turned as the options say, and the frame of its grid."""
     vertices = turned(vertices, options.turns_x, options.turns_z)
     return vertices, frame.boxed(options.box) if options.box else frame.fitted(vertices, centred=options.centred)
@@ -106,7 +105,7 @@ def finished(grid: Grid, place: Frame, odd: tuple[float, float, float] | None, o
     return Solid(grid, place, odd, size, corner)
 
 
-def turned(vertices: npt.NDArray[np.float64], turns_x: int, turns_z: int) -> npt.NDArray[np.float64]:
+def turned(vertices: Vertices, turns_x: int, turns_z: int) -> Vertices:
     """binvox's quarter turns, first about x, then about z."""
     for _ in range(turns_x % 4):
         vertices = np.stack([vertices[:, 0], -vertices[:, 2], vertices[:, 1]], axis=1)
@@ -115,7 +114,7 @@ def turned(vertices: npt.NDArray[np.float64], turns_x: int, turns_z: int) -> npt
     return vertices
 
 
-def surface_of(solid: Frame, vertices: npt.NDArray[np.float64], faces: npt.NDArray[np.int64], resolution: int) -> Grid:
+def surface_of(solid: Frame, vertices: Vertices, faces: Faces, resolution: int) -> Grid:
     """(R, R, R) voxels that the surface touches, in the frame of an earlier result.
 
     As `robust` sees it: a face exactly between two voxels belongs to the inner one.
@@ -125,16 +124,14 @@ def surface_of(solid: Frame, vertices: npt.NDArray[np.float64], faces: npt.NDArr
     return bits.to_grid(_surface(towards_centre(points, resolution), faces, resolution))
 
 
-def _surface(points: npt.NDArray[np.float64], faces: npt.NDArray[np.int64], resolution: int) -> bits.Words:
+def _surface(points: Points, faces: Faces, resolution: int) -> bits.Words:
     shape = (resolution, resolution, bits.words_per_column(resolution))
     words = np.zeros(shape, dtype=np.uint64)
     surface_words(points, faces, None, words)
     return words
 
 
-def _solid(
-    points: npt.NDArray[np.float64], faces: npt.NDArray[np.int64], options: Options
-) -> tuple[bits.Words, tuple[float, float, float]]:
+def _solid(points: Points, faces: Faces, options: Options) -> tuple[bits.Words, tuple[float, float, float]]:
     size = options.resolution
     toggles, first, last, odd = cross_lines(points, faces, size, size / frame.LATTICE, options.wireframe)
     hit = ((first < size) | (last > 0)).sum(axis=1)
@@ -146,9 +143,7 @@ def _solid(
     return words, (odd_x, odd_y, odd_z)
 
 
-def checked(
-    vertices: npt.NDArray[np.float64], faces: npt.NDArray[np.int64]
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
+def checked(vertices: Vertices, faces: Faces) -> tuple[Vertices, Faces]:
     """The arrays as the kernels want them; Reject for faces that are absent or name no vertex."""
     # Writable ones too: read-only arrays are another type to the compiler.
     vertices = np.require(vertices, np.float64, ["C", "W"])

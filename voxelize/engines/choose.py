@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-import numpy as np
-import numpy.typing as npt
-
+from pipeline.conventions import Faces, Vertices
 from pipeline.errors import UserError
 from voxelize.engines import builtin
 from voxelize.engines.builtin import Solid
@@ -18,7 +16,7 @@ class Engine(Protocol):
 
     name: str
 
-    def voxelize(self, vertices: npt.NDArray[np.float64], faces: npt.NDArray[np.int64], options: Options) -> Solid:
+    def voxelize(self, vertices: Vertices, faces: Faces, options: Options) -> Solid:
         """Raises Reject for a mesh that cannot be voxelized."""
 
 
@@ -27,7 +25,7 @@ class Builtin:
 
     name = "builtin"
 
-    def voxelize(self, vertices: npt.NDArray[np.float64], faces: npt.NDArray[np.int64], options: Options) -> Solid:
+    def voxelize(self, vertices: Vertices, faces: Faces, options: Options) -> Solid:
         """See voxelize/builtin.py."""
         return builtin.voxelize(vertices, faces, options)
 

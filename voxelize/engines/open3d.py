@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
+from jaxtyping import Float64, Int64
 
-from pipeline.conventions import Grid
+from pipeline.conventions import Array, Faces, Grid, Points, Vertices
 from pipeline.errors import Reject, UserError
 from voxelize.engines import builtin
 from voxelize.engines.builtin import Solid
@@ -20,9 +20,6 @@ from voxelize.kernels.columns import solid_words
 from voxelize.kernels.components import fill_inside
 from voxelize.kernels.robust import add_thin_parts
 from voxelize.options import Options
-
-Points = npt.NDArray[np.float64]
-Faces = npt.NDArray[np.int64]
 
 
 class Open3d:
@@ -42,7 +39,7 @@ class Open3d:
             ) from error
         self._open3d: Any = open3d
 
-    def voxelize(self, vertices: Points, faces: Faces, options: Options) -> Solid:
+    def voxelize(self, vertices: Vertices, faces: Faces, options: Options) -> Solid:
         """Same as the built-in engine, except for -aw, which it does not have."""
         options = options.expanded()
         if options.wireframe:
@@ -84,8 +81,10 @@ class Open3d:
             words = add_thin_parts(words, points, faces)
         return words, (shares[0], shares[1], shares[2])
 
-    def _hits(self, points: Points, faces: Faces, size: int, axis: int) -> tuple[Faces, Points]:
-        """All hits of the lines along one axis -> number of the line (N,), depth in voxels (N,)."""
+    def _hits(
+        self, points: Points, faces: Faces, size: int, axis: int
+    ) -> tuple[Int64[Array, " N"], Float64[Array, " N"]]:
+        """All hits of the lines along one axis -> number of the line, depth in voxels."""
         scene = self._open3d.t.geometry.RaycastingScene(nthreads=1)
         core = self._open3d.core
         scene.add_triangles(core.Tensor(points.astype(np.float32)), core.Tensor(faces.astype(np.uint32)))

@@ -6,11 +6,15 @@ Bits at z >= R are always 0.
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 import numpy as np
-import numpy.typing as npt
+from jaxtyping import UInt64
 from numba import njit
 
-Words = npt.NDArray[np.uint64]  # (R, R, W)
+from pipeline.conventions import Array, Grid
+
+Words: TypeAlias = UInt64[Array, "R R W"]
 
 ONE = np.uint64(1)
 ALL = np.uint64(0xFFFF_FFFF_FFFF_FFFF)
@@ -22,14 +26,14 @@ def words_per_column(resolution: int) -> int:
     return (resolution + 63) // 64
 
 
-def to_grid(words: Words) -> npt.NDArray[np.bool_]:
-    """(R, R, W) words -> (R, R, R) bool indexed x, y, z."""
+def to_grid(words: Words) -> Grid:
+    """The voxels of `words`, one bool each."""
     size = words.shape[0]
     octets = words.astype("<u8", copy=False).view(np.uint8)[:, :, : (size + 7) // 8]
     return np.unpackbits(octets, axis=2, count=size, bitorder="little").view(np.bool_)
 
 
-def from_grid(grid: npt.NDArray[np.bool_]) -> Words:
+def from_grid(grid: Grid) -> Words:
     """Inverse of `to_grid`."""
     size = grid.shape[0]
     octets = np.zeros((size, size, words_per_column(size) * 8), dtype=np.uint8)

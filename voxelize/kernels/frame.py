@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from numba import njit
 
+from pipeline.conventions import Vertices
 from pipeline.errors import Reject
 
 # Vertices are snapped to a lattice of 2^26 steps along the side of the grid.  Differences and
@@ -23,15 +23,8 @@ class Frame:
     origin: tuple[float, float, float]
     side: float
 
-    def world(self, indices: npt.NDArray[np.int64], resolution: int) -> npt.NDArray[np.float64]:
-        """(N, 3) voxel indices -> (N, 3) centres in mesh coordinates."""
-        return np.asarray(self.origin) + (np.asarray(indices) + 0.5) / resolution * self.side
 
-
-UNIT_BOX = Frame((-0.5, -0.5, -0.5), 1.0)
-
-
-def fitted(vertices: npt.NDArray[np.float64], *, centred: bool = False) -> Frame:
+def fitted(vertices: Vertices, *, centred: bool = False) -> Frame:
     """binvox's own frame: minimum corner and longest side of the bounding box, no margin.
 
     `centred` (``-cb``) puts the two shorter axes into the middle.

@@ -16,22 +16,25 @@ Each step is defined by sets, not by an order, so the result turns with the mesh
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 import numpy as np
-import numpy.typing as npt
+from jaxtyping import Int32, Int64
 from numba import njit
 
+from pipeline.conventions import Array, Faces, Points
 from voxelize.kernels.bits import ONE, Words, span, spread
 from voxelize.kernels.components import run_labels
 from voxelize.kernels.surface import surface_words
 
-Runs = tuple[npt.NDArray[np.int32], npt.NDArray[np.int32], npt.NDArray[np.int64], npt.NDArray[np.int32], int]
+Runs: TypeAlias = tuple[Int32[Array, "..."], Int32[Array, "..."], Int64[Array, "..."], Int32[Array, "..."], int]
 """What `run_labels` returns."""
 CRUMB = 8  # a face-connected solid part of fewer voxels is a crumb
 _MANY = -2  # a voxel that touches several parts
 _NONE = -1
 
 
-def add_thin_parts(solid: Words, points: npt.NDArray[np.float64], faces: npt.NDArray[np.int64]) -> Words:
+def add_thin_parts(solid: Words, points: Points, faces: Faces) -> Words:
     """Solid (R, R, W) and the mesh in voxel units -> the robust words."""
     points = towards_centre(points, solid.shape[0])
     thick, parts = without_crumbs(solid)
@@ -56,7 +59,7 @@ def compile_bridges() -> None:
     surface_words(np.zeros((3, 3)), np.array([[0, 1, 2]]), None, some)
 
 
-def towards_centre(points: npt.NDArray[np.float64], resolution: int) -> npt.NDArray[np.float64]:
+def towards_centre(points: Points, resolution: int) -> Points:
     """Shrink by 2^-24, so that a face exactly between two voxels goes to the inner one on either side."""
     middle = resolution / 2
     return middle + (points - middle) * (1 - 2.0**-24)
@@ -77,7 +80,7 @@ def without_specks(words: Words, near_surface: Words) -> Words:
     return kept
 
 
-def bridged(words: Words, surface: Words, points: npt.NDArray[np.float64], faces: npt.NDArray[np.int64]) -> Words:
+def bridged(words: Words, surface: Words, points: Points, faces: Faces) -> Words:
     """Steps 3 and 4 on words (R, R, W), solid and thin parts; surface: its voxels known so far, completed here.
 
     Only the surface within two voxels of the parts other than the largest matters.  Every surface voxel

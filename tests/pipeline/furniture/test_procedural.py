@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import importlib
 from collections.abc import Iterator
 
 import numpy as np
@@ -15,10 +16,18 @@ from pipeline.errors import UserError
 from pipeline.furniture import CATEGORIES, make_shape, parameters
 from pipeline.furniture.assemble import separate
 from pipeline.furniture.parts import Part, box, cushion, frustum, lathe, tube
-from pipeline.furniture.shapes import build_parts
 from pipeline.meshes.mesh import Mesh
 
 Floats = npt.NDArray[np.float64]
+
+
+def build_parts(seed: int, category: str, index: int) -> list[Part]:
+    """The closed solids of one shape, standing on y = 0, before planes are pulled apart."""
+    parts: list[Part] = importlib.import_module(f"pipeline.furniture.{category}").build(
+        parameters(seed, category, index)
+    )
+    return parts
+
 
 # Words that must turn up among the first 150 shapes of a class: its structural variants.
 VARIANTS = {

@@ -9,7 +9,7 @@ import pytest
 from pipeline.conventions import UP_AXIS_TO_WORLD
 from pipeline.errors import UserError
 from render.__main__ import main
-from render.look import short_names
+from render.preview import short_names
 from tests.render.helpers import calibration, read_png
 from tests.render.test_backgrounds import PICTURES, folder
 

@@ -1,29 +1,43 @@
 """One picture of a run: views of held-out shapes, their true voxels, and what the network makes of one view.
 
-    python -m report picture --output-dir results --experiment demo -o docs/img/demo.png
+    python -m benchmarks.showcase --output-dir results --experiment demo -o docs/img/demo.png
 
 For each category the shape of median IoU is shown, not the best one.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
+import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
+from jaxtyping import UInt8
 from PIL import Image, ImageDraw, ImageFont
 
 from pipeline.atomic import atomic_path
-from pipeline.conventions import unpack_grid
-from pipeline.errors import UserError
+from pipeline.conventions import Array, unpack_grid
+from pipeline.errors import UserError, run_command
 from pipeline.pictures.voxel_view import BLUE, GREY, draw_voxels
+from pipeline.progress import say
 from pipeline.shards import open_shard
 
 TILE, GAP, LABEL, HEAD = 112, 4, 18, 22
 VIEWS = 3  # further views beside the one the network gets
 COLUMNS = ("the picture it gets", *["other views"] * VIEWS, "true voxels", "its answer")
+
+
+def main() -> int:
+    """Draw the picture that the command line asks for."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.showcase", description=__doc__)
+    parser.add_argument("--output-dir", type=Path, required=True, help="the run's folder, e.g. results")
+    parser.add_argument("--experiment", required=True, help="name of an evaluated experiment")
+    parser.add_argument("-o", "--output", type=Path, required=True, help="the PNG to write")
+    arguments = parser.parse_args()
+    draw_picture(arguments.output_dir, arguments.experiment, arguments.output)
+    say(f"picture: {arguments.output}")
+    return 0
 
 
 def draw_picture(output: Path, experiment: str, path: Path) -> None:
@@ -44,7 +58,7 @@ def draw_picture(output: Path, experiment: str, path: Path) -> None:
         canvas.save(temporary, "PNG", optimize=True)
 
 
-def _predictions(path: Path) -> dict[str, npt.NDArray[Any]]:
+def _predictions(path: Path) -> dict[str, Array]:
     try:
         with np.load(path, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
@@ -57,12 +71,12 @@ def _predictions(path: Path) -> dict[str, npt.NDArray[Any]]:
         ) from error
 
 
-def _median_row(table: dict[str, npt.NDArray[Any]], category: str) -> int:
+def _median_row(table: dict[str, Array], category: str) -> int:
     members = np.flatnonzero(table["category"] == category)  # already sorted by IoU
     return int(members[len(members) // 2])
 
 
-def _strip(output: Path, table: dict[str, npt.NDArray[Any]], row: int) -> Image.Image:
+def _strip(output: Path, table: dict[str, Array], row: int) -> Image.Image:
     """One shape: the input, other views, the truth, the answer, and a caption."""
     shape_id, shown = str(table["id"][row]), int(table["view"][row])
     views = _views_of(output, shape_id)
@@ -83,8 +97,8 @@ def _strip(output: Path, table: dict[str, npt.NDArray[Any]], row: int) -> Image.
     return strip
 
 
-def _views_of(output: Path, shape_id: str) -> npt.NDArray[np.uint8]:
-    """(V, S, S, 3) the stored views of one shape."""
+def _views_of(output: Path, shape_id: str) -> UInt8[Array, "V S S 3"]:
+    """The stored views of one shape."""
     folder = output / "shards" / shape_id.split("/")[0]
     for entry in json.loads((folder / "index.json").read_text(encoding="utf-8"))["shards"]:
         with open_shard(folder / entry["file"]) as shard:
@@ -97,3 +111,7 @@ def _views_of(output: Path, shape_id: str) -> npt.NDArray[np.uint8]:
         got=shape_id,
         do="evaluate again: the shards have changed since",
     )
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(main))

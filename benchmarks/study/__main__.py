@@ -18,13 +18,13 @@ from typing import Any
 
 import yaml
 
+from benchmarks.study.pictures import write_study
 from benchmarks.workflow import fill
 from pipeline.errors import UserError, run_command
 from pipeline.formats.results import figure_at
-from report.study import write_study
 from training.evaluation.compare import Row, chosen, compare
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 PRESET, DOCUMENT = ROOT / "presets" / "real-chairs.yaml", ROOT / "docs" / "results.md"
 PICTURES = ROOT / "docs" / "img" / "real-chairs"
 TABLES = {

@@ -1,6 +1,6 @@
 """Pictures of several experiments side by side, for a document: curves, held-out shapes, samples, photographs.
 
-    python -m report study --output-dir results/real-chairs --experiments balanced mean-3 -o docs/img/real-chairs
+    python -m benchmarks.study.pictures --output-dir results/real-chairs --experiments balanced mean-3 -o docs/img/study
 
 writes ``<prefix>-curves.svg``, ``<prefix>-shapes.png``, ``<prefix>-samples.png`` and, where photographs
 were evaluated, ``<prefix>-photographs.png``.  Shapes are picked by rank under the first experiment and
@@ -9,18 +9,21 @@ photographs under the one judged, from the best to the worst; samples are the fi
 
 from __future__ import annotations
 
+import argparse
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, PackageLoader
+from jinja2 import Environment, FileSystemLoader
 from PIL import Image, ImageDraw, ImageFont
 
 from pipeline.atomic import atomic_path, write_text
 from pipeline.conventions import Grid, unpack_grid
-from pipeline.errors import UserError
+from pipeline.errors import UserError, run_command
 from pipeline.pictures.voxel_view import BLUE, GREY, draw_voxels
+from pipeline.progress import say
 from report import charts, gather
 
 TILE, GAP, LABEL, HEAD = 112, 4, 18, 20
@@ -28,6 +31,28 @@ SHAPES, SAMPLES, PHOTOGRAPHS = 6, 5, 4  # rows of shapes and samples; photograph
 COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#56b4e9", "#777", "#000")
 CURVES = len(COLOURS)
 Tile = tuple[Image.Image, str]  # and what is written under it
+
+
+def main() -> int:
+    """Draw the experiments that the command line names."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.study.pictures", description=__doc__)
+    parser.add_argument("--output-dir", type=Path, required=True, help="the run's folder, e.g. results")
+    parser.add_argument("--experiments", nargs="+", required=True, help="names; the first ranks the shapes")
+    parser.add_argument("--samples-of", nargs="+", help="experiments whose samples are drawn; left out: the same")
+    parser.add_argument("--photographs-of", help="experiment whose photographs are drawn; left out: the first")
+    parser.add_argument("--category", help="photographs of this category only")
+    parser.add_argument("-o", "--output", type=Path, required=True, help="prefix of the files to write")
+    arguments = parser.parse_args()
+    files = write_study(
+        arguments.output_dir,
+        arguments.experiments,
+        arguments.output,
+        sampled=arguments.samples_of,
+        judged=arguments.photographs_of,
+        category=arguments.category,
+    )
+    say(f"study: {', '.join(str(path) for path in files)}")
+    return 0
 
 
 def write_study(
@@ -77,8 +102,10 @@ def curves(runs: Sequence[Path]) -> str:
         raise UserError(f"at most {CURVES} curves can be told apart", got=str(len(lines)), do="name fewer experiments")
     last = max(int(line.x[-1]) for line in lines)
     chart = charts.chart("IoU of one picture's reconstruction, validation shapes", lines, last)
-    page = Environment(loader=PackageLoader("report"), autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    return page.get_template("study.svg").render(c=chart, colours=COLOURS) + "\n"
+    page = Environment(
+        loader=FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True, lstrip_blocks=True
+    )
+    return page.get_template("curves.svg").render(c=chart, colours=COLOURS) + "\n"
 
 
 def shapes(runs: Sequence[Path]) -> Image.Image:
@@ -174,3 +201,7 @@ def _sheet(heads: Sequence[str], rows: Sequence[Sequence[Tile]]) -> Image.Image:
 def _save(picture: Image.Image, path: Path) -> None:
     with atomic_path(path) as temporary:
         picture.save(temporary, "PNG", optimize=True)
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(main))

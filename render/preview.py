@@ -22,8 +22,8 @@ from pipeline.progress import Log, progress, say
 from pipeline.settings.backgrounds import Backgrounds
 from pipeline.settings.render import Render
 from render.backends.choose import Backend, make_backend, settle
-from render.backends.raster import HIGHLIGHTS
 from render.backgrounds import build_bank
+from render.buffers import HIGHLIGHTS
 from render.cameras import PRESETS, make_cameras
 from render.lights import make_lights
 from render.pack import choose_background
@@ -67,7 +67,7 @@ def parser() -> argparse.ArgumentParser:
     return one
 
 
-def look(argv: Sequence[str]) -> None:
+def preview(argv: Sequence[str]) -> None:
     """Draw what the command line asks for."""
     arguments = parser().parse_args(argv)
     try:
