@@ -223,7 +223,7 @@ def resolve(hit: Bools, normals: Floats32, size_px: int) -> Image:
 
 def main() -> int:
     """Time one peer on every mesh and size."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.renderer.peers", description=__doc__)
     parser.add_argument("peer", choices=PEERS)
     parser.add_argument("--core", type=int, default=0)
     parser.add_argument("--textured", action="store_true")

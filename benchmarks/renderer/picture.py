@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 from pathlib import Path
 
@@ -28,12 +29,15 @@ SIZE_PX, VIEWS = 128, 6
 
 def main() -> None:
     """One sheet with a class a row, one with a camera preset a row, one of surfaces."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.renderer.picture", description=__doc__)
+    parser.add_argument("-o", "--output", type=Path, default=OUT, help="folder of the pictures (default: docs/img)")
+    out = parser.parse_args().output
     bank = Bank(np.stack([room_picture(1, number, 160) for number in range(24)]))
-    OUT.mkdir(parents=True, exist_ok=True)
+    out.mkdir(parents=True, exist_ok=True)
     classes = [Row(f"{name}\nr2n2 cameras", (), views(name, "r2n2", bank)) for name in CATEGORIES]
-    save(OUT / "renderer-classes.jpg", draw_sheet("Generated furniture, built-in renderer", "128 px", classes, SIZE_PX))
+    save(out / "renderer-classes.jpg", draw_sheet("Generated furniture, built-in renderer", "128 px", classes, SIZE_PX))
     presets = [Row(f"{preset}\nchair", (), views("chair", preset, bank)) for preset in PRESETS]
-    save(OUT / "renderer-cameras.jpg", draw_sheet("Camera presets", "the first six views of each", presets, SIZE_PX))
+    save(out / "renderer-cameras.jpg", draw_sheet("Camera presets", "the first six views of each", presets, SIZE_PX))
     glossy = [Specular(strength=0.0), HIGHLIGHTS, Specular(strength=0.4, shininess=16)]
     surfaces = [
         Row(f"highlights {look.strength:g}\nshininess {look.shininess}", (), views("sofa", "r2n2", bank, look))
@@ -42,7 +46,7 @@ def main() -> None:
     surfaces.append(Row("opacity 0.5\nevery face", (), views("bookcase", "r2n2", bank, opacity=128)))
     surfaces.append(Row("no picture\ncolour: random", (), views("bed", "r2n2", None)))
     save(
-        OUT / "renderer-surfaces.jpg", draw_sheet("Highlights, opacity, plain backgrounds", "128 px", surfaces, SIZE_PX)
+        out / "renderer-surfaces.jpg", draw_sheet("Highlights, opacity, plain backgrounds", "128 px", surfaces, SIZE_PX)
     )
 
 

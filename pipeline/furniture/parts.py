@@ -98,7 +98,7 @@ def rectangle(u: Span, v: Span, radius: float = 0.0, steps: int = 3) -> Floats:
     """A rectangle, its corners cut (one step) or rounded (more) by `radius`."""
     (u0, u1), (v0, v1) = u, v
     if radius <= 0:
-        return np.array([[u0, v0], [u1, v0], [u1, v1], [u0, v1]])
+        return np.array([[u0, v0], [u1, v0], [u1, v1], [u0, v1]], dtype=np.float64)
     radius = min(radius, 0.499 * (u1 - u0), 0.499 * (v1 - v0))
     quarter = np.radians(np.linspace(0, 90, steps + 1))
     centres = [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from pipeline.conventions import Bools
 from pipeline.pictures.colour import SRGB_TO_LINEAR
 from pipeline.settings.render import Specular
 from render.backends.shading import shade
@@ -95,6 +96,11 @@ class RasterBackend:
             ids,
         )
         return Buffers(rgba, depth, normals, ids)
+
+    @property
+    def covered(self) -> Bools:
+        """(S * f, S * f) which samples of the last view anything covers."""
+        return np.asarray(self._samples >= 0)
 
     def close(self) -> None:
         """Nothing to give back."""

@@ -90,8 +90,8 @@ def _collapsed(vertices: Vertices, faces: Faces, most: int) -> tuple[Vertices, F
         points, few = fast_simplification.simplify(
             vertices.astype(np.float32), faces.astype(np.int32), target_count=most, agg=harder
         )
-        found = points.astype(np.float64)
-        kept = few.astype(np.int64)[_largest(found, few, most)]
+        found, few = points.astype(np.float64), few.astype(np.int64)
+        kept = few[_largest(found, few, most)]
         area = float(_areas(found, kept).sum())
         if best is None or area > best[0]:
             best = (area, found, kept)

@@ -19,7 +19,7 @@ from pipeline.progress import Log
 from pipeline.seeds import generator
 from pipeline.settings.backgrounds import Backgrounds
 from pipeline.stages.fetch import fetch_backgrounds
-from render.backgrounds import altered, build_bank, draw_look
+from render.backgrounds import altered, build_bank, draw_alteration
 
 
 def picture(name: str, seed: int, size: tuple[int, int], mode: str = "RGB") -> tuple[str, bytes]:
@@ -196,7 +196,7 @@ def test_blur_noise_and_jitter_are_seeded_and_off_by_default() -> None:
     crop = np.repeat(np.where((rows // 8 + columns // 8) % 2, 200, 60).astype(np.uint8)[..., None], 3, axis=2)
 
     def look(**settings: float) -> np.ndarray:
-        return altered(crop, draw_look(Backgrounds(**settings), 1, "a"), generator(1, "noise", "a"))
+        return altered(crop, draw_alteration(Backgrounds(**settings), 1, "a"), generator(1, "noise", "a"))
 
     def sharpness(picture: np.ndarray) -> float:
         return float(np.abs(np.diff(picture.astype(int), axis=1)).max())

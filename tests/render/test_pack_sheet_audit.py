@@ -27,7 +27,7 @@ from pipeline.shards.agreement import advice, name
 from pipeline.shards.index import write_index
 from render.__main__ import main
 from render.audit import audit_index
-from render.backgrounds import build_bank, draw_look
+from render.backgrounds import build_bank, draw_alteration
 from render.cameras import Camera
 from render.pack import pack_shard
 from render.shard import render_shard
@@ -166,7 +166,7 @@ def test_how_the_bank_altered_each_background_is_in_the_shard(world: Path, tmp_p
         folder(tmp_path / "in", PICTURES), tmp_path / "b.npz", seed=1, settings=settings, render_px=64, log=Log(None)
     )
     bank = open_bank(tmp_path / "b.npz")
-    assert np.array_equal(bank.looks, np.stack([draw_look(settings, 1, name) for name in bank.names]))
+    assert np.array_equal(bank.looks, np.stack([draw_alteration(settings, 1, name) for name in bank.names]))
     for storage in ("composite", "layers"):
         out = tmp_path / f"{storage}.h5"
         pack_shard(
