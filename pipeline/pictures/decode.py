@@ -214,16 +214,6 @@ def in_eight_bits(picture: Image.Image) -> Image.Image:
     return picture if picture.mode == mode else picture.convert(mode)
 
 
-def scaled(picture: Image.Image, longest_px: int | None) -> UInt8[Array, "_H _W 4"]:
-    """A picture that another reader has opened, at most `longest_px` on its longer side."""
-    flat = in_eight_bits(picture).convert("RGBA")
-    if longest_px is not None and max(flat.size) > longest_px:
-        longer, shorter = _reduced(flat.size, longest_px)
-        wanted = (longer, shorter) if flat.width >= flat.height else (shorter, longer)
-        flat = flat.resize(wanted, Image.Resampling.BOX)
-    return np.array(flat)
-
-
 def is_deep(picture: Image.Image) -> bool:
     """Grey, with more than 8 bits and a defined white."""
     return picture.mode.startswith("I;16") or (picture.mode == "I" and picture.format == "PPM")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import struct
 import zlib
 from typing import Any
@@ -17,6 +18,7 @@ from PIL import Image, ImageCms
 
 from pipeline.errors import Reject
 from pipeline.pictures.decode import Picture, decode_picture
+from tests.conftest import ROOT
 from tests.pipeline.pictures.samples import HEIGHT, LOSSLESS, WIDTH, encoded, every_format, scene
 
 GREYS = arrays.arrays(np.uint8, arrays.array_shapes(min_dims=2, max_dims=2, min_side=2, max_side=9))
@@ -259,3 +261,15 @@ def test_pictures_that_are_too_small_are_refused_before_they_are_decoded() -> No
     with pytest.raises(Reject, match="too_small: 24 x 16 pixels, at least 17 a side are needed"):
         decode_picture(encoded(scene(), "PNG"), least_px=17)
     assert isinstance(decode_picture(encoded(scene(), "PNG"), least_px=16), Picture)
+
+
+def test_no_other_place_decodes_pictures() -> None:
+    """Else they would again have other limits and other errors; the report opens the sheets that this project drew."""
+    rooms = ("pipeline", "voxelize", "render", "training", "report")
+    files = [path for room in rooms for path in sorted((ROOT / room).rglob("*.py"))]
+    opens = {
+        path.relative_to(ROOT).as_posix()
+        for path in files
+        if re.search(r"\b(Image|Pillow|Picture)\.open\(|imageio|\bcv2\b|\bimread\b", path.read_text(encoding="utf-8"))
+    }
+    assert opens == {"pipeline/pictures/decode.py", "report/figures.py"}
