@@ -24,7 +24,11 @@ from pathlib import Path
 import numpy as np
 import trimesh
 
-from pipeline.conventions import Faces, Vertices
+from pipeline.conventions import Faces, Image, Vertices
+from pipeline.meshes.glb import write_glb
+from pipeline.meshes.gltf.read import read_gltf
+from pipeline.meshes.mesh import Material, Mesh
+from pipeline.pictures.decode import decode_picture
 from pipeline.progress import Log, say
 from pipeline.settings.datasets import Dataset, PrepareSettings
 from pipeline.stages.fetch import fetch_dataset
@@ -48,7 +52,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     load = os.getloadavg()[0]
     with tempfile.TemporaryDirectory() as name:
-        lines = [*_rates(Path(name), arguments.meshes, arguments.rounds), _index(Path(name)), *_memory(Path(name))]
+        lines = [
+            *_rates(Path(name), arguments.meshes, arguments.rounds),
+            *_gltf(arguments.rounds),
+            _index(Path(name)),
+            *_memory(Path(name)),
+        ]
     machine = f"{platform.machine()}, {os.cpu_count()} cores, load {load:.1f} at the start"
     note = f"{machine}, Python {platform.python_version()}"
     table = "\n".join(["| what | measured | wanted |", "|---|---|---|", *lines, "", f"*{note}.*"])
@@ -79,6 +88,56 @@ def _rates(folder: Path, meshes: int, rounds: int) -> list[str]:
         f"| {way}; OFF meshes of {FACES:,} faces | {statistics.median(found):.0f} /s a core | {goal} |"
         for (way, found), goal in zip(rates.items(), wanted, strict=True)
     ]
+
+
+def _gltf(rounds: int) -> list[str]:
+    """Milliseconds of a processor for one .glb, its pictures decoded, beside trimesh in the same process."""
+    vertices, faces = bumpy_sphere(100_000, 0)
+    rng = np.random.default_rng(0)
+    few = bumpy_sphere(FACES, 0)
+    picture = np.dstack([rng.integers(0, 256, (512, 512, 3)), np.full((512, 512), 255)]).astype(np.uint8)
+    textured = Mesh(*few, None, [Material((255,) * 4, picture)], rng.random((len(few[0]), 2)))
+    colours = rng.integers(0, 256, (len(vertices), 4)).astype(np.uint8)
+    cases = {
+        f"{FACES:,} faces": Mesh(*few),
+        f"{FACES:,} faces and a picture of 512 px": textured,
+        "100,000 faces": Mesh(vertices, faces),
+        "100,000 faces with vertex colours": Mesh(vertices, faces, vertex_colours=colours),
+    }
+    lines = []
+    for name, mesh in cases.items():
+        data = write_glb(mesh)
+        ours, theirs = [], []
+        for _ in range(10 * rounds):
+            ours.append(_spent_s(lambda: read_gltf(data, lambda _: None, _decoded)))  # noqa: B023 - called at once
+            theirs.append(_spent_s(lambda: _gltf_by_trimesh(data)))  # noqa: B023
+        found = statistics.median(ours), statistics.median(theirs)
+        say(f"glTF: {name}: {1000 * found[0]:.2f} ms, trimesh {1000 * found[1]:.2f} ms")
+        lines.append(
+            f"| read a .glb of {name} | {1000 * found[0]:.1f} ms | trimesh {1000 * found[1]:.1f} ms, "
+            f"{found[1] / found[0]:.1f} times as long |"
+        )
+    return lines
+
+
+def _decoded(_: str, data: bytes) -> Image:
+    return decode_picture(data, upright=False).rgba
+
+
+def _gltf_by_trimesh(data: bytes) -> None:
+    """As much as our reader answers: all parts in the world, their colours and decoded pictures."""
+    for part in trimesh.load(io.BytesIO(data), file_type="glb", process=False).dump():
+        np.array(part.vertices, np.float64), np.array(part.faces, np.int64)
+        if part.visual.kind == "texture" and part.visual.material.baseColorTexture is not None:
+            np.asarray(part.visual.material.baseColorTexture.convert("RGBA"))
+        elif part.visual.kind == "vertex":
+            np.asarray(part.visual.vertex_colors)
+
+
+def _spent_s(run: Callable[[], object]) -> float:
+    before = time.process_time()
+    run()
+    return time.process_time() - before
 
 
 def _index(folder: Path) -> str:

