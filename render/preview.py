@@ -17,6 +17,7 @@ from pipeline.errors import Reject, UserError
 from pipeline.meshes.frames import to_world
 from pipeline.meshes.load import load_mesh
 from pipeline.meshes.normalise import normalise
+from pipeline.outputs import output_of
 from pipeline.pictures.bank import Bank, background, composite, open_bank
 from pipeline.progress import Log, progress, say
 from pipeline.settings.backgrounds import Backgrounds
@@ -40,7 +41,7 @@ def parser() -> argparse.ArgumentParser:
         description="Draw meshes at once. Sub-commands for the pipeline: shard, backgrounds, pack, sheet, audit.",
     )
     one.add_argument("meshes", nargs="+", type=Path, metavar="MESH", help="OFF, OBJ, PLY, STL or GLB files")
-    one.add_argument("-o", "--output", type=Path, required=True, help="sheet.png, or a folder for one PNG a view")
+    one.add_argument("-o", "--output", required=True, help="sheet.png, a folder/ for one PNG a view, or - for a sheet")
     one.add_argument("--views", type=int, default=8)
     one.add_argument("--size", type=int, default=256, help="side of the views in pixels")
     one.add_argument("--cameras", choices=sorted(PRESETS), default="ring")
@@ -89,9 +90,16 @@ def preview(argv: Sequence[str]) -> None:
             wanted="--size 32 to 1024, a multiple of 8; --views 1 to 256; --specular 0 to 1; --shininess 4 to 128, "
             "a power of two; --colour white, random or #rrggbb",
         ) from error
-    as_sheet = arguments.output.suffix.lower() == ".png"
-    if as_sheet and arguments.compositing == "none":
+    output = output_of(arguments.output, (".png",), streamed=".png")
+    if not output.is_folder and arguments.compositing == "none":
         raise UserError("a sheet has no transparency", do="give a folder with -o, or another --compositing")
+    with output.place() as arguments.output:
+        drawn = _draw(arguments, settings, as_sheet=not output.is_folder)
+    say(f"{drawn} meshes x {arguments.views} views: {output.shown}")
+
+
+def _draw(arguments: argparse.Namespace, settings: Render, *, as_sheet: bool) -> int:
+    """The sheet, or a folder of single views; how many meshes could be drawn."""
     bank = _bank(arguments)
     backend = make_backend(settle(settings))
     rows = []
@@ -118,7 +126,7 @@ def preview(argv: Sequence[str]) -> None:
             arguments.output,
             draw_sheet(f"{len(rows)} of {len(arguments.meshes)} meshes", what, rows, cell_px=arguments.size),
         )
-    say(f"{len(rows)} meshes x {arguments.views} views: {arguments.output}")
+    return len(rows)
 
 
 def short_names(paths: Sequence[Path]) -> dict[Path, str]:
@@ -181,7 +189,7 @@ def _bank(arguments: argparse.Namespace) -> Bank | None:
         return None
     if source.suffix == ".npz":
         return open_bank(source)
-    folder = arguments.output.parent if arguments.output.suffix else arguments.output
+    folder = arguments.output.parent if arguments.output.suffix == ".png" else arguments.output
     made = folder / "backgrounds.npz"
     build_bank(source, made, seed=arguments.seed, settings=Backgrounds(), render_px=arguments.size, log=Log(None))
     return open_bank(made)

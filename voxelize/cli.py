@@ -8,6 +8,7 @@ python -m voxelize shard --settings JSON --prepared P.zip -o V.zip  one shard of
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import json
 import os
@@ -22,6 +23,7 @@ from pipeline.atomic import write_json
 from pipeline.errors import Reject, UserError
 from pipeline.formats.binvox import read_binvox
 from pipeline.meshes.load import SUFFIXES
+from pipeline.outputs import Output, one_format, output_of
 from pipeline.progress import say
 from pipeline.settings.parse import did_you_mean, parse
 from pipeline.settings.voxels import Voxels
@@ -112,7 +114,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("meshes", nargs="*", type=Path, metavar="MESH", help="mesh files, or folders of them")
     same = made.add_argument_group("binvox's flags")
     same.add_argument("-d", type=int, dest="resolution", metavar="N", help="grid size (default 256, at most 1024)")
-    same.add_argument("-t", dest="kind", default="binvox", metavar="TYPE", help=f"file type: {', '.join(_TYPES)}")
+    same.add_argument("-t", dest="kind", metavar="TYPE", help=f"file type: {', '.join(_TYPES)} (default binvox)")
     kinds = same.add_mutually_exclusive_group()
     kinds.add_argument("-c", action="store_const", dest="mode", const="carve", help="carving only")
     kinds.add_argument("-v", action="store_const", dest="mode", const="vote", help="parity voting only")
@@ -130,7 +132,7 @@ def parser() -> argparse.ArgumentParser:
     same.add_argument("-rotz", action="count", dest="turns_z", help="quarter turn about z; may be repeated")
     same.add_argument("-pb", action="store_true", help="no effect: nothing is drawn on a screen")
     ours = made.add_argument_group("ours")
-    ours.add_argument("-o", "--output", type=Path, metavar="PATH", help="file, or folder (default: beside each mesh)")
+    ours.add_argument("-o", "--output", metavar="PATH", help="file, folder/, or - (default: beside each mesh)")
     ours.add_argument("--preset", metavar="NAME", help=f"flags of {', '.join(PRESETS)}; others on top")
     ours.add_argument("--engine", choices=_ENGINES, default="auto", help="who voxelizes (default: the built-in)")
     ours.add_argument("--compat-header", action="store_true", help="with -cb: the original's wrong translate")
@@ -160,7 +162,7 @@ def _voxelize(words: list[str]) -> int:
     if not given.meshes:
         made.print_help()
         return 2
-    if given.kind not in _TYPES:
+    if given.kind not in (None, *_TYPES):
         known = given.kind in _OTHER_TYPES
         raise UserError(
             "this file type is not offered" if known else "unknown file type",
@@ -168,17 +170,26 @@ def _voxelize(words: list[str]) -> int:
             got=given.kind,
             wanted=", ".join(_TYPES),
         )
+    kind, output = given.kind or "binvox", None
+    if given.output is not None:
+        output = output_of(given.output, [f".{name}" for name in _TYPES], streamed=f".{kind}")
+        kind = one_format(given.kind, output, "-t", ".binvox")[1:]
+    with contextlib.nullcontext() if output is None else output.place() as place:
+        return _all(given, kind, output, place)
+
+
+def _all(given: argparse.Namespace, kind: str, output: Output | None, place: Path | None) -> int:
     work = batch.Batch(
         options_of(given),
         given.engine,
-        given.kind,
+        kind,
         given.compat_header,
         given.report is not None,
         given.jobs or os.cpu_count() or 1,
         given.seconds,
         given.force,
     )
-    pairs = _pairs(given.meshes, given.output, given.kind)
+    pairs = _pairs(given.meshes, output, place, kind)
     records = batch.run(work, pairs)
     if given.report is not None:
         write_json(given.report, records)
@@ -195,11 +206,12 @@ def _voxelize(words: list[str]) -> int:
             f"{len(failed)} of {len(records)} meshes could not be voxelized; the others are written",
             do="the lines above name them; --report FILE keeps the list",
         )
-    say(f"{len(records)} voxelized" if len(records) > 1 else f"{pairs[0][1]}")
+    one = output.shown if output is not None and output.shown == "-" else pairs[0][1]
+    say(f"{len(records)} voxelized" if len(records) > 1 else f"{one}")
     return 0
 
 
-def _pairs(meshes: list[Path], output: Path | None, kind: str) -> list[tuple[Path, Path]]:
+def _pairs(meshes: list[Path], output: Output | None, place: Path | None, kind: str) -> list[tuple[Path, Path]]:
     """(input, output) of every mesh; folders are searched, and two inputs never share an output."""
     sources: list[tuple[Path, Path]] = []
     for path in meshes:
@@ -212,11 +224,10 @@ def _pairs(meshes: list[Path], output: Path | None, kind: str) -> list[tuple[Pat
             sources.append((path, Path(path.name)))
         else:
             raise UserError("no such file", where=str(path))
-    one_file = output is not None and len(sources) == 1 and not output.is_dir() and output.suffix == f".{kind}"
-    pairs = []
-    for source, name in sources:
-        target = source if output is None else output if one_file else output / name
-        pairs.append((source, target if one_file else target.with_suffix(f".{kind}")))
+    if output is not None and place is not None and not output.is_folder:
+        output.require_folder(len(sources), "meshes")
+        return [(sources[0][0], place)]
+    pairs = [(source, (source if place is None else place / name).with_suffix(f".{kind}")) for source, name in sources]
     taken: dict[Path, Path] = {}
     for source, target in pairs:
         if target in taken:

@@ -21,6 +21,7 @@ import numpy as np
 
 from pipeline.errors import UserError
 from pipeline.manifest import sha256_of
+from pipeline.outputs import output_of
 from pipeline.pictures.bank import Bank, open_bank
 from pipeline.progress import Log, progress, say
 from pipeline.shards.export import EXPORTS
@@ -63,7 +64,7 @@ def _parser() -> argparse.ArgumentParser:
         help="quick: headers and records; full: every checksum; deep: also whether it makes sense",
     )
     export = command("export", _export, "folders of pictures and .binvox, or WebDataset tars")
-    export.add_argument("-o", "--output", type=Path, required=True, metavar="FOLDER")
+    export.add_argument("-o", "--output", required=True, metavar="FOLDER")
     export.add_argument("--format", choices=sorted(EXPORTS), default="folders")
     export.add_argument("--jpeg", type=int, metavar="QUALITY", help="JPEG of this quality (1-100) instead of PNG")
     export.add_argument("--bank", type=Path, help="the background bank, for shards in layers")
@@ -150,15 +151,13 @@ def _verify_one(path: Path, entry: dict[str, Any] | None, level: Any) -> int:
 def _export(arguments: argparse.Namespace) -> int:
     if arguments.jpeg is not None and not 1 <= arguments.jpeg <= 100:
         raise UserError("not a JPEG quality", where="--jpeg", got=str(arguments.jpeg), wanted="1 to 100")
+    output = output_of(arguments.output, ()).path
     bank = _bank(arguments)
     shapes = files = 0
     for shard in progress(_shards(arguments.files), "export", unit="shard"):
-        files += EXPORTS[arguments.format](shard, arguments.output, bank, arguments.jpeg)
+        files += EXPORTS[arguments.format](shard, output, bank, arguments.jpeg)
         shapes += len(shard)
-    say(
-        f"export: {shapes} shapes as {files} {'files' if arguments.format == 'folders' else 'members'} "
-        f"in {arguments.output}"
-    )
+    say(f"export: {shapes} shapes as {files} {'files' if arguments.format == 'folders' else 'members'} in {output}")
     return 0
 
 

@@ -7,9 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import UserError
+from pipeline.outputs import Output, one_format, output_of
 from pipeline.progress import say
 
 DEMO = Path(__file__).resolve().parents[2] / "models" / "demo"
+FORMATS = ("glb", "obj", "stl", "binvox", "npy")
+SUFFIXES = tuple(f".{name}" for name in FORMATS)
+MANY = "folder/ for grid.png, 000.glb, 001.glb, ..."
+ONE = ".glb, .obj, .stl, .binvox, .npy for the levels 0 ... 255; folder/ for shape.glb in it; or - for a GLB"
 CODE = "a photograph, or seed:7/3 for shape 003 of `sample --seed 7`"
 
 
@@ -18,8 +23,8 @@ def add(commands: Any) -> None:
     sample = commands.add_parser("sample", help="make shapes from the prior")
     sample.add_argument("--count", type=int, default=16, help="how many")
     sample.add_argument("--seed", type=int, default=1, help="another seed gives other shapes")
-    sample.add_argument("--format", choices=("glb", "obj", "stl", "binvox", "npy"), default="glb")
-    sample.add_argument("-o", "--output", type=Path, required=True, help="folder for grid.png, 000.glb, 001.glb, ...")
+    sample.add_argument("--format", choices=FORMATS, help="default: glb, or as the file of -o is called")
+    sample.add_argument("-o", "--output", required=True, help=f"{MANY}; with --count 1 also a file, or -")
     sample.set_defaults(command=_sample)
 
     reconstruct = commands.add_parser("reconstruct", help="make a shape from a photograph")
@@ -36,28 +41,24 @@ def add(commands: Any) -> None:
     reconstruct.add_argument(
         "--mask", type=Path, nargs="+", default=[], help="a picture for each photograph, bright where the object is"
     )
-    reconstruct.add_argument(
-        "-o", "--output", type=Path, required=True, help=".glb, .obj, .stl, .binvox, or .npy for the levels 0 ... 255"
-    )
+    reconstruct.add_argument("-o", "--output", required=True, help=ONE)
     reconstruct.set_defaults(command=_reconstruct)
 
     interpolate = commands.add_parser("interpolate", help="make the shapes between two photographs or samples")
     interpolate.add_argument("ends", nargs=2, metavar="CODE", help=CODE)
     interpolate.add_argument("--steps", type=int, default=8, help="shapes, the two ends included")
-    interpolate.add_argument("--format", choices=("glb", "obj", "stl", "binvox", "npy"), default="glb")
-    interpolate.add_argument(
-        "-o", "--output", type=Path, required=True, help="folder for grid.png, 000.glb, 001.glb, ..."
-    )
+    interpolate.add_argument("--format", choices=FORMATS, help="default: glb, or as the file of -o is called")
+    interpolate.add_argument("-o", "--output", required=True, help=MANY)
     interpolate.set_defaults(command=_interpolate)
 
     arithmetic = commands.add_parser("arithmetic", help="add and subtract codes: chair with arms - chair + table")
     arithmetic.add_argument("plus", nargs="+", metavar="CODE", help=f"added: {CODE}")
     arithmetic.add_argument("--minus", nargs="+", default=[], metavar="CODE", help="subtracted")
-    arithmetic.add_argument("-o", "--output", type=Path, required=True, help="as for reconstruct")
+    arithmetic.add_argument("-o", "--output", required=True, help=ONE)
     arithmetic.set_defaults(command=_arithmetic)
 
     export = commands.add_parser("export", help="write ONNX graphs, weights and a model card for sharing")
-    export.add_argument("-o", "--output", type=Path, required=True, help="folder")
+    export.add_argument("-o", "--output", required=True, help="folder")
     export.add_argument("--no-onnx", action="store_true", help="without the ONNX graphs, which double the size")
     export.set_defaults(command=_export)
 
@@ -88,29 +89,47 @@ def _model(options: argparse.Namespace) -> Any:
     return load_model(options.run, choose_device("cpu"))
 
 
-def _write_all(options: argparse.Namespace, model: Any, levels: Any) -> None:
+def _many(options: argparse.Namespace, number: int) -> Output:
+    """Where `number` shapes go; asked before they are made."""
+    output = output_of(options.output, SUFFIXES, streamed=f".{options.format or FORMATS[0]}")
+    output.require_folder(number, "shapes")
+    options.format = one_format(options.format, output, "--format", SUFFIXES[0])[1:]
+    return output
+
+
+def _write_all(options: argparse.Namespace, output: Output, model: Any, levels: Any) -> None:
     from training.inference import shapes
 
+    if not output.is_folder:
+        _write_one(options, output, model, levels[0])
+        return
     cut = shapes.Cut(shapes.threshold_of(model, options.threshold), options.largest)
     empty = 0
     for number, one in enumerate(levels):
         try:
-            shapes.write_shape(options.output / f"{number:03d}.{options.format}", one, model.header.resolution, cut)
+            shapes.write_shape(output.path / f"{number:03d}.{options.format}", one, model.header.resolution, cut)
         except UserError:
             if cut.bits(one, model.header.resolution).any():
                 raise
             empty += 1
-    shapes.write_grid(options.output / "grid.png", levels, model.header.resolution, cut)
-    say(f"{len(levels) - empty} shapes in {options.output}" + (f", {empty} were empty" if empty else ""))
+    shapes.write_grid(output.path / "grid.png", levels, model.header.resolution, cut)
+    say(f"{len(levels) - empty} shapes in {output.path}" + (f", {empty} were empty" if empty else ""))
 
 
-def _write_one(options: argparse.Namespace, model: Any, levels: Any) -> None:
+def _one(options: argparse.Namespace) -> Output:
+    """Where one shape goes; asked before it is made."""
+    output = output_of(options.output, SUFFIXES, streamed=SUFFIXES[0])
+    return Output(output.path / "shape.glb", ".glb", output.shown) if output.is_folder else output
+
+
+def _write_one(options: argparse.Namespace, output: Output, model: Any, levels: Any) -> None:
     from training.inference import shapes
 
     cut = shapes.Cut(shapes.threshold_of(model, options.threshold), options.largest)
-    shapes.write_shape(options.output, levels, model.header.resolution, cut)
+    with output.place() as path:
+        shapes.write_shape(path, levels, model.header.resolution, cut)
     share = cut.bits(levels, model.header.resolution).mean()
-    say(f"{options.output}: {share:.1%} of the box occupied at threshold {cut.threshold / 255:.2f}")
+    say(f"{output.path}: {share:.1%} of the box occupied at threshold {cut.threshold / 255:.2f}")
 
 
 def _sample(options: argparse.Namespace) -> int:
@@ -118,8 +137,9 @@ def _sample(options: argparse.Namespace) -> int:
 
     if options.count < 1:
         raise UserError("--count must be at least 1", got=str(options.count))
+    output = _many(options, options.count)
     model = _model(options)
-    _write_all(options, model, reconstruct.samples(model, options.count, options.seed))
+    _write_all(options, output, model, reconstruct.samples(model, options.count, options.seed))
     return 0
 
 
@@ -127,6 +147,7 @@ def _reconstruct(options: argparse.Namespace) -> int:
     from training.inference.photograph import read_photo
     from training.inference.reconstruct import reconstruct
 
+    output = _one(options)
     model = _model(options)
     crop = tuple(options.crop) if options.crop else None
     masks = options.mask or [None] * len(options.photos)
@@ -141,7 +162,7 @@ def _reconstruct(options: argparse.Namespace) -> int:
         for path, mask in zip(options.photos, masks, strict=True)
     ]
     levels = reconstruct(model, photos)
-    _write_one(options, model, levels)
+    _write_one(options, output, model, levels)
     return 0
 
 
@@ -150,26 +171,29 @@ def _interpolate(options: argparse.Namespace) -> int:
 
     if options.steps < 2:
         raise UserError("--steps must be at least 2", got=str(options.steps))
+    output = _many(options, options.steps)
     model = _model(options)
     first, last = options.ends
-    _write_all(options, model, reconstruct.interpolate(model, first, last, options.steps))
+    _write_all(options, output, model, reconstruct.interpolate(model, first, last, options.steps))
     return 0
 
 
 def _arithmetic(options: argparse.Namespace) -> int:
     from training.inference import reconstruct
 
+    output = _one(options)
     model = _model(options)
-    _write_one(options, model, reconstruct.arithmetic(model, options.plus, options.minus))
+    _write_one(options, output, model, reconstruct.arithmetic(model, options.plus, options.minus))
     return 0
 
 
 def _export(options: argparse.Namespace) -> int:
     from training.inference.export import export
 
+    output = output_of(options.output, ()).path
     results = options.run / "results.json" if options.run.is_dir() else None
-    files = export(_model(options), options.output, results, onnx=not options.no_onnx)
-    say(f"{options.output}: {', '.join(path.name for path in files)}")
+    files = export(_model(options), output, results, onnx=not options.no_onnx)
+    say(f"{output}: {', '.join(path.name for path in files)}")
     return 0
 
 
