@@ -30,6 +30,7 @@ from jaxtyping import Float32
 from PIL import Image as Pillow
 from PIL import ImageFilter
 
+from pipeline.archives import tar
 from pipeline.conventions import Array, Image
 from pipeline.errors import NO_ROOM, Reject, UserError, cannot_write
 from pipeline.pictures.bank import resize, write_bank
@@ -308,21 +309,13 @@ def _read_zipped(archive: zipfile.ZipFile, name: str) -> bytes | None:
 
 def _from_tar(path: Path) -> Iterator[Picture]:
     """One pass from front to back: the 39 GB of SUN397 are never unpacked."""
-    try:
-        with tarfile.open(path, "r|*") as archive:
-            for member in archive:
-                if member.isreg() and _is_picture(member.name):
-                    yield member.name, functools.partial(_read_member, archive, member, path)
-    except (tarfile.TarError, zlib.error, EOFError) as error:
-        raise _damaged(path, error) from error
+    for member, content in tar.read(path, pass_over_links=True):
+        if not member.is_folder and _is_picture(member.name):
+            yield member.name, functools.partial(_read_member, member, content)
 
 
-def _read_member(archive: tarfile.TarFile, member: tarfile.TarInfo, path: Path) -> bytes | None:
-    file = archive.extractfile(member)
-    try:
-        return file.read() if file is not None and member.size <= MOST_BYTES else None
-    except (tarfile.TarError, zlib.error, EOFError) as error:
-        raise _damaged(path, error) from error
+def _read_member(member: tar.Member, content: Iterator[bytes]) -> bytes | None:
+    return b"".join(content) if member.size <= MOST_BYTES else None
 
 
 def _is_picture(name: str) -> bool:

@@ -16,6 +16,7 @@ from pipeline.errors import UserError
 from pipeline.meshes.glb import write_glb
 from pipeline.meshes.mesh import Mesh
 from pipeline.progress import Log
+from pipeline.settings.backgrounds import Backgrounds
 from pipeline.settings.datasets import Dataset, PrepareSettings
 from pipeline.settings.photographs import PhotographSettings
 from pipeline.settings.render import Render
@@ -24,10 +25,13 @@ from pipeline.stages.index import index_dataset
 from pipeline.stages.photographs import build
 from pipeline.stages.prepare import prepare_shard
 from pipeline.worker import IsolatedWorker
+from render.backgrounds import build_bank
 from render.shard import render_shard
 from tests.measures import dotted, modules
 from tests.pipeline.stages.test_photographs import ikea
 from tests.render.helpers import cube, prepared_pack
+from tests.render.test_backgrounds import PICTURES
+from tests.render.test_backgrounds import folder as pictures
 from tests.voxelize.solids import box
 from tests.voxelize.test_shard import shard
 from voxelize.cli import main as voxelize
@@ -73,12 +77,18 @@ def _photographs(folder: Path) -> Stage:
     return lambda out: build(settings, out.with_suffix(".npz"), log=NO_LOG)
 
 
+def _backgrounds(folder: Path) -> Stage:
+    source, settings = pictures(folder / "pictures", PICTURES), Backgrounds(count=2)
+    return lambda out: build_bank(source, out.with_suffix(".npz"), seed=1, settings=settings, render_px=32, log=NO_LOG)
+
+
 STAGES = {
     "pipeline.stages.prepare": _prepare,
     "voxelize.shard": _voxelize,
     "voxelize.batch": _voxelize_files,
     "render.shard": _render,
     "pipeline.stages.photographs": _photographs,
+    "render.backgrounds": _backgrounds,
 }
 
 

@@ -2,22 +2,21 @@
 
 Both give `entries` (name, size, checksum) and a model's `Files`; names always begin with the
 archive's own top folder, so an unpacked ``03001627/`` and ``03001627.zip`` look alike.
-Nothing is written while reading; `extract_tar` is for the sets that come as tar files.
+Nothing is written while reading.  Sets that come as tar files are unpacked first (pipeline/archives/tar.py).
 """
 
 from __future__ import annotations
 
-import os
 import posixpath
 import stat
-import tarfile
+import struct
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from pipeline.archives.contents import ContentSums
-from pipeline.errors import UserError, cannot_write
+from pipeline.errors import UserError
 from pipeline.meshes.files import Files
 
 MAX_MEMBERS = 10_000_000
@@ -26,6 +25,8 @@ MAX_MEMBERS = 10_000_000
 MAX_MEMBER_BYTES = 2**30
 MAX_RATIO = 100
 _RATIO_FROM_BYTES = 2**24  # small members cannot hurt, whatever their ratio
+# What ends a zip (APPNOTE 4.3.14 to 4.3.16): the end record, and before it the one of a large zip with its locator.
+_END_BYTES, _END64_BYTES, _MOST_COMMENT = 22, 56 + 20, 0xFFFF
 
 
 class Entry(NamedTuple):
@@ -62,13 +63,14 @@ class ZipArchive:
         self.path = path
         try:
             self._zip = zipfile.ZipFile(path)
+            _require_whole(path, self._zip)
         except FileNotFoundError as error:
             raise UserError(
                 "an archive is not there any more",
                 where=str(path),
                 do="run `python -m pipeline doctor`, then the same command again",
             ) from error
-        except (OSError, zipfile.BadZipFile, NotImplementedError, ValueError) as error:
+        except (OSError, zipfile.BadZipFile, NotImplementedError, ValueError, struct.error) as error:
             raise UserError(
                 "cannot read an archive",
                 where=str(path),
@@ -90,7 +92,8 @@ class ZipArchive:
         names = self._zip.NameToInfo  # the last of equal names
         repeated = set() if len(names) == len(infos) else _repeated(info.filename for info in infos)
         for info in infos:
-            if not info.is_dir() and names[info.filename] is info:
+            folder = info.is_dir() and not info.file_size and not info.CRC
+            if not folder and names[info.filename] is info:
                 problem = "duplicate_name" if info.filename in repeated else _zip_problem(info)
                 yield Entry(info.filename, info.file_size, f"{info.CRC:08x}", problem)
 
@@ -127,55 +130,29 @@ class FolderArchive:
         pass
 
 
-def extract_tar(path: Path, target: Path, *, max_bytes: int = 2**42) -> int:
-    """Unpack a tar (plain, gz, bz2, xz) below `target`; the number of files.
+def _require_whole(path: Path, opened: zipfile.ZipFile) -> None:
+    """The directory lists as many members as its end says, they lie side by side, and nothing follows.
 
-    ``..``, links that lead outside, devices, two members of one name and archives that unpack to
-    more than `max_bytes` or `MAX_RATIO` times their size are refused with a UserError; of an
-    absolute name the leading slash is dropped (tarfile's "data" filter, PEP 706).
+    `zipfile` looks at none of this, and a changed bit could leave members out.
     """
-    count = total = 0
-    what = ""
-    max_bytes = min(max_bytes, max(_RATIO_FROM_BYTES, MAX_RATIO * path.stat().st_size))
-    try:
-        with tarfile.open(path) as archive:
-            for member in archive:
-                total, count = total + member.size, count + member.isfile()
-                if total > max_bytes or count > MAX_MEMBERS:
-                    raise UserError(
-                        "an archive unpacks to too much",
-                        where=str(path),
-                        got=f"more than {total} bytes, {count} files",
-                        wanted=f"at most {max_bytes} bytes, {MAX_MEMBERS} files",
-                        do="check where the archive comes from",
-                    )
-                if not member.isdir() and os.path.lexists(target / member.name.lstrip("/")):
-                    raise UserError(
-                        "an archive has two members of one name",
-                        where=str(path),
-                        got=member.name,
-                        do="check where the archive comes from; nothing of it is used",
-                    )
-                what = f"{member.size:,} bytes for {member.name}, and what follows it in {path.name}"
-                archive.extract(member, target, filter="data")
-    except tarfile.FilterError as error:
-        raise UserError(
-            "an archive has a dangerous member",
-            where=str(path),
-            got=str(error),
-            do="check where the archive comes from; nothing was written outside the target",
-        ) from error
-    except (tarfile.TarError, EOFError, ValueError) as error:
-        raise UserError(
-            "cannot read an archive",
-            where=str(path),
-            got=str(error) or type(error).__name__,
-            wanted="a whole tar file",
-            do="delete it, then fetch it again",
-        ) from error
-    except OSError as error:
-        raise cannot_write(error, target, what) from error
-    return count
+    size = path.stat().st_size
+    with open(path, "rb") as file:
+        file.seek(max(0, size - _END_BYTES - _MOST_COMMENT - _END64_BYTES))
+        tail = file.read()
+    at = tail.rfind(b"PK\5\6")
+    total, comment = struct.unpack("<H8xH", tail[at + 10 : at + 22])
+    if at + _END_BYTES + comment != len(tail):
+        raise zipfile.BadZipFile("something follows its end")
+    before = tail[at - _END64_BYTES : at - 20]
+    if total == 0xFFFF and before.startswith(b"PK\6\6"):
+        (total,) = struct.unpack("<Q", before[32:40])
+    infos = opened.infolist()
+    if total != len(infos):
+        raise zipfile.BadZipFile(f"{total} members are announced and {len(infos)} listed")
+    places = sorted((info.header_offset, info.header_offset + 30 + info.compress_size) for info in infos)
+    starts = [start for start, _ in places[1:]] + [opened.start_dir]
+    if places and (places[0][0] < 0 or any(end > start for (_, end), start in zip(places, starts))):
+        raise zipfile.BadZipFile("its members overlap or lie outside")
 
 
 def _zip_problem(info: zipfile.ZipInfo) -> str:
@@ -183,7 +160,7 @@ def _zip_problem(info: zipfile.ZipInfo) -> str:
     name, mode = info.filename, info.external_attr >> 16
     if name.startswith("/") or "\\" in name or ".." in name.split("/") or name[1:2] == ":":
         return "unsafe_name"
-    if mode and stat.S_IFMT(mode) not in (0, stat.S_IFREG):
+    if info.is_dir() or (mode and stat.S_IFMT(mode) not in (0, stat.S_IFREG)):
         return "not_a_file"
     if info.flag_bits & 1:
         return "encrypted"

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import lzma
-import tarfile
+import struct
 import zipfile
 import zlib
 from pathlib import Path
+
+from pipeline.archives.archive import open_archive
+from pipeline.archives.tar import SUFFIXES, read
+from pipeline.errors import UserError
 
 
 def problem_of(path: Path, name: str) -> str:
@@ -23,16 +27,17 @@ def problem_of(path: Path, name: str) -> str:
         return "a web page instead of the file"
     try:
         if name.endswith(".zip"):
+            open_archive(path).close()
             with zipfile.ZipFile(path) as archive:
                 damaged = archive.testzip()
             return f"its member {damaged} is damaged" if damaged else ""
-        if name.endswith((".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz")):
-            with tarfile.open(path, "r|*") as archive:
-                for _ in archive:
-                    pass  # reading to the end checks the compressor's own sums
+        if name.endswith(SUFFIXES):
+            for _ in read(path):
+                pass  # reading to the end checks every header and the compressor's own sums
+    except UserError as error:
+        return f"not a whole archive: {error.got or error.what}"
     except (
         zipfile.BadZipFile,
-        tarfile.TarError,
         zlib.error,
         lzma.LZMAError,
         EOFError,
@@ -40,6 +45,7 @@ def problem_of(path: Path, name: str) -> str:
         RuntimeError,
         NotImplementedError,
         ValueError,
+        struct.error,
     ) as error:
         return f"not a whole archive: {error or type(error).__name__}"
     return ""

@@ -14,12 +14,15 @@ Nothing outside the root is ever read.
 from __future__ import annotations
 
 import dataclasses
+import lzma
 import os
 import posixpath
 import re
+import struct
 import unicodedata
 import weakref
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -27,6 +30,17 @@ from pipeline.errors import Reject
 
 MAX_FILE_BYTES = 2**30
 _QUOTED = re.compile(r"""\A(["'])(.*)\1""")
+# What `zipfile` and its decompressors raise for content that was changed.
+_DAMAGE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    struct.error,
+    NotImplementedError,
+    RuntimeError,
+    EOFError,
+    ValueError,
+)
 
 
 @dataclasses.dataclass
@@ -78,7 +92,11 @@ class Files:
                 return archive.read(info)
             except KeyError:
                 return None
-            except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
+            except _DAMAGE as error:
+                raise Reject("bad_member", f"{name} cannot be unpacked: {error}") from error
+            except OSError as error:  # what bz2 says of damage has no number
+                if error.errno is not None:
+                    raise
                 raise Reject("bad_member", f"{name} cannot be unpacked: {error}") from error
 
         return cls(read, lambda folder: _folders_of(archive).get(posixpath.join(prefix, folder).strip("/"), []))

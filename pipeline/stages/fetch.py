@@ -19,7 +19,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from pipeline.archives.archive import extract_tar
+from pipeline.archives import tar
+from pipeline.archives.checks import problem_of
 from pipeline.archives.remote import RemoteFile
 from pipeline.atomic import atomic_folder, write_json_if_changed
 from pipeline.errors import UserError
@@ -140,7 +141,7 @@ def _get(file: RemoteFile, mirrors: list[str], folders: list[Path], output: Path
             if candidate.is_dir():
                 return [_listed(candidate, str(folder))]
             if candidate.is_file():
-                return [_available(candidate, sha256_of(candidate), str(folder), file, output)]
+                return [_available(candidate, _sum_of(candidate, file), str(folder), file, output)]
     remote = [mirror for mirror in mirrors if local_folder(mirror) is None]
     addresses = [urllib.parse.urljoin(mirror.rstrip("/") + "/", file.name) for mirror in remote] or list(file.urls)
     if folders and not remote:
@@ -160,6 +161,16 @@ def _get(file: RemoteFile, mirrors: list[str], folders: list[Path], output: Path
     return [] if found is None else [_available(target, found.sha256, found.url, file, output)]
 
 
+def _sum_of(path: Path, file: RemoteFile) -> str:
+    """SHA-256 of a file in a mirror; of one that nobody has published a sum of, after its own sums were checked."""
+    sha256 = sha256_of(path)
+    if sha256 != file.sha256 and (problem := problem_of(path, file.name)):
+        raise UserError(
+            "a file in a mirror is damaged", where=str(path), got=problem, do="copy it again from where it came from"
+        )
+    return sha256
+
+
 def _available(path: Path, sha256: str, mirror: str, file: RemoteFile, output: Path) -> dict[str, Any]:
     """The entry of one file; of a tar that adapters read from, the folder it is unpacked to."""
     entry = _entry(path, sha256, mirror, file)
@@ -169,7 +180,7 @@ def _available(path: Path, sha256: str, mirror: str, file: RemoteFile, output: P
     if not target.is_dir():
         say(f"fetch: unpacking {path.name}")
         with atomic_folder(target) as temporary:
-            extract_tar(path, temporary)
+            tar.extract(path, temporary)
     inside = target / file.folder
     return entry | {"name": file.folder, "path": shown(inside if inside.is_dir() else target)}
 

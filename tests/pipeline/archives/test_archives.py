@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.archives.archive import extract_tar, open_archive
+from pipeline.archives.archive import open_archive
 from pipeline.archives.checks import problem_of
+from pipeline.archives.tar import extract as extract_tar
 from pipeline.errors import UserError
 
 
