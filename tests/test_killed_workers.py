@@ -17,10 +17,12 @@ from pipeline.meshes.glb import write_glb
 from pipeline.meshes.mesh import Mesh
 from pipeline.progress import Log
 from pipeline.settings.backgrounds import Backgrounds
-from pipeline.settings.datasets import Dataset, PrepareSettings
+from pipeline.settings.datasets import Dataset, ImportViewsSettings, ImportVoxelsSettings, PrepareSettings
 from pipeline.settings.photographs import PhotographSettings
 from pipeline.settings.render import Render
 from pipeline.stages.fetch import fetch_dataset
+from pipeline.stages.import_views import import_views
+from pipeline.stages.import_voxels import import_voxels
 from pipeline.stages.index import index_dataset
 from pipeline.stages.photographs import build
 from pipeline.stages.prepare import prepare_shard
@@ -28,6 +30,7 @@ from pipeline.worker import IsolatedWorker
 from render.backgrounds import build_bank
 from render.shard import render_shard
 from tests.measures import dotted, modules
+from tests.pipeline.sources.test_r2n2 import release
 from tests.pipeline.stages.test_photographs import ikea
 from tests.render.helpers import cube, prepared_pack
 from tests.render.test_backgrounds import PICTURES
@@ -72,6 +75,24 @@ def _render(folder: Path) -> Stage:
     return lambda out: render_shard(packed, out.with_suffix(".h5"), seed=1, settings=settings, log=NO_LOG)
 
 
+def _r2n2(folder: Path) -> tuple[Path, Path]:
+    """A fetched release of two models, and the list of its only shard."""
+    dataset = Dataset(source="r2n2", mirrors=(str(release(folder / "r2n2")),), shards=1)
+    fetch_dataset("d", dataset, folder / "d.json", log=NO_LOG)
+    index_dataset("d", dataset, folder / "d.json", folder / "index", seed=1, log=NO_LOG)
+    return folder / "d.json", folder / "index" / "000.tsv"
+
+
+def _voxels(folder: Path) -> Stage:
+    place, settings = _r2n2(folder), ImportVoxelsSettings(source="r2n2")
+    return lambda out: import_voxels(settings, *place, out, log=NO_LOG)
+
+
+def _views(folder: Path) -> Stage:
+    place, settings = _r2n2(folder), ImportViewsSettings(source="r2n2", size_px=64)
+    return lambda out: import_views(settings, *place, None, out.with_suffix(".h5"), log=NO_LOG)
+
+
 def _photographs(folder: Path) -> Stage:
     settings = PhotographSettings(source="ikea", path=str(ikea(folder / "ikea")), size_px=64)
     return lambda out: build(settings, out.with_suffix(".npz"), log=NO_LOG)
@@ -89,6 +110,8 @@ STAGES = {
     "render.shard": _render,
     "pipeline.stages.photographs": _photographs,
     "render.backgrounds": _backgrounds,
+    "pipeline.stages.import_voxels": _voxels,
+    "pipeline.stages.import_views": _views,
 }
 
 

@@ -7,6 +7,7 @@ Nothing is written while reading.  Sets that come as tar files are unpacked firs
 
 from __future__ import annotations
 
+import os
 import posixpath
 import stat
 import struct
