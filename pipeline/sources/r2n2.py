@@ -23,7 +23,7 @@ from PIL import Image
 from pipeline.archives.remote import RemoteFile
 from pipeline.conventions import SHAPENET_V1_TO_WORLD, Grid
 from pipeline.errors import Reject
-from pipeline.formats.binvox import read_binvox
+from pipeline.formats.binvox import read_binvox, read_header
 from pipeline.manifest import Shape
 from pipeline.meshes.files import Files
 from pipeline.pictures.camera import look_at_origin
@@ -116,9 +116,10 @@ class R2N2(Source):
         data = files.read(member)
         if data is None:
             raise Reject("missing_mesh", f"{shape.member} is not there")
+        size = read_header(data).dim_xzy
+        if size != (RESOLUTION,) * 3:  # before any memory is taken for it
+            raise Reject("bad_voxels", f"{shape.member} is {size}, {RESOLUTION}^3 is wanted")
         content = read_binvox(data)
-        if content.grid.shape != (RESOLUTION,) * 3:
-            raise Reject("bad_voxels", f"{shape.member} is {content.grid.shape}, {RESOLUTION}^3 is wanted")
         if not content.grid.any():
             raise Reject("empty", f"{shape.member}: no voxel is occupied")
         # (x, y, z) -> (z, y, -x), as SHAPENET_V1_TO_WORLD.

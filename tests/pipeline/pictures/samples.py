@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import io
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
+from PIL import Image, features
 
 WIDTH, HEIGHT = 24, 16
 
@@ -42,6 +43,7 @@ LOSSLESS: dict[str, dict[str, Any]] = {
 }
 
 
+@functools.cache
 def every_format() -> dict[str, bytes]:
     """One file of each format and coding that is read, by a name."""
     rgb = scene()
@@ -62,4 +64,7 @@ def every_format() -> dict[str, bytes]:
         "TGA rle": encoded(rgb, "TGA", compression="tga_rle"),
         "DDS": encoded(alpha, "DDS"),
     }
+    if features.check("avif"):  # Pillow can be built without
+        files["AVIF"] = encoded(rgb, "AVIF", quality=90)
+        files["AVIF alpha"] = encoded(alpha, "AVIF")
     return files
