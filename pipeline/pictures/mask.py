@@ -155,11 +155,16 @@ def _chosen(alpha: _Channel | None, colours: list[_Channel]) -> Alpha:
     raise _bad(f"it goes from {low:.2g} to {high:.2g} of white, and {channel.between:.0%} is neither dark nor bright")
 
 
+def border_coverage(cover: Alpha) -> float:
+    """Share of a picture's border that a mask covers: much of it where the mask is inverted, or the object cut off."""
+    return coverage(np.concatenate([cover[0], cover[-1], cover[1:-1, 0], cover[1:-1, -1]]))
+
+
 def _refuse_inverted(cover: Alpha) -> None:
-    border = np.concatenate([cover[0], cover[-1], cover[1:-1, 0], cover[1:-1, -1]])
-    if coverage(border) > _BORDER:
+    share = border_coverage(cover)
+    if share > _BORDER:
         raise _bad(
-            f"it covers {coverage(border):.0%} of the picture's border and leaves out what is inside: "
+            f"it covers {share:.0%} of the picture's border and leaves out what is inside: "
             "it looks inverted, and a mask is bright where the object is"
         )
 

@@ -12,7 +12,7 @@ from numpy import ndarray as Array
 
 from pipeline.errors import Reject, UserError
 from pipeline.pictures.decode import decode_picture
-from pipeline.pictures.mask import coverage, decode_mask
+from pipeline.pictures.mask import border_coverage, coverage, decode_mask
 from pipeline.pictures.square import square_picture
 from pipeline.progress import say
 
@@ -37,7 +37,12 @@ def read_photo(
     if mask is not None:
         cover = np.minimum(cover, _mask_of_size(mask, cover.shape))
     if (cover < 255).any():
-        say(f"{mask or path}: {coverage(cover):.1%} of the picture is covered, the rest becomes grey")
+        doubt = (
+            "; most of its border is, so make sure that the mask is not inverted"
+            if border_coverage(cover) > 0.5
+            else ""
+        )
+        say(f"{mask or path}: {coverage(cover):.1%} of the picture is covered{doubt}; the rest becomes grey")
     left, top, right, bottom = crop or (0, 0, cover.shape[1], cover.shape[0])
     if not (0 <= left < right <= cover.shape[1] and 0 <= top < bottom <= cover.shape[0]):
         raise UserError(

@@ -40,6 +40,14 @@ def test_a_mask_of_ones_is_the_mask(inside: int, tmp_path: Path, capsys: pytest.
     assert f"mask.png: {INSIDE.mean():.1%} of the picture is covered" in capsys.readouterr().err
 
 
+def test_a_mask_that_may_be_inverted_is_doubted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    photo = saved(tmp_path / "photo.png", SCENE)
+    inverted = np.ones((40, 60), bool)
+    inverted[20:, 20:40] = False  # an object that the picture's lower border cuts off
+    read_photo(photo, 32, mask=saved(tmp_path / "mask.png", inverted * np.uint8(255)))
+    assert "83.3% of the picture is covered; most of its border is, so make sure" in capsys.readouterr().err
+
+
 def test_a_photograph_of_a_phone_and_its_mask_meet_upright(tmp_path: Path) -> None:
     tags = Image.Exif()
     tags[0x0112] = 6
@@ -55,7 +63,7 @@ def test_transparency_is_a_mask(tmp_path: Path, capsys: pytest.CaptureFixture[st
     path = saved(tmp_path / "cut-out.png", np.dstack([SCENE, INSIDE * np.uint8(255)]))
     found = read_photo(path, 60)
     assert (found[30, 35] == SCENE[0, 0]).all() and (found[30, 3] == GREY).all()
-    assert "is covered, the rest becomes grey" in capsys.readouterr().err
+    assert "is covered; the rest becomes grey" in capsys.readouterr().err
     with pytest.raises(UserError, match=r"(?s)nothing of the photograph is left.*it is transparent"):
         read_photo(saved(tmp_path / "none.png", np.dstack([SCENE, np.zeros((40, 60), np.uint8)])), 60)
 
