@@ -60,14 +60,14 @@ def webp_size(data: bytes) -> tuple[int, int] | None:
 
 
 def _whole_png(data: bytes) -> None:
-    at = len(PNG)
+    at, view = len(PNG), memoryview(data)
     while True:
         length, kind = struct.unpack_from(">I4s", data, at)
         end = at + 12 + length
         if end > len(data):
             raise CutShort(f"it ends inside its {kind.decode('latin-1')} chunk")
         # A capital letter: the chunk is needed to draw the picture.
-        if kind[:1].isupper() and zlib.crc32(data[at + 4 : end - 4]) != struct.unpack_from(">I", data, end - 4)[0]:
+        if kind[:1].isupper() and zlib.crc32(view[at + 4 : end - 4]) != struct.unpack_from(">I", data, end - 4)[0]:
             raise CutShort(f"the checksum of its {kind.decode('latin-1')} chunk does not match")
         if kind == b"IEND":
             return

@@ -129,6 +129,22 @@ def test_photographs_are_upright_and_textures_as_stored(name: str, orientation: 
         assert (rgb(data, upright=False) == stored).all()
 
 
+@pytest.mark.parametrize("orientation", sorted(STORED))
+@pytest.mark.parametrize("kind", ["PNG of 16 bits", "TIFF of 16 bits", "TIFF, deflated", "PNG with a palette"])
+def test_every_kind_of_pixels_stands_upright(kind: str, orientation: int) -> None:
+    deep, name = "16" in kind, kind[:4].strip(" ,")
+    pixels = scene()[..., 1].astype(np.uint16) * 257 + 3 if deep else scene()
+    options: dict[str, Any] = {"compression": "tiff_adobe_deflate"} if "deflated" in kind else {}
+
+    def file_of(stored: npt.NDArray[Any], number: int) -> bytes:
+        mode = "P" if "palette" in kind else None
+        return encoded(np.ascontiguousarray(stored), name, mode, exif=exif(number), **options)
+
+    upright = rgb(file_of(pixels, 1)).astype(int)
+    # A palette is chosen for the stored pixels, whose order may decide between two that are as near.
+    assert np.abs(rgb(file_of(STORED[orientation](pixels), orientation)) - upright).max() <= ("palette" in kind) * 60
+
+
 def test_a_photograph_of_a_phone_is_upright_when_it_is_decoded_coarsely() -> None:
     stored = np.ascontiguousarray(np.rot90(scene(640, 320), 1))
     data = encoded(stored, "JPEG", quality=95, exif=exif(6))

@@ -130,6 +130,19 @@ def test_export_as_jpeg_and_in_equal_bytes(tmp_path: Path) -> None:
         assert "chair/chair_0000.00.jpg" in tar.getnames()
 
 
+@pytest.mark.parametrize("form", ["folders", "webdataset"])
+def test_names_in_every_script_are_exported(tmp_path: Path, form: str, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write_shard(tmp_path / "000.h5", categories=("Stühle", "椅子"))
+    assert run("export", path, "-o", tmp_path / "out", "--format", form) == 0
+    if form == "folders":
+        assert (tmp_path / "out/椅子/椅子_0001/model.binvox").is_file()
+    else:
+        with tarfile.open(tmp_path / "out/000.tar") as tar:
+            assert "Stühle/Stühle_0000.binvox" in tar.getnames()
+    assert run("info", path) == 0
+    assert "Stühle, 椅子" in capsys.readouterr().out
+
+
 def test_export_stays_in_its_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     evil = record(0)
     evil.category = ".."
