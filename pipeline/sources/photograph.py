@@ -20,6 +20,7 @@ class Photograph:
     read: Callable[[], bytes]
     voxels: Callable[[], Grid]
     box: tuple[int, int, int, int] | None = None  # left, top, right, bottom in pixels; None: the whole picture
+    size: tuple[int, int] | None = None  # width and height of the picture in which the box was drawn, where known
 
 
 def file_reader(root: Path, name: str) -> Callable[[], bytes]:

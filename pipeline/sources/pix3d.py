@@ -23,7 +23,8 @@ from pipeline.formats.matlab import read_matlab_grid
 from pipeline.sources.photograph import Photograph, file_reader
 
 SIDE, STORED = 32, 128
-_WANTED = ("img", "category", "model", "voxel", "bbox")
+_TEXTS = ("img", "category", "model", "voxel")
+_NOT_WHOLE = ("truncated", "occluded", "slightly_occluded")
 
 
 def pix3d_photographs(folder: Path) -> Iterator[Photograph]:
@@ -31,22 +32,41 @@ def pix3d_photographs(folder: Path) -> Iterator[Photograph]:
     path = folder / "pix3d.json"
     try:
         entries = json.loads(path.read_text(encoding="utf-8"))
-        usable = [entry for entry in entries if all(key in entry for key in _WANTED)]
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(
             "cannot read the list of Pix3D", where=str(path), got=str(error), do="give the folder that holds pix3d.json"
         ) from error
-    for entry in usable:
-        if not any(entry.get(key) for key in ("truncated", "occluded", "slightly_occluded")):
-            box = tuple(int(round(float(v))) for v in entry["bbox"])
-            yield Photograph(
-                entry["img"],
-                entry["category"],
-                entry["model"],
-                file_reader(folder, entry["img"]),
-                _voxels(folder, entry),
-                box if len(box) == 4 else None,
-            )
+    if not isinstance(entries, list):
+        raise UserError("cannot read the list of Pix3D", where=str(path), got=type(entries).__name__, wanted="a list")
+    for number, entry in enumerate(entries):
+        try:
+            if not any(entry.get(key) for key in _NOT_WHOLE):
+                yield _photograph(folder, entry)
+        except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
+            raise UserError(
+                "an entry of the list of Pix3D is not as the data set has it",
+                where=f"{path}: entry {number}",
+                got=str(error),
+                wanted=f"the texts {', '.join(_TEXTS)} and four numbers in bbox",
+                do="fetch the list again",
+            ) from error
+
+
+def _photograph(folder: Path, entry: dict[str, Any]) -> Photograph:
+    texts = [entry[key] for key in _TEXTS]
+    if not all(isinstance(text, str) for text in texts):
+        raise TypeError(f"{texts}")
+    left, top, right, bottom = (round(float(value)) for value in entry["bbox"])
+    size = entry.get("img_size")
+    return Photograph(
+        entry["img"],
+        entry["category"],
+        entry["model"],
+        file_reader(folder, entry["img"]),
+        _voxels(folder, entry),
+        (left, top, right, bottom),
+        None if size is None else (int(size[0]), int(size[1])),
+    )
 
 
 def _voxels(folder: Path, entry: dict[str, Any]) -> Callable[[], Grid]:

@@ -85,7 +85,10 @@ def _make_job(found: Sequence[Photograph], size_px: int) -> Callable[[int], tupl
 
 def crop(photograph: Photograph, size_px: int) -> npt.NDArray[np.uint8]:
     """(S, S, 3): the box of the object, made square by repeating the border, scaled."""
-    rgb = decode_picture(photograph.read()).on_white
+    data = photograph.read()
+    rgb = decode_picture(data).on_white
+    if photograph.size not in (None, (rgb.shape[1], rgb.shape[0])):
+        rgb = decode_picture(data, upright=False).on_white  # the box was drawn without a look at the EXIF
     left, top, right, bottom = photograph.box or (0, 0, rgb.shape[1], rgb.shape[0])
     rgb = rgb[max(top, 0) : bottom, max(left, 0) : right]
     if min(rgb.shape[:2]) < 1:

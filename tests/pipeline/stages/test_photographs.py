@@ -131,6 +131,24 @@ def test_pix3d_takes_whole_objects_in_their_boxes(tmp_path: Path) -> None:
     assert sorted(r.reason for r in photographs.rejects) == ["bad_box", "missing_file"]
 
 
+@pytest.mark.parametrize("drawn_upright", [False, True])
+def test_a_box_is_cut_out_of_the_picture_in_which_it_was_drawn(tmp_path: Path, drawn_upright: bool) -> None:
+    grid = np.zeros((128, 128, 128), dtype=np.uint8)
+    grid[40:44, 40:80, 40:44] = 1
+    upright = np.zeros((30, 60, 3), np.uint8)
+    upright[:, 30:] = (200, 0, 0)
+    stored = np.ascontiguousarray(np.rot90(upright))  # 30 wide, 60 high, the red half above
+    tags, out = Image.Exif(), io.BytesIO()
+    tags[0x0112] = 6
+    Image.fromarray(stored).save(out, "PNG", exif=tags)
+    entry = {"img": "a.png", "category": "chair", "model": "a.obj", "voxel": "a.mat"}
+    entry |= {"bbox": [32, 2, 58, 28], "img_size": [60, 30]} if drawn_upright else {"bbox": [2, 2, 28, 28]}
+    entry.setdefault("img_size", [30, 60])
+    files = {"pix3d.json": json.dumps([entry]).encode(), "a.png": out.getvalue(), "a.mat": mat("voxel", grid)}
+    photographs = made(tmp_path, "pix3d", tree(tmp_path / "set", files))
+    assert (photographs.images[0] == (200, 0, 0)).all()
+
+
 @pytest.mark.parametrize(
     ("source", "files", "message"),
     [
@@ -139,6 +157,14 @@ def test_pix3d_takes_whole_objects_in_their_boxes(tmp_path: Path) -> None:
         ("ikea", {"Lists/Images.txt": b"a", "Lists/Model.txt": b"m", "Lists/ModelID.txt": b"1"}, "no photograph"),
         ("pix3d", {}, "cannot read the list of Pix3D"),
         ("pix3d", {"pix3d.json": b"["}, "cannot read the list of Pix3D"),
+        ("pix3d", {"pix3d.json": b"{}"}, "cannot read the list of Pix3D"),
+        ("pix3d", {"pix3d.json": b"[3]"}, "entry of the list of Pix3D is not as the data set has it"),
+        ("pix3d", {"pix3d.json": b'[{"img": "a"}]'}, r"(?s)pix3d.json: entry 0.*got: 'category'"),
+        (
+            "pix3d",
+            {"pix3d.json": b'[{"img": "a", "category": "b", "model": "c", "voxel": "d", "bbox": [1, 2, NaN, 4]}]'},
+            "cannot convert float NaN",
+        ),
     ],
 )
 def test_a_wrong_folder_is_named(tmp_path: Path, source: str, files: dict[str, bytes], message: str) -> None:
