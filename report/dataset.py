@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 from collections import Counter
 from typing import Any
+from urllib.parse import urlencode
 
 import numpy as np
 
 from pipeline.formats import ledger
 from report import figures
 from report.gallery.facts import funnel_rows
-from report.gather import DatasetFacts
+from report.gather import DatasetFacts, short
+from report.glance import counted
 
 
 def section(facts: DatasetFacts) -> dict[str, Any]:
@@ -21,10 +23,15 @@ def section(facts: DatasetFacts) -> dict[str, Any]:
     rows = ledger.from_tsv(facts.ledger.read_text(encoding="utf-8")) if facts.ledger.exists() else []
     return {
         "name": facts.name,
-        "summary": f"{sum(counts.values())} shapes of {len(index['categories'])} categories "
-        f"({', '.join(index['categories'])}): {counts['train']} to train on, {counts['val']} to choose by, "
-        f"{counts['test']} to measure on. {index['views']} views of {index['size_px']} px and "
-        f"{index['resolution']}³ voxels a shape.",
+        "facts": [
+            ("shapes", f"{sum(counts.values()):,}"),
+            ("to train on", f"{counts['train']:,}"),
+            ("to choose by", f"{counts['val']:,}"),
+            ("to measure on", f"{counts['test']:,}"),
+            (counted(len(index["categories"]), "category", "categories"), ", ".join(index["categories"])),
+            (counted(index["views"], "view"), f"{index['size_px']} px"),
+            ("voxels", f"{index['resolution']}³"),
+        ],
         "funnel": funnel_rows(facts.ledger) if rows else [],
         "reasons": reasons(rows),
         "repairs": _repairs(rows),
@@ -58,34 +65,55 @@ def reasons(rows: list[ledger.Row]) -> list[dict[str, Any]]:
     ]
 
 
-def voxels(records: list[dict[str, Any]], seconds: list[float]) -> str:
-    """The voxelizer's quality records in a few sentences; published voxels have none."""
+def voxels(records: list[dict[str, Any]], seconds: list[float]) -> list[dict[str, Any]]:
+    """The voxelizer's quality records: what was looked at, what was found, and the shapes to look at."""
     made = [record for record in records if "thin_recall" in record]
-    if not made:
-        return ""
-    tight = sum(record["watertight"] for record in made) / len(made)
+    if not made:  # published voxels have no such records
+        return []
     odd = np.mean([record["odd_lines"] for record in made], axis=0)
+    tight = sum(record["watertight"] for record in made)
+    doubled = sum(record["duplicate_faces"] > 0 for record in made)
     worst = min(made, key=lambda record: (record["thin_recall"], record["shape_id"]))
     sparse, dense = (f(made, key=lambda record: record["occupancy"]) for f in (min, max))
     median = f"; {1000 * np.median(seconds):.1f} ms a shape (median, reading included)" if seconds else ""
-    return (
-        f"Mode {made[0]['mode']}, engine {made[0]['engine']}{median}. {tight:.0%} of the meshes are watertight (lines "
-        f"with an odd number of crossings along x, y, z: {odd[0]:.1%}, {odd[1]:.1%}, {odd[2]:.1%}); "
-        f"{sum(record['duplicate_faces'] > 0 for record in made)} have doubled faces. Surface with an occupied voxel "
-        f"within one voxel: mean {np.mean([r['thin_recall'] for r in made]):.3f}, least {worst['thin_recall']:.3f} "
-        f"({worst['shape_id']}). {_whole(made)} Occupancy from "
-        f"{sparse['occupancy']:.3f} ({sparse['shape_id']}) to {dense['occupancy']:.3f} ({dense['shape_id']})."
-    )
+    recall = np.mean([record["thin_recall"] for record in made])
+    return [
+        _fact("made by", f"mode {made[0]['mode']}, engine {made[0]['engine']}{median}"),
+        _fact(
+            "meshes",
+            f"{tight} of {len(made)} are watertight; lines with an odd number of crossings along x, y, z: "
+            f"{odd[0]:.1%}, {odd[1]:.1%}, {odd[2]:.1%}; {counted(doubled, 'mesh has', 'meshes have')} doubled faces",
+        ),
+        _fact(
+            "thin parts",
+            f"surface with an occupied voxel within one voxel: mean {recall:.3f}, least {worst['thin_recall']:.3f}",
+            worst,
+        ),
+        *_whole(made),
+        _fact("occupancy", f"from {sparse['occupancy']:.3f} to {dense['occupancy']:.3f} of the box", sparse, dense),
+    ]
 
 
-def _whole(made: list[dict[str, Any]]) -> str:
+def _fact(title: str, words: str, *shapes: dict[str, Any]) -> dict[str, Any]:
+    """One row: its title, what was found, and the ids of the shapes that show it, with their places in the gallery."""
+    ids = [str(record["shape_id"]) for record in shapes]
+    links = [
+        {"id": short(one, 2), "hash": urlencode({"shape": one.partition("/")[2]})} for one in ids
+    ]  # the gallery is of one set
+    return {"title": title, "words": words, "shapes": links}
+
+
+def _whole(made: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Whether shapes fell apart or grew together: the grid's parts beside those that it should have."""
-    counted = [record for record in made if "bounded_parts" in record]
-    other = sorted(record["shape_id"] for record in counted if record["parts"] != record["bounded_parts"])
-    if not counted:
-        return ""
-    named = f"; not {', '.join(other[:3])}{' …' if len(other) > 3 else ''}" if other else ""
-    return f"{len(counted) - len(other)} of {len(counted)} hang together exactly as their surfaces do{named}."
+    counted_ones = [record for record in made if "bounded_parts" in record]
+    other = sorted(
+        (record for record in counted_ones if record["parts"] != record["bounded_parts"]),
+        key=lambda record: str(record["shape_id"]),
+    )
+    if not counted_ones:
+        return []
+    words = f"{len(counted_ones) - len(other)} of {len(counted_ones)} hang together exactly as their surfaces do"
+    return [_fact("parts", words + (f"; {len(other)} not" if other else ""), *other[:3])]
 
 
 def _audit(audit: dict[str, Any]) -> dict[str, Any] | None:

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline.conventions import Grid
-from pipeline.pictures.voxel_view import BLUE, GREEN, GREY
+from pipeline.pictures.voxel_view import GREEN, GREY
 from report import charts, figures, gather, latent, tables, timeline
 from report.charts import Alarm, Curve
-from report.gather import Arrays, ExperimentFacts
+from report.gather import ExperimentFacts
+from report.glance import discriminator
+from report.shapes import triple
 
 SHOWN = 6  # reconstructions in each group
 SAMPLES = 18  # shapes from the prior
@@ -43,6 +44,7 @@ def section(facts: ExperimentFacts) -> dict[str, Any]:
     return {
         "name": facts.name,
         "verdict": verdict(results),
+        "discriminator": discriminator(results),
         "alarms": [f"Alarm: {charts.in_words(alarm)}" for alarm in alarms] + _rollbacks(facts.metrics),
         "plots": _plots(results, alarms),
         "looks": _looks(results["figures"]["looks"]),
@@ -136,33 +138,15 @@ def _reconstructions(path: Path, results: dict[str, Any]) -> list[dict[str, Any]
         {
             "title": f"Reconstructions of {tables.SPLITS[results['measured_on']]} shapes: {title}",
             "shapes": [
-                _triple(
-                    table,
-                    row,
-                    "image",
-                    "levels",
-                    f"{gather.short(str(table['id'][row]))} · IoU {table['iou'][row]:.2f}",
-                )
+                {
+                    **triple(table, row, "image", "levels"),
+                    "caption": f"{gather.short(str(table['id'][row]))} · IoU with the truth {table['iou'][row]:.2f}",
+                }
                 for row in rows
             ],
         }
         for title, rows in groups(len(table["iou"]), SHOWN)
     ]
-
-
-def _triple(table: Arrays, row: int, picture: str, levels: str, caption: str) -> dict[str, str]:
-    answer = _cut(table[levels][row], int(table["threshold"]))
-    return {
-        "caption": caption,
-        "picture": figures.photograph(table[picture][row]),
-        "truth": figures.voxels(figures.grid_of(table["truth"][row]), GREY),
-        "prediction": figures.voxels(answer, BLUE),
-    }
-
-
-def _cut(levels: Any, threshold: int) -> Grid:
-    grid: Grid = (levels >= threshold).reshape((figures.side_of(len(levels)),) * 3)
-    return grid
 
 
 def _samples(path: Path) -> list[dict[str, str | None]]:
@@ -195,14 +179,11 @@ def _photographs(path: Path, results: dict[str, Any]) -> list[dict[str, Any]]:
         aligned = results["photographs"][name]["aligned"]
         for title, rows in groups(len(table["picture"]), PHOTOGRAPHS):
             shapes = [
-                _triple(
-                    table,
-                    row,
-                    "image",
-                    "aligned_levels",
-                    f"{table['category'][row]} · AP {table['ap'][row]:.2f}"
+                {
+                    **triple(table, row, "image", "aligned_levels"),
+                    "caption": f"{table['category'][row]} · AP {table['ap'][row]:.2f}"
                     + (f", aligned {table['ap_aligned'][row]:.2f}" if aligned else ""),
-                )
+                }
                 for row in rows
             ]
             out.append({"title": f"Photographs of {name}: {title}", "shapes": shapes})

@@ -21,6 +21,8 @@ from pipeline.progress import Log, progress
 from pipeline.settings.report import Report
 from report import dataset, experiment, gather
 from report.gather import ExperimentFacts
+from report.glance import glance
+from report.glossary import glossary
 from report.inline import policy, template
 from report.tables import NOTHING, Table, figure, text
 
@@ -38,6 +40,8 @@ def write_page(output: Path, page: Path, settings: Report, *, log: Log | None = 
         style=markupsafe.Markup(style),
         script=markupsafe.Markup(script),
         title=settings.title,
+        glance=glance(runs),
+        glossary=glossary(),
         experiments=sections,
         comparison=comparison(runs),
         datasets=[dataset.section(facts) for facts in gather.datasets(output)],

@@ -271,6 +271,10 @@ def verdict(results: dict[str, Any]) -> dict[str, Any]:
         f"IoU {iou:.3f} against {base:.3f} for the mean shape on {where}: "
         f"{margin['mean']:+.3f} ({margin['low']:+.3f} to {margin['high']:+.3f})"
     )
+    if category := results["baselines"].get("class_mean_shape"):
+        numbers += (
+            f"; the mean shape of the true category, which is told the category, has {category['iou']['mean']:.3f}"
+        )
     if results["measured_on"] != "test":
         passed, note = None, "no test shapes, so this says nothing about new shapes"
     elif passed:

@@ -180,11 +180,19 @@ def test_voxel_quality_names_the_worst_shape_and_counts_parts_exactly() -> None:
     good = {**record, "shape_id": "d/c/good", "thin_recall": 1.0, "occupancy": 0.2}
     bad = {**record, "shape_id": "d/c/bad", "thin_recall": 0.5, "occupancy": 0.01, "parts": 3, "watertight": False}
     grown = {**good, "shape_id": "d/c/grown", "parts": 1, "bounded_parts": 2}
-    text = dataset.voxels([good, bad, grown, {"shape_id": "d/c/given", "mode": "given"}], [0.002, 0.004])
-    assert "67% of the meshes are watertight" in text and "3.0 ms a shape" in text
-    assert "mean 0.833, least 0.500 (d/c/bad)" in text
-    assert "1 of 3 hang together exactly as their surfaces do; not d/c/bad, d/c/grown." in text
-    assert dataset.voxels([], []) == ""
+    found = dataset.voxels([good, bad, grown, {"shape_id": "d/c/given", "mode": "given"}], [0.002, 0.004])
+    rows = {row["title"]: row for row in found}
+    assert list(rows) == ["made by", "meshes", "thin parts", "parts", "occupancy"]
+    assert "2 of 3 are watertight" in rows["meshes"]["words"] and "3.0 ms a shape" in rows["made by"]["words"]
+    assert rows["meshes"]["words"].endswith("0 meshes have doubled faces")
+    assert "mean 0.833, least 0.500" in rows["thin parts"]["words"]
+    assert rows["thin parts"]["shapes"] == [{"id": "c/bad", "hash": "shape=c%2Fbad"}], (
+        "as the gallery's address says it"
+    )
+    assert rows["parts"]["words"] == "1 of 3 hang together exactly as their surfaces do; 2 not"
+    assert [shape["id"] for shape in rows["parts"]["shapes"]] == ["c/bad", "c/grown"]
+    assert [shape["id"] for shape in rows["occupancy"]["shapes"]] == ["c/bad", "c/good"]
+    assert dataset.voxels([], []) == []
 
 
 def test_moments_are_spread_with_both_ends() -> None:
