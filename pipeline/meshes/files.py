@@ -1,8 +1,8 @@
 """The files of one model, in a folder or in a zip: a mesh asks for its materials and pictures here by name.
 
 One resolver serves every format.  It takes names as Windows and macOS write them: back-slashes, another case,
-accents composed or not, Latin-1, quotes, comments behind the name, absolute paths of the exporter's machine.  The
-first of these that is there is taken:
+accents composed or not, Latin-1, quotes, comments behind the name, absolute paths of the exporter's machine; and
+as URIs write them, with %20 for a blank.  The first of these that is there is taken:
 
     1. the name as it is written, beside the file that names it
     2. the same without regard to case and to how accents are composed
@@ -25,6 +25,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.parse import unquote
 
 from pipeline.errors import Reject
 
@@ -142,7 +143,7 @@ class Files:
 
 
 def _readings(name: str) -> Iterator[str]:
-    """What the text behind a keyword may mean as a name: all of it, what is in quotes, what stands before a comment."""
+    """What a text may mean as a name: all of it, what is in quotes or before a comment, what a URI's escapes say."""
     text = name.strip()
     yield text
     if quoted := _QUOTED.match(text):
@@ -150,6 +151,8 @@ def _readings(name: str) -> Iterator[str]:
     before = re.split(r"\s#", text, maxsplit=1)[0].strip()
     if before != text:
         yield before.strip("\"'")
+    if "%" in text:
+        yield unquote(text)
 
 
 def _fold(name: str) -> str:

@@ -7,6 +7,7 @@ is refused by name.  Registry: https://github.com/KhronosGroup/glTF/tree/main/ex
 from __future__ import annotations
 
 import importlib.util
+import re
 
 from PIL import features
 
@@ -49,6 +50,7 @@ _NO_DIFFERENCE = {
     "MSFT_packing_normalRoughnessMetallic",
     "MSFT_packing_occlusionRoughnessMetallic",
 }
+_ONLY_LOOKS = re.compile(r"[A-Z]+_(materials|texture)_")
 _REMEDIES = {
     DRACO: "install the Python package DracoPy (pip install DracoPy), or export without Draco compression",
     MESHOPT[0]: "export without meshopt compression, or unpack it with `gltf-transform copy IN.glb OUT.glb`",
@@ -65,10 +67,13 @@ def unsupported(name: str) -> Reject:
     return Reject("unsupported", f"glTF extension {name[:80]} is not read here: {remedy}")
 
 
-def check_required(root: Item) -> None:
-    """Reject("unsupported") for the first extension that the file requires and nothing here reads."""
+def check_required(root: Item, *, looks: bool) -> None:
+    """Reject("unsupported") for the first extension that the file requires and nothing here reads.
+
+    Without `looks`, those of materials and textures make no difference.
+    """
     for name in root.texts("extensionsRequired"):
-        if not _readable(name):
+        if not _readable(name) and (looks or not _ONLY_LOOKS.match(name)):
             raise unsupported(name)
 
 

@@ -70,7 +70,7 @@ def read_gltf(data: bytes, read: ReadFile, decode: Decode | None = None) -> Mesh
 
 def _read(data: bytes, read: ReadFile, decode: Decode | None) -> Mesh:
     root, binary = open_file(data)
-    check_required(root)
+    check_required(root, looks=decode is not None)
     buffers = Buffers(root, binary, read)
     accessors, looks = Accessors(root, buffers), Looks(root, buffers, decode)
     scene = _Scene(looks)
@@ -170,7 +170,7 @@ class _Scene:
     def mesh(self) -> Mesh:
         """Everything that was added; Reject where that has no triangle."""
         if not self._faces:
-            raise Reject("no_faces", "glTF: the scene shows no triangles")
+            raise Reject("no_faces", "glTF: the scene shows no triangles; points and lines have no surface")
         mesh = Mesh(_joined(self._vertices), np.ascontiguousarray(_joined(self._faces)), None, self._materials)
         if len(self._materials) > 1:
             mesh.face_material = np.concatenate(

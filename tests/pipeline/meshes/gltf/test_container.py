@@ -11,9 +11,11 @@ import numpy as np
 import pytest
 
 from pipeline.errors import Reject
+from pipeline.meshes.files import Files
 from pipeline.meshes.gltf import accessors, extensions
 from pipeline.meshes.gltf import read as reader
-from pipeline.meshes.load import load_mesh
+from pipeline.meshes.gltf.read import read_gltf
+from pipeline.meshes.load import load_member, load_mesh
 from tests.pipeline.meshes.gltf.files import CUBE, CUBE_FACES, Builder, cube, read, triangles, volume
 
 
@@ -39,8 +41,9 @@ def test_a_buffer_lies_beside_the_file_under_its_decoded_name(tmp_path: Path, ur
     (tmp_path / "m.gltf").write_bytes(builder.gltf(uri))
     (tmp_path / name).parent.mkdir(exist_ok=True)
     (tmp_path / name).write_bytes(bytes(builder.binary))
-    mesh = load_mesh(tmp_path / "m.gltf")
-    assert (len(mesh.vertices), len(mesh.faces)) == (8, 12)
+    loaded = load_member("m.gltf", Files.of_folder(tmp_path))
+    assert (len(loaded.mesh.vertices), len(loaded.mesh.faces)) == (8, 12)
+    assert (loaded.missing_textures, loaded.refused) == ([], [])
 
 
 @pytest.mark.parametrize(
@@ -102,6 +105,21 @@ def test_a_required_extension_that_is_not_read_is_named_with_what_to_do(name: st
     read(builder.glb())
     builder.root["extensionsRequired"] = ["KHR_mesh_quantization", name]
     with pytest.raises(Reject, match=f"unsupported: glTF extension {name} .*{remedy}"):
+        read(builder.glb())
+
+
+@pytest.mark.parametrize(
+    ("name", "shape_is_known"), [("KHR_texture_basisu", True), ("KHR_materials_new", True), ("EXT_mesh_new", False)]
+)
+def test_an_extension_of_looks_hinders_nobody_who_asks_for_the_shape_only(name: str, shape_is_known: bool) -> None:
+    builder = made()
+    builder.root["extensionsRequired"] = [name]
+    if shape_is_known:
+        assert volume(read_gltf(builder.glb(), lambda _: None)) == pytest.approx(1)
+    else:
+        with pytest.raises(Reject, match=f"unsupported: glTF extension {name}"):
+            read_gltf(builder.glb(), lambda _: None)
+    with pytest.raises(Reject, match=f"unsupported: glTF extension {name}"):
         read(builder.glb())
 
 

@@ -90,7 +90,7 @@ def test_pictures_from_everywhere(kind: str, where: str) -> None:
     made.scene(
         square(made, UNIT, material=made.material(baseColorTexture={"index": 0}, baseColorFactor=[0.5, 0.5, 1, 1]))
     )
-    material = read(made.glb(), {"the picture": payload}).materials[0]
+    material = read(made.glb(), {"the%20picture": payload}).materials[0]
     assert material.colour == (188, 188, 255, 255)
     edges = (slice(None), [0, 7])  # JPEG blurs the middle
     assert np.abs(material.texture.astype(int) - halves())[edges].max() < (20 if kind == "JPEG" else 1)
