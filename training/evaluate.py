@@ -28,9 +28,9 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Bool
-from numpy import ndarray as Array
 
 from pipeline.atomic import write_json, write_text
+from pipeline.conventions import Array
 from pipeline.errors import UserError
 from pipeline.formats.npz import write_npz
 from pipeline.progress import Log
@@ -41,7 +41,7 @@ from training.evaluation.classify import classify, classify_shards
 from training.evaluation.photographs import evaluate_photographs
 from training.evaluation.reconstruction import Splits, empty_predictions, reconstruction
 from training.inference.model import Model, load_model
-from training.inference.predict import chosen, sample, truth
+from training.inference.predict import by_hash, chosen, sample, truth
 from training.metrics import generation, intervals
 from training.metrics import voxels as metrics
 from training.metrics.distances import iou_matrix
@@ -97,6 +97,9 @@ def evaluate(
         results |= measured
     else:
         empty_predictions(predictions, splits.held_out)
+
+    # Shapes that are on both sides of the split, or nearly so: what a network has learned by heart counts for these.
+    results["near_duplicates"] = near_duplicates(splits, experiment.threads)
 
     # From the prior to shapes.
     results |= timed("samples", lambda: _samples(model, splits, settings, threshold, output, log))
@@ -170,14 +173,23 @@ def photograph_sets(
     return out
 
 
+def near_duplicates(splits: Splits, threads: int) -> dict[str, Any]:
+    """How many held-out shapes have a training shape that is almost the same."""
+    everything = np.arange(len(splits.held_out))
+    _, iou = baselines.nearest_training(truth(splits.held_out, everything), splits.train, threads=threads)
+    return {"shapes": int((iou >= generation.MEMORISED).sum()), "of": len(everything), "iou": generation.MEMORISED}
+
+
 def _samples(
     model: Model, splits: Splits, settings: Evaluation, threshold: int, output: Path, log: Log | None
 ) -> dict[str, Any]:
     """What the generator makes from the prior, as it is, and how it compares with held-out shapes."""
     seed, threads = model.settings.seed, model.settings.threads
     levels = sample(model.networks, settings.samples, "evaluate")
-    grids = levels >= threshold
     data = truth(splits.train, chosen(splits.train, 512, "occupancy"))
+    if model.networks.E is None:  # no reconstruction has chosen one
+        threshold = metrics.occupancy_threshold(levels, float(data.mean()))
+    grids = levels >= threshold
     nearest, nearest_iou = baselines.nearest_training(grids, splits.train, threads=threads)
     write_npz(
         output.with_name("samples.npz"),
@@ -198,10 +210,13 @@ def _samples(
         "nearest_training": nearest_iou,
         "memorised": 1.0 * (nearest_iou > generation.MEMORISED),
     }
-    held_out = truth(splits.held_out, chosen(splits.held_out, settings.samples, "generation"))
+    # In the order of a hash: where only some are compared (`chamfer_shapes`), they are not the first of the alphabet.
+    held_out = truth(splits.held_out, by_hash(splits.held_out, "generation")[: settings.samples])
     return {
         "samples": {
             "count": settings.samples,
+            "threshold": round(threshold / 255, 6),
+            "threshold_by": "reconstruction" if model.networks.E is not None else "occupancy",
             **{name: intervals.bootstrap(values, seed).as_json() for name, values in shapes.items()},
             "pairwise_iou": pairwise.as_json(),
             "data_pairwise_iou": data_pairwise.as_json(),
@@ -231,7 +246,7 @@ def _generation(
     few = len(held_out) < 2 or len(grids) < 2
     if few:
         return {"skipped": f"{len(held_out)} held-out shapes; at least two are needed"}
-    known = truth(splits.train, chosen(splits.train, len(held_out), "generation"))
+    known = truth(splits.train, by_hash(splits.train, "generation")[: len(held_out)])
     mean = baselines.mean_levels(splits.train, np.arange(len(splits.train))) >= 128
     sets = {"network": grids, "training_shapes": known, "mean_shape": np.broadcast_to(mean, known.shape)}
     reference = generation.Reference(

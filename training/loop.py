@@ -196,6 +196,11 @@ def open_training(
         checkpoints.save(state, 0)  # so that a roll-back always finds one
     elif ranks.first:
         say(f"{name}: going on after {samples} samples")
+    if ranks.first and settings.encoder == "none" and settings.discriminator_norm:
+        say(
+            f"{name}: batch norm in the discriminator hides from it how occupied shapes are, so samples may become "
+            "too thin; the preset r1-3dgan does without"
+        )
     boards = open_boards(run, identity, config) if ranks.first else ()
     timeline = Timeline(run / "timeline" if ranks.first else None, validator.data, views=settings.views_per_shape)
     timeline.rewind(samples)
@@ -258,7 +263,8 @@ def build(
     set_output_bias(networks.G, float(truth(data, chosen(data, 1024, "occupancy")).mean()))
     average = MovingAverage(networks, settings.ema)
     step = Step.of(settings, networks, ranks)
-    networks.compile_where_it_pays(settings.compile, penalised=settings.adversarial == "wgan-gp")
+    penalised = settings.adversarial == "wgan-gp" or settings.r1_gamma > 0
+    networks.compile_where_it_pays(settings.compile, penalised=penalised)
     return networks, average, step
 
 
@@ -290,6 +296,8 @@ def do_what_is_due(training: Training, number: int) -> None:
     # The numbers of the last steps are asked for late, but before they are needed.
     training.settle(0 if validates or logs or saves or ends else LAG[training.device.type])
     training.display.advance(steps, training.state.latest)
+    if settings.standing_statistics and (validates or saves or ends):
+        training.average.measure_statistics()
     if validates:
         validate(training, samples)
     if logs:
@@ -315,7 +323,7 @@ def validate(training: Training, samples: int) -> None:
         for alarm, raised in state.change_alarms(symptoms(found, *state.take_discriminator()), samples):
             training.metrics.write("alarm", samples, alarm=alarm, raised=raised)
             training.display.alarm(alarm, raised, samples)
-        state.note_validation(found.iou, found.threshold, samples)
+        state.note_validation(found, samples)
         training.display.validation(found, samples, state.alarms)
     training.state = LoopState(**training.ranks.shared(dataclasses.asdict(state)))
 

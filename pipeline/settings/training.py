@@ -14,6 +14,7 @@ Preset = Literal[
     "paper-3dvaegan",
     "paper-3dgan",
     "balanced-3dgan",
+    "r1-3dgan",
     "mv-3dvaegan-max",
     "mv-3dvaegan-mean",
     "sn-hinge",
@@ -52,7 +53,7 @@ class Experiment(Strict):
     processes: int = pydantic.Field(default=1, ge=1, le=64)
     """Processes on one machine that share each batch, on a GPU each where there are GPUs; must divide `batch`."""
     precision: Literal["auto", "float32", "bf16"] = "auto"
-    """`auto` is bf16 on a GPU at 64^3 and above, float32 elsewhere; weights and losses are float32 always."""
+    """`auto` is bf16 on a GPU at 64^3 and above, else float32, of which a GPU's convolutions read 10 bits (TF32)."""
     compile: Literal["auto", "on", "off"] = "auto"
     """torch.compile the networks; `auto` does it on a GPU for one process."""
     views_per_shape: int = pydantic.Field(default=1, ge=1, le=64)
@@ -96,6 +97,10 @@ class Experiment(Strict):
     """Divide each weight of the discriminator by its largest singular value."""
     discriminator_norm: bool = False
     """Batch norm in the discriminator, as in the paper; not with `wgan-gp`."""
+    minibatch_deviation: bool = False
+    """Show the discriminator's last layer how much the shapes of a batch differ from each other."""
+    discriminator_init: Literal["uniform", "he"] = "uniform"
+    """Initial weights of the discriminator; `he` keeps the size of activations from layer to layer."""
     leak: float = pydantic.Field(default=0.2, ge=0, lt=1)
     """Slope of the discriminator's leaky ReLU below zero."""
     bias: bool = False
@@ -122,6 +127,12 @@ class Experiment(Strict):
     """With `bce`: draw labels from 0.7-1.2 (cut at 1) for real and 0-0.3 for generated."""
     gradient_penalty: float = pydantic.Field(default=10.0, ge=0)
     """Weight of the penalty of `wgan-gp`."""
+    r1_gamma: float = pydantic.Field(default=0.0, ge=0)
+    """Weight of the R1 penalty on the discriminator's gradient at real shapes; 0 leaves it out."""
+    r1_every: int = pydantic.Field(default=4, ge=1, le=1000)
+    """Compute the R1 penalty in every n-th adversarial step, with n times its weight."""
+    discriminator_shift: int = pydantic.Field(default=0, ge=0, le=16)
+    """Shift the shapes that the discriminator sees by up to this many voxels and mirror half; 0 does neither."""
 
     # Optimisation.
     learning_rate_encoder: float = pydantic.Field(default=3e-3, gt=0)
@@ -150,6 +161,9 @@ class Experiment(Strict):
     """Scale gradients down to this norm, each network by itself; 0 leaves them."""
     ema: float = pydantic.Field(default=0.98, ge=0, lt=1)
     """Moving average of E's and G's weights per step, used by evaluation and samples; 0 uses the last weights."""
+
+    standing_statistics: bool = False
+    """Measure the statistics of the generator's batch norm under the averaged weights before these are used."""
 
     # Validation and checkpoints, by the same clock: samples seen.
     validate_every: int = pydantic.Field(default=8_000, ge=1)
@@ -203,4 +217,8 @@ class Experiment(Strict):
             raise ValueError("schedule 'milestones' and the key `milestones` go together; set both or neither")
         if self.adversarial == "wgan-gp" and self.discriminator_norm:
             raise ValueError("'wgan-gp' penalises each sample's own gradient; set discriminator_norm to false")
+        if self.r1_gamma > 0 and self.discriminator_norm:
+            raise ValueError("r1_gamma penalises each sample's own gradient; set discriminator_norm to false")
+        if self.adversarial == "wgan-gp" and self.discriminator_gate < 1:
+            raise ValueError("the critic of 'wgan-gp' has no accuracy; set discriminator_gate to 1")
         return self

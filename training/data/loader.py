@@ -23,9 +23,9 @@ from typing import Any, cast
 import numpy as np
 import torch
 from jaxtyping import Float32, Int64
-from numpy import ndarray as Array
 from torch import Tensor
 
+from pipeline.conventions import Array
 from training.data.batches import Batch, move
 from training.data.memory import fits_on_device
 from training.data.pictures import DRAWS

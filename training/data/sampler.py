@@ -14,8 +14,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float32, Int64, UInt64
-from numpy import ndarray as Array
 
+from pipeline.conventions import Array
 from pipeline.errors import UserError
 from pipeline.seeds import stable_hash
 

@@ -20,10 +20,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from jaxtyping import Bool, Int64, Shaped, UInt8, UInt32
-from numpy import ndarray as Array
 from torch import Tensor
 from zlib_ng import zlib_ng
 
+from pipeline.conventions import Array
 from pipeline.errors import UserError
 from pipeline.manifest import Record
 from pipeline.pictures.bank import Bank

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float32, Int64, UInt8
-from numpy import ndarray as Array
 
+from pipeline.conventions import Array
 from pipeline.seeds import generator
 from training.data.shapes import ShapeData
 from training.inference.predict import Objects, chosen, truth

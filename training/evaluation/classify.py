@@ -22,9 +22,9 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float32, Shaped
-from numpy import ndarray as Array
 from sklearn.svm import SVC
 
+from pipeline.conventions import Array
 from pipeline.errors import UserError
 from training.data.batches import unpack_bits
 from training.data.shapes import ShapeData
@@ -58,7 +58,7 @@ def classify(model: Model, train: ShapeData, tuning: ShapeData | None, test: Sha
     if discriminator is not None:
         random = Networks(model.settings, size_px=model.header.size_px, resolution=model.header.resolution)
         # Weights of another seed than the run's: what the architecture gives without any learning.
-        initialise(random, model.settings.seed + 1)
+        initialise(random, model.settings.seed + 1, he=random.he)
         assert random.D is not None
         blank = random.D.requires_grad_(False).eval().to(next(discriminator.parameters()).device)
         ways |= {

@@ -23,11 +23,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from jaxtyping import Float32, Int64, Shaped, UInt8
-from numpy import ndarray as Array
 from PIL import Image
 from sklearn.manifold import TSNE
 from threadpoolctl import threadpool_limits
 
+from pipeline.conventions import Array
 from training.data.shapes import ShapeData
 from training.inference.model import Model
 from training.inference.predict import (

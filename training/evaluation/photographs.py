@@ -28,8 +28,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from jaxtyping import Bool, Float32, UInt8
-from numpy import ndarray as Array
 
+from pipeline.conventions import Array
 from pipeline.errors import UserError
 from pipeline.formats.photographs import Photographs, load_photographs
 from pipeline.meshes.orient import ORIENTATIONS

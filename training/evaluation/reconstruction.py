@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Int64
-from numpy import ndarray as Array
 
+from pipeline.conventions import Array
 from pipeline.formats.npz import write_npz
 from pipeline.seeds import generator
 from pipeline.settings.evaluation import Evaluation

@@ -8,8 +8,8 @@ from typing import TypeVar
 
 import numpy as np
 from jaxtyping import UInt8
-from numpy import ndarray as Array
 
+from pipeline.conventions import Array
 from pipeline.errors import Reject, UserError
 from pipeline.pictures.decode import decode_picture
 from pipeline.pictures.mask import border_coverage, coverage, decode_mask

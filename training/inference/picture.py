@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 from jaxtyping import UInt8
-from numpy import ndarray as Array
 
+from pipeline.conventions import Array
 from pipeline.pictures.voxel_view import cavalier_picture
 from training.metrics.voxels import Levels
 

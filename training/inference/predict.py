@@ -10,9 +10,9 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from jaxtyping import Float, Int64, UInt8
-from numpy import ndarray as Array
 from torch import Tensor
 
+from pipeline.conventions import Array
 from pipeline.seeds import stable_hash
 from training.data.batches import unpack_bits
 from training.data.pictures import normalised

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
-from numpy import ndarray as Array
 
+from pipeline.conventions import Array
 from pipeline.errors import UserError
 from training.data.pictures import normalised
 from training.inference.model import Model

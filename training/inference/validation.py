@@ -11,6 +11,9 @@ from pipeline.seeds import stable_hash
 from training.data.shapes import ShapeData
 from training.inference.predict import Views, chosen, predict, sample, truth
 from training.metrics import voxels as metrics
+from training.metrics.distances import iou_matrix
+from training.metrics.generation import Pairs, own_neighbours
+from training.metrics.voxels import Bits
 from training.networks.build import Networks
 
 SAMPLES = 64  # from the prior
@@ -21,7 +24,7 @@ class Validation:
     """What was measured; shares and IoUs in [0, 1]."""
 
     iou: float | None  # mean over validation shapes at `threshold`; None without an encoder
-    threshold: int | None  # level 1 ... 255
+    threshold: int  # level 1 ... 255; without an encoder the one at which samples are as occupied as the data
     pairwise: float | None  # IoU between predictions of different shapes
     occupancy: float | None  # mean share of occupied voxels in predictions
     box_fill: float | None
@@ -30,6 +33,7 @@ class Validation:
     sample_occupancy: float
     sample_pairwise: float
     sample_empty: float  # share of samples without a single voxel
+    sample_one_nna: float | None = None  # of samples and as many validation shapes, by IoU: 0.5 is best, 1 worst
 
     def as_json(self) -> dict[str, Any]:
         return {name: round(value, 6) if isinstance(value, float) else value for name, value in self.__dict__.items()}
@@ -67,7 +71,10 @@ class Validator:
             predicted = levels[0] >= threshold
             iou, pairwise = float(curves[:, threshold].mean()), metrics.pairwise_iou(predicted)
             occupancy, fill = float(predicted.mean()), metrics.box_fill(predicted)
-        samples = sample(networks, SAMPLES) >= (threshold or 128)
+        made = sample(networks, SAMPLES)
+        samples = made >= (threshold or 128)
+        if threshold is None:
+            threshold = metrics.occupancy_threshold(made, float(self.truth.mean()))
         return Validation(
             iou,
             threshold,
@@ -79,4 +86,14 @@ class Validator:
             float(samples.mean()),
             metrics.pairwise_iou(samples),
             float((~samples.any(1)).mean()),
+            self._one_nna(made >= threshold),
         )
+
+    def _one_nna(self, samples: Bits) -> float | None:
+        """How well samples can be told from validation shapes; None where there are fewer than two."""
+        count = min(len(samples), len(self.truth))
+        if count < 2:
+            return None
+        ours, theirs = np.packbits(samples[:count], axis=1), np.packbits(self.truth[:count], axis=1)
+        pairs = Pairs(1 - iou_matrix(ours, ours), 1 - iou_matrix(ours, theirs), 1 - iou_matrix(theirs, theirs))
+        return float(own_neighbours(pairs).mean())

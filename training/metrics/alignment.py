@@ -22,9 +22,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float32, Int32, Int64, Shaped
 from numba import njit
-from numpy import ndarray as Array
 
-from pipeline.conventions import Grid
+from pipeline.conventions import Array, Grid
 from pipeline.meshes import orient
 from pipeline.meshes.orient import ORIENTATIONS
 from pipeline.progress import Log, progress

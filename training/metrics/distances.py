@@ -15,8 +15,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from jaxtyping import Float32, Float64, Int64, UInt8, UInt64
 from numba import njit
-from numpy import ndarray as Array
 
+from pipeline.conventions import Array
 from pipeline.progress import Log, progress
 
 Matrix = Float64[Array, "N M"]

@@ -19,10 +19,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float32, Float64, Int64
+from jaxtyping import Float32, Float64, Int64, Real
 from numba import njit
-from numpy import ndarray as Array
 
+from pipeline.conventions import Array
 from pipeline.progress import Log
 from training.metrics import intervals
 from training.metrics.distances import chamfer_matrix, iou_matrix
@@ -57,7 +57,7 @@ def covered(pairs: Pairs) -> Float64[Array, " R"]:
     return out
 
 
-def own_neighbours(pairs: Pairs) -> Float64[Array, " S+R"]:
+def own_neighbours(pairs: Pairs) -> Float64[Array, " shapes"]:
     """(S + R,) 1 where the nearest other shape is of the own set; the mean is 1-NNA.
 
     A tie between the own and the other set counts one half: which of two equal shapes comes first
@@ -79,7 +79,7 @@ def cell_counts(points: Points) -> Counts:
     return np.stack([np.bincount(shape, minlength=JSD_SIDE**3) for shape in flat]).astype(np.float32)
 
 
-def jensen_shannon(one: Float64[Array, " C"], other: Float64[Array, " C"]) -> float:
+def jensen_shannon(one: Real[Array, " C"], other: Real[Array, " C"]) -> float:
     """Divergence in bits, 0 ... 1, of two histograms."""
     p, q = one / one.sum(), other / other.sum()
     middle = (p + q) / 2

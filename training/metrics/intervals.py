@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float64
-from numpy import ndarray as Array
 
+from pipeline.conventions import Array
 from pipeline.seeds import generator
 from training.metrics.voxels import Floats
 

@@ -18,12 +18,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float32, Float64
-from numpy import ndarray as Array
 from scipy import ndimage
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
 
-from pipeline.conventions import Grid
+from pipeline.conventions import Array, Grid
 from pipeline.progress import Log, progress
 from training.metrics.alignment import Field
 from training.metrics.surfaces import boxed, drawn_points

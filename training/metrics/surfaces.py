@@ -20,10 +20,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float32, Float64, Int64
-from numpy import ndarray as Array
 from scipy.spatial import cKDTree
 
-from pipeline.conventions import Grid
+from pipeline.conventions import Array, Grid
 from pipeline.seeds import generator
 from training.metrics.voxels import Bits, Floats
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 from jaxtyping import Bool, Float, Float64, UInt8
-from numpy import ndarray as Array
+
+from pipeline.conventions import Array
 
 Level = UInt8[Array, " P"]
 Levels = UInt8[Array, "N P"]
@@ -45,6 +46,12 @@ def iou(one: Bits, other: Bits) -> Floats:
 def best_threshold(curves: Curves) -> int:
     """The threshold in 1 ... 255 with the highest mean of (N, 256) curves."""
     return int(curves[:, 1:].mean(0).argmax()) + 1
+
+
+def occupancy_threshold(levels: Levels, occupancy: float) -> int:
+    """The threshold in 1 ... 255 at which the mean occupancy comes nearest to a wanted share; the lowest of equals."""
+    above = np.bincount(levels.reshape(-1), minlength=256)[::-1].cumsum()[::-1] / max(levels.size, 1)
+    return int(np.abs(above[1:] - occupancy).argmin()) + 1
 
 
 def pairwise_iou(grids: Bits) -> float:

@@ -68,9 +68,11 @@ class Networks(nn.Module):
                 spectral=settings.spectral_norm,
                 leak=settings.leak,
                 bias=settings.bias,
+                deviation=settings.minibatch_deviation,
             )
         )
-        initialise(self, settings.seed)
+        self.he = settings.leak if settings.discriminator_init == "he" else None  # as `initialise` takes it
+        initialise(self, settings.seed, he=self.he)
 
     @property
     def device(self) -> torch.device:
@@ -124,7 +126,7 @@ class Networks(nn.Module):
         """torch.compile each network in place, names of weights unchanged; on a CPU it gains nothing.
 
         wanted : "auto", "on" or "off".
-        penalised : by the gradient penalty of WGAN-GP, which differentiates D twice; compiled code cannot.
+        penalised : by WGAN-GP's or R1's penalty on gradients, which differentiate D twice; compiled code cannot.
         """
         # Exchanges between processes happen inside a network and would cut its graph.
         pays = self.device.type == "cuda" and world_size() == 1
@@ -155,12 +157,18 @@ def check_sizes(settings: Experiment, size_px: int, resolution: int) -> None:
         )
 
 
-def initialise(networks: nn.Module, seed: int) -> None:
-    """Draw every weight from (seed, its name), so that adding a layer changes no other."""
+def initialise(networks: nn.Module, seed: int, *, he: float | None = None) -> None:
+    """Draw every weight from (seed, its name), so that adding a layer changes no other.
+
+    he : slope of D's leaky ReLU where D's weights are drawn as in He et al. 2015, equation 15; None as all others.
+    """
     for name, parameter in networks.named_parameters():
         if parameter.dim() > 1:
             source = torch.Generator().manual_seed(stable_hash(seed, "weight", name) >> 1)
-            nn.init.kaiming_uniform_(parameter, a=math.sqrt(5), generator=source)
+            if he is not None and name.startswith("D."):
+                nn.init.kaiming_normal_(parameter, a=he, nonlinearity="leaky_relu", generator=source)
+            else:
+                nn.init.kaiming_uniform_(parameter, a=math.sqrt(5), generator=source)
         elif name.endswith("bias"):
             nn.init.zeros_(parameter)
     for name, module in networks.named_modules():

@@ -86,6 +86,17 @@ class BatchNorm(nn.Module):
         return out.to(x.dtype)
 
 
+def minibatch_deviation(x: Float[Tensor, "B C n n n"]) -> Float[Tensor, "B D n n n"]:
+    """The same with one more channel: the mean over features of their deviation over the global batch.
+
+    So that D sees a generator whose samples are all alike (Karras et al. 2018, section 3).
+    """
+    mean = total(x.mean(0)) / world_size()
+    variance = total((x - mean).square().mean(0)) / world_size()
+    deviation = (variance + 1e-8).sqrt().mean()
+    return torch.cat([x, deviation.expand(len(x), 1, *x.shape[2:])], dim=1)
+
+
 class SpectralNorm(nn.Module):
     """Divide a weight by its largest singular value (Miyato et al. 2018, algorithm 1).
 

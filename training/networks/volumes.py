@@ -11,7 +11,14 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from training.networks.layers import BatchNorm, Convolution, Doubling, channels_last, channels_of
+from training.networks.layers import (
+    BatchNorm,
+    Convolution,
+    Doubling,
+    channels_last,
+    channels_of,
+    minibatch_deviation,
+)
 
 
 class Generator(nn.Module):
@@ -64,10 +71,11 @@ class Discriminator(nn.Module):
         spectral: bool = False,
         leak: float = 0.2,
         bias: bool = False,
+        deviation: bool = False,  # one more channel before the last layer: see `layers.minibatch_deviation`
     ):
         super().__init__()
         c = [1, *(channels_of(resolution * 2**i, width) for i in range(4))]
-        self.leak = leak
+        self.leak, self.deviation = leak, deviation
         kernel, padding = (4, 1) if style == "paper" else (3, 0)
         has_bias = bias or not norm
         self.middle = nn.ModuleList(
@@ -81,7 +89,7 @@ class Discriminator(nn.Module):
         side = resolution
         for _ in range(4):
             side = (side + 2 * padding - kernel) // 2 + 1
-        self.last = Convolution(c[4], 1, kernel=side, stride=1, padding=0, bias=has_bias, spectral=spectral)
+        self.last = Convolution(c[4] + deviation, 1, kernel=side, stride=1, padding=0, bias=has_bias, spectral=spectral)
 
     def forward(self, occupancy: Float[Tensor, "B 1 R R R"], source: int) -> Float[Tensor, " B"]:
         """(B, 1, R, R, R) in [0, 1] -> (B,) logits; `source` is REAL or GENERATED."""
@@ -90,8 +98,8 @@ class Discriminator(nn.Module):
 
     def judged(self, occupancy: Float[Tensor, "B 1 R R R"], source: int, weights: list[Tensor]) -> Float[Tensor, " B"]:
         """The same, by the weights that act now."""
-        finest_first = self._activations(occupancy, source, weights[:-1])
-        out: Tensor = self.last(finest_first[-1], weights[-1])
+        x = self._activations(occupancy, source, weights[:-1])[-1]
+        out: Tensor = self.last(minibatch_deviation(x) if self.deviation else x, weights[-1])
         return out.flatten()
 
     def features(self, occupancy: Float[Tensor, "B 1 R R R"], source: int) -> list[Tensor]:

@@ -9,6 +9,10 @@ import torch
 from torch import Tensor
 
 from training.networks.build import Networks
+from training.networks.codes import PRIOR
+from training.networks.layers import BatchNorm
+
+STANDING_BATCHES, STANDING_CODES = 16, 64
 
 
 class MovingAverage:
@@ -37,3 +41,24 @@ class MovingAverage:
                 value.copy_(source[name])
         with torch.no_grad():
             torch._foreach_lerp_(cast(list[Tensor], mine), cast(list[Tensor], new), 1 - decay)
+
+    @torch.no_grad()
+    def measure_statistics(self) -> None:
+        """Standing statistics (Brock et al. 2019, appendix B): what codes of the prior give under the averaged weights.
+
+        The averages of running statistics are those of other weights, and an occupancy that is a few per cent of the
+        voxels does not forgive that.  Called by every rank, before the averaged networks are used or saved; the codes
+        are the same each time, so the result depends on the weights alone.
+        """
+        generator = self.networks.G
+        norms = [norm for norm in generator.norms if isinstance(norm, BatchNorm)]
+        usual = [norm.momentum for norm in norms]
+        generator.train()
+        for batch in range(STANDING_BATCHES):
+            for norm in norms:
+                norm.momentum = 1 / (batch + 1)  # so that the running mean is the mean over the batches
+            codes = self.networks.prior_codes(STANDING_CODES, step=batch, purpose="standing statistics")
+            generator(codes, PRIOR)
+        for norm, momentum in zip(norms, usual, strict=True):
+            norm.momentum = momentum
+        generator.eval()

@@ -6,6 +6,8 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Any
 
+from training.inference.validation import Validation
+
 
 @dataclass
 class LoopState:
@@ -20,6 +22,7 @@ class LoopState:
     alarms: list[str] = field(default_factory=list)  # raised now
     alarm_history: list[dict[str, Any]] = field(default_factory=list)  # {"samples", "alarm", "raised"}
     best_iou: float | None = None  # on validation shapes
+    best_one_nna: float | None = None  # at that time
     best_samples: int = 0
     best_threshold: int | None = None  # level 1 ... 255 that suited the validation shapes
     skipped: list[int] = field(default_factory=list)  # batches that gave NaN or infinity
@@ -64,7 +67,13 @@ class LoopState:
         self.alarms = sorted(now)
         return changes
 
-    def note_validation(self, iou: float | None, threshold: int | None, samples: int) -> None:
-        """Remember the best validation; without an encoder the latest is the best."""
-        if iou is None or self.best_iou is None or iou > self.best_iou:
-            self.best_iou, self.best_threshold, self.best_samples, self.best_is_new = iou, threshold, samples, True
+    def note_validation(self, found: Validation, samples: int) -> None:
+        """Remember the best one: by IoU; without an encoder by how well samples can be told from validation shapes."""
+        if found.iou is not None:
+            better = self.best_iou is None or found.iou > self.best_iou
+        else:
+            one_nna, best = found.sample_one_nna, self.best_one_nna
+            better = one_nna is None or best is None or one_nna <= best
+        if better:
+            self.best_iou, self.best_one_nna = found.iou, found.sample_one_nna
+            self.best_threshold, self.best_samples, self.best_is_new = found.threshold, samples, True

@@ -108,7 +108,7 @@ class Step:
             out |= self.discriminator_step(batch["voxels"], fake.detach(), step)
         if self.networks.E is not None:
             out |= self.encoder_step(batch, step)
-        out |= self.generator_step(fake)
+        out |= self.generator_step(fake, step)
         return Values(out, self.ranks)
 
     def discriminator_step(self, real: Volumes, fake: Volumes, step: int) -> Numbers:
@@ -116,14 +116,21 @@ class Step:
         gate, kind = self.objective.discriminator_gate, self.objective.adversarial
         # A gate of 1 never closes, so there is no need to wait for the last accuracy.
         learns = gate >= 1 or self.accuracy <= gate
+        real, fake = self._moved(real, step, "real"), self._moved(fake, step, "fake")
         with contextlib.nullcontext() if learns else torch.no_grad():
             real_logits, fake_logits = self._judge(real, REAL), self._judge(fake, GENERATED)
             loss = self._discriminator_loss(real_logits, fake_logits, step)
-        middle = losses.DECISION[kind]
-        correct = ((real_logits > middle).float().mean() + (fake_logits < middle).float().mean()) / 2
-        self._accuracy = Values({"d_accuracy": correct}, self.ranks)
-        out: Numbers = {"d_loss": loss.detach(), "d_accuracy": correct, "d_skipped": float(not learns)}
+        out: Numbers = {"d_loss": loss.detach()}
+        if kind in losses.DECISION:
+            middle = losses.DECISION[kind]
+            correct = ((real_logits > middle).float().mean() + (fake_logits < middle).float().mean()) / 2
+            self._accuracy = Values({"d_accuracy": correct}, self.ranks)
+            out |= {"d_accuracy": correct, "d_skipped": float(not learns)}
         if learns:
+            if self.objective.r1_gamma and step // self.objective.adversarial_every % self.objective.r1_every == 0:
+                penalty = losses.r1_penalty(lambda x: self._judge(x, REAL), real)
+                out["d_r1"] = penalty.detach()
+                loss = loss + self.objective.r1_gamma * self.objective.r1_every * penalty
             if kind == "wgan-gp":
                 loss = loss + self.objective.gradient_penalty * self._gradient_penalty(real, fake, step)
             torch.autograd.backward(loss)
@@ -150,12 +157,13 @@ class Step:
         torch.autograd.backward(loss)
         return {**out, "e_gradient": self._move("E")}
 
-    def generator_step(self, fake: Volumes | None) -> Numbers:
+    def generator_step(self, fake: Volumes | None, step: int) -> Numbers:
         """(3) Add the adversarial gradient to the reconstruction's and move G; D passes gradients, learns none."""
         out: Numbers = {}
         if fake is not None and self.networks.D is not None:
             with frozen(self.networks.D):
-                loss = losses.GENERATOR[self.objective.adversarial](self._judge(fake, GENERATED))
+                logits = self._judge(self._moved(fake, step, "generator"), GENERATED)
+                loss = losses.GENERATOR[self.objective.adversarial](logits)
                 torch.autograd.backward(self.objective.adversarial_weight * loss)
             out["g_loss"] = loss.detach()
         if fake is not None or self.networks.E is not None:
@@ -176,6 +184,14 @@ class Step:
         shape = (len(fake) * self.ranks.world, 1, 1, 1, 1)
         mix = torch.special.ndtr(self.ranks.rows(noise(self.seed, step, "mix", shape, fake.device)))
         return losses.gradient_penalty(lambda x: self._judge(x, GENERATED), real, fake, mix)
+
+    def _moved(self, volumes: Volumes, step: int, purpose: str) -> Volumes:
+        """Shapes as D sees them."""
+        if not self.objective.discriminator_shift:
+            return volumes
+        shape = (len(volumes) * self.ranks.world, 4)
+        draws = torch.special.ndtr(self.ranks.rows(noise(self.seed, step, f"shift {purpose}", shape, volumes.device)))
+        return losses.moved(volumes, draws, self.objective.discriminator_shift)
 
     def _precision(self) -> torch.autocast:
         return torch.autocast(self.networks.device.type, torch.bfloat16, enabled=self._bf16)

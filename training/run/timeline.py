@@ -19,8 +19,8 @@ from pathlib import Path
 import numpy as np
 import torch
 from jaxtyping import Float32, UInt8
-from numpy import ndarray as Array
 
+from pipeline.conventions import Array
 from pipeline.formats.npz import write_npz
 from training.data.shapes import ShapeData
 from training.inference.predict import chosen, encoder_pictures, predict, sample

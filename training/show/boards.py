@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from jaxtyping import Float32, UInt8
-from numpy import ndarray as Array
 
+from pipeline.conventions import Array
 from pipeline.errors import UserError
 
 Picture = UInt8[Array, "H W 3"]

@@ -174,6 +174,23 @@ def test_generation_is_measured_beside_training_shapes_and_the_mean_shape(result
     assert found["training_shapes"]["iou"]["cov"]["mean"] > found["mean_shape"]["iou"]["cov"]["mean"]
 
 
+def test_which_shapes_are_compared_does_not_depend_on_their_order(boxes: Path) -> None:
+    """Not the first of the alphabet: the same ones whatever the order of the shapes in the data set."""
+    data, turned = ShapeData.open([boxes], "test"), ShapeData.open([boxes], "test")
+    turned.records = turned.records[::-1]
+    turned.voxels_bits = turned.voxels_bits[::-1].copy()
+    one, other = (truth(one, predict.by_hash(one, "generation"))[:3] for one in (data, turned))
+    assert np.array_equal(one, other)
+    assert predict.by_hash(data, "generation").tolist() != sorted(range(len(data)))
+
+
+def test_near_duplicates_of_training_shapes_are_counted(boxes: Path, results: dict[str, Any]) -> None:
+    train = ShapeData.open([boxes], "train")
+    splits = reconstruction.Splits(train, train, train, "train", "train")
+    assert evaluate.near_duplicates(splits, 1) == {"shapes": 12, "of": 12, "iou": 0.95}
+    assert results["near_duplicates"]["of"] == 6
+
+
 def test_results_md_says_every_number_with_its_baselines(results: dict[str, Any], trained: Path) -> None:
     text = (trained / "results.md").read_text(encoding="utf-8")
     assert f"| this network | {results['iou']['mean']:.3f} (" in text
@@ -194,7 +211,15 @@ def test_results_md_says_every_number_with_its_baselines(results: dict[str, Any]
 def test_every_figure_has_its_interval(results: dict[str, Any], trained: Path) -> None:
     """Of what has none, nothing is a statistic over shapes: settings, thresholds and the training's own curves."""
     measured = {key: value for key, value in results.items() if key not in ("evaluation", "figures")}
-    settled = {"threshold", "baselines.mean_shape.threshold", "r2n2.threshold", "surface.tau", "verdict.required"}
+    settled = {
+        "threshold",
+        "samples.threshold",
+        "near_duplicates.iou",
+        "baselines.mean_shape.threshold",
+        "r2n2.threshold",
+        "surface.tau",
+        "verdict.required",
+    }
     penalties = {f"classification.accuracy.{name}.C" for name in ("voxels", "random_weights", "discriminator")}
     assert set(bare_numbers(measured)) == settled | penalties
     text = (trained / "results.md").read_text(encoding="utf-8")

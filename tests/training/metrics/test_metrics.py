@@ -58,3 +58,11 @@ def test_a_cube_fills_its_box_and_two_cubes_are_two_parts() -> None:
 
 def test_quantise_keeps_the_ends() -> None:
     assert metrics.quantise(np.array([0.0, 0.5, 1.0], np.float32)).tolist() == [0, 128, 255]
+
+
+def test_the_occupancy_threshold_gives_the_wanted_occupancy() -> None:
+    levels = np.arange(256, dtype=np.uint8).repeat(4).reshape(4, 256)
+    for share in (0.0, 0.25, 0.5, 1.0):
+        cut = metrics.occupancy_threshold(levels, share)
+        assert (levels >= cut).mean() == pytest.approx(share, abs=1 / 256)
+    assert metrics.occupancy_threshold(np.zeros((2, 8), np.uint8), 0.1) == 1

@@ -106,6 +106,22 @@ def test_average_follows_and_zero_decay_is_the_network_itself() -> None:
     torch.testing.assert_close(copy.networks.G.first.weight, networks.G.first.weight.detach())
 
 
+def test_standing_statistics_are_those_of_the_averaged_weights() -> None:
+    """Whatever the running ones were; and codes of pictures keep theirs."""
+    networks = Networks(settings(preset="r1-3dgan", latent=8, width=0.125), size_px=32, resolution=16)
+    average = MovingAverage(networks, 0.9)
+    generator = average.networks.G
+    first = generator.norms[0]
+    first.running_mean.fill_(7.0)
+    average.measure_statistics()
+    codes = torch.cat(
+        [average.networks.prior_codes(64, step=batch, purpose="standing statistics") for batch in range(16)]
+    )
+    wanted = generator.first(codes).reshape(len(codes), -1, generator.side**3).mean((0, 2))
+    torch.testing.assert_close(first.running_mean[1], wanted, atol=1e-4, rtol=1e-3)
+    assert (first.running_mean[0] == 7).all() and not generator.training and first.momentum == 0.1
+
+
 def factors(*samples: int, network: str = "G", **changes: object) -> list[float]:
     schedule = Schedule.of(settings(samples=100, **changes))
     return [schedule.factor(one, network) for one in samples]

@@ -54,6 +54,27 @@ def test_soft_labels_stay_in_the_domain_of_cross_entropy() -> None:
     assert real.min() >= 0.7 and real.max() == 1.0 and fake.min() >= 0 and fake.max() <= 0.3
 
 
+def test_r1_penalty_of_a_linear_critic_is_half_its_squared_slope() -> None:
+    real = torch.ones(2, 1, 2, 2, 2)
+    assert losses.r1_penalty(lambda x: 3 * x.flatten(1).sum(1), real).item() == pytest.approx(0.5 * 9 * 8)
+
+
+def test_moved_shapes_are_the_same_shapes_elsewhere() -> None:
+    """Nothing is lost inside a border, the middle draw moves nothing, and gradients come back to where they belong."""
+    shapes = torch.zeros(6, 1, 8, 8, 8)
+    shapes[:, :, 2:6, 3:6, 2:5] = torch.rand(6, 1, 4, 3, 3, generator=fixed())
+    draws = torch.rand(6, 4, generator=fixed())
+    shapes.requires_grad_(True)
+    moved = losses.moved(shapes, draws, 2)
+    torch.testing.assert_close(moved.flatten(1).sort().values, shapes.flatten(1).sort().values)
+    (gradient,) = torch.autograd.grad((moved * moved.detach()).sum(), shapes)
+    inside = shapes.detach() > 0
+    torch.testing.assert_close(gradient[inside], shapes.detach()[inside])
+    still = torch.tensor([[0.5, 0.5, 0.5, 0.9]]).expand(6, 4)
+    assert torch.equal(losses.moved(shapes, still, 2), shapes)
+    assert torch.equal(losses.moved(shapes, still - torch.tensor([0, 0, 0, 0.8]), 2), shapes.flip(2))
+
+
 def test_gradient_penalty_of_a_linear_critic() -> None:
     real, fake = torch.ones(2, 1, 2, 2, 2), torch.zeros(2, 1, 2, 2, 2)
     mix = torch.rand(2, 1, 1, 1, 1, generator=fixed())

@@ -12,7 +12,8 @@ import torch.nn.functional as F
 
 from pipeline.errors import UserError
 from pipeline.settings.training import Experiment
-from tests.training.tiny_world import fixed, settings
+from pipeline.settings.training_presets import PRESETS
+from tests.training.tiny_world import box, fixed, settings
 from tests.world import ROOT
 from training.networks.build import Networks
 from training.networks.encoders import (
@@ -23,7 +24,7 @@ from training.networks.encoders import (
     paper_encoder,
     strided_encoder,
 )
-from training.networks.layers import BatchNorm, Convolution, Doubling, SpectralNorm
+from training.networks.layers import BatchNorm, Convolution, Doubling, SpectralNorm, minibatch_deviation
 from training.networks.volumes import Discriminator, Generator
 
 
@@ -92,6 +93,37 @@ def test_spectral_norm_ends_at_singular_value_one() -> None:
     for _ in range(200):
         norm(weight)
     assert torch.linalg.matrix_norm(norm.eval()(weight).reshape(6, -1), 2).item() == pytest.approx(1, abs=1e-3)
+
+
+def test_minibatch_deviation_is_one_channel_that_tells_a_collapsed_batch() -> None:
+    different = torch.randn(5, 3, 2, 2, 2, generator=fixed())
+    for x, wanted in ((different, different.std(0, correction=0).mean()), (different[:1].expand(5, 3, 2, 2, 2), 1e-4)):
+        out = minibatch_deviation(x)
+        assert out.shape == (5, 4, 2, 2, 2) and torch.equal(out[:, :3], x)
+        torch.testing.assert_close(out[:, 3], torch.full((5, 2, 2, 2), float(wanted)), atol=1e-5, rtol=1e-4)
+
+
+def test_he_initialisation_has_its_deviation_and_is_for_the_discriminator_alone() -> None:
+    he, usual = (
+        Networks(settings(discriminator_init=how, width=1.0), size_px=32, resolution=16) for how in ("he", "uniform")
+    )
+    assert he.D is not None
+    weight = he.D.middle[2].weight
+    wanted = (2 / (1 + 0.2**2) / weight[0].numel()) ** 0.5
+    assert weight.std().item() == pytest.approx(wanted, rel=0.02)
+    assert torch.equal(he.G.first.weight, usual.G.first.weight)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_discriminator_sees_how_occupied_its_input_is(preset: str) -> None:
+    """Unless batch norm hides it: without biases and with real and generated batches apart, D(0.3 x) is D(x)."""
+    experiment = settings(preset=preset, leak=0.2, width=0.125)
+    networks = Networks(experiment, size_px=64, resolution=32).train()
+    assert networks.D is not None
+    boxes = torch.stack([torch.from_numpy(box(number, 32)) for number in range(16)]).float()[:, None]
+    whole, thin = networks.D(boxes, 0), networks.D(0.3 * boxes, 0)
+    told = (whole - thin).abs().mean() > 0.1 * whole.std()
+    assert bool(told) is not experiment.discriminator_norm
 
 
 def test_batch_norm_keeps_two_sources_apart() -> None:

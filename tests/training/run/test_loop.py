@@ -24,6 +24,7 @@ from training.parallel import choose_device
 from training.run.alarms import symptoms
 from training.run.files import Metrics
 from training.run.signals import STOPPING, interruptible
+from training.run.state import LoopState
 from training.run.step import Step, Values
 
 CPU = torch.device("cpu")
@@ -234,6 +235,16 @@ def validation(**changes: Any) -> Validation:
 )
 def test_alarms(changes: dict[str, Any], accuracy: float | None, wanted: set[str]) -> None:
     assert symptoms(validation(**changes), accuracy, 0.0) == wanted
+
+
+def test_without_an_encoder_the_samples_choose_the_checkpoint() -> None:
+    state = LoopState()
+    for number, score in enumerate((0.9, 0.6, 0.8, 0.6), start=1):
+        state.note_validation(validation(iou=None, sample_one_nna=score, threshold=number), 100 * number)
+    assert (state.best_samples, state.best_one_nna, state.best_threshold) == (400, 0.6, 4)
+    for number, iou in enumerate((0.3, 0.5, 0.4), start=5):
+        state.note_validation(validation(iou=iou, sample_one_nna=0.5), 100 * number)
+    assert (state.best_samples, state.best_iou) == (600, 0.5)
 
 
 def test_a_strangled_code_raises_the_collapse_alarm(boxes: Path, tmp_path: Path) -> None:

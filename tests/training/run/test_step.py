@@ -58,7 +58,7 @@ def test_encoder_step_moves_e_and_keeps_the_generator_still() -> None:
 def test_generator_step_moves_g_and_leaves_no_gradient_in_d() -> None:
     networks, step = made()
     before = {name: weights(getattr(networks, name)) for name in "EGD"}
-    step.generator_step(networks.G(torch.randn(4, 8, generator=fixed()), 1).sigmoid())
+    step.generator_step(networks.G(torch.randn(4, 8, generator=fixed()), 1).sigmoid(), 0)
     assert {name: moved(getattr(networks, name), before[name]) for name in "EGD"} == {"E": False, "G": True, "D": False}
     assert networks.D is not None and all(p.grad is None and p.requires_grad for p in networks.D.parameters())
 
@@ -80,6 +80,13 @@ def test_one_backward_pass_gives_e_and_g_the_gradients_of_two() -> None:
     (loss * 16**3).backward()
     for one, other in zip(taken, [p.grad for p in twin.G.parameters()], strict=True):
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-3)
+
+
+def test_r1_comes_every_nth_adversarial_step_and_a_critic_has_no_accuracy() -> None:
+    _, step = made(r1_gamma=1.0, r1_every=3)
+    assert ["d_r1" in step(batch(), number).numbers() for number in range(6)] == [True, False, False] * 2
+    _, step = made(preset="wgan-gp", adversarial_every=1)
+    assert "d_accuracy" not in step(batch(), 0).numbers()
 
 
 def test_gate_skips_a_discriminator_that_was_too_good() -> None:
