@@ -8,6 +8,7 @@ import pytest
 
 from pipeline.conventions import UP_AXIS_TO_WORLD
 from pipeline.errors import UserError
+from pipeline.meshes.export import mesh_bytes
 from render.__main__ import main
 from render.preview import short_names
 from tests.render.helpers import calibration, read_png
@@ -42,15 +43,19 @@ def test_one_sheet_of_several_meshes_on_photographs(tmp_path: Path, capsys: pyte
     assert "2 meshes x 3 views" in said
 
 
-def test_a_folder_of_views_and_both_formats_stand_upright_alike(tmp_path: Path) -> None:
+def test_views_in_a_folder_and_every_format_stands_and_faces_alike(tmp_path: Path) -> None:
     out = tmp_path / "views"
     arguments = ["--views", "2", "--size", "64", "--compositing", "none", "-o", str(out)]
-    assert main([str(obj(tmp_path / "a.obj")), *arguments]) == 0
-    assert main([str(off(tmp_path / "b.off")), *arguments]) == 0
+    files = [obj(tmp_path / "a.obj"), off(tmp_path / "b.off"), tmp_path / "c.glb", tmp_path / "d.stl"]
+    for path in files[2:]:
+        path.write_bytes(mesh_bytes(calibration(), path.suffix))
+    for path in files:
+        assert main([str(path), *arguments]) == 0
     for view in range(2):
-        a, b = (read_png(out / f"{stem}-{view:02d}.png") for stem in "ab")
-        assert a.shape == (64, 64, 4)
-        assert (a[..., 3] != b[..., 3]).mean() < 0.002
+        first, *others = (read_png(out / f"{path.stem}-{view:02d}.png") for path in files)
+        assert first.shape == (64, 64, 4)
+        for other in others:
+            assert (first[..., 3] != other[..., 3]).mean() < 0.002
 
 
 def test_plain_colours_and_highlights(tmp_path: Path) -> None:

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 import trimesh
 
+from pipeline.conventions import MARGIN
+from pipeline.formats.pack import PackReader
 from pipeline.meshes.export import SUFFIXES, mesh_bytes
 from pipeline.meshes.frames import FRAMES, in_frame_of, to_world
 from pipeline.meshes.glb import read_glb, write_glb
@@ -15,6 +17,11 @@ from pipeline.meshes.load import SUFFIXES as READ
 from pipeline.meshes.load import load_mesh
 from pipeline.meshes.mesh import Mesh
 from pipeline.meshes.surface import surface_of
+from pipeline.progress import Log
+from pipeline.settings.datasets import Dataset, PrepareSettings
+from pipeline.stages.fetch import fetch_dataset
+from pipeline.stages.index import index_dataset
+from pipeline.stages.prepare import prepare_shard
 from tests.pipeline.meshes.solid import fault
 
 
@@ -85,3 +92,43 @@ def test_a_viewer_that_looks_along_minus_z_sees_the_front_of_a_glb() -> None:
 def test_the_pipelines_own_files_stay_in_the_world() -> None:
     mesh = chair()
     assert read_glb(write_glb(mesh)).vertices == pytest.approx(mesh.vertices, abs=1e-7)
+
+
+def prepared(tmp_path: Path, **settings: object) -> dict[str, np.ndarray]:
+    """Corners, sorted, of one chair written in every format and prepared as a folder of one's own."""
+    folder = tmp_path / "mine" / "chair"
+    folder.mkdir(parents=True)
+    for suffix in SUFFIXES:
+        (folder / f"as{suffix.replace('.', '_')}{suffix}").write_bytes(mesh_bytes(chair(), suffix))
+    dataset = Dataset.model_validate({"source": "folder", "path": str(tmp_path / "mine"), "shards": 1, **settings})
+    fetch_dataset("d", dataset, tmp_path / "d.json", log=Log(None))
+    index_dataset("d", dataset, tmp_path / "d.json", tmp_path / "index", seed=1, log=Log(None))
+    wanted = PrepareSettings.of(dataset, texture_px=64, max_faces=10**6, above_max_faces="reject")
+    prepare_shard(wanted, tmp_path / "d.json", tmp_path / "index" / "000.tsv", tmp_path / "000.zip")
+    pack = PackReader(tmp_path / "000.zip")
+    return {record.name: corners(read_glb(pack.payload(record))) for record in pack.records}
+
+
+def corners(mesh: Mesh) -> np.ndarray:
+    points = np.round(mesh.triangles.reshape(-1, 3), 4) + 0.0
+    return points[np.lexsort(points.T)]
+
+
+def test_a_folder_of_every_format_stands_and_faces_alike(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = prepared(tmp_path)
+    assert sorted(found) == ["as_glb", "as_obj", "as_stl"]
+    assert np.array_equal(found["as_glb"], found["as_obj"]) and np.array_equal(found["as_stl"], found["as_obj"])
+    whole = chair()
+    side = np.ptp(whole.vertices, axis=0).max()
+    middle = (whole.vertices.min(axis=0) + whole.vertices.max(axis=0)) / 2
+    whole.vertices = (whole.vertices - middle) * (1 - 2 * MARGIN) / side
+    assert np.abs(found["as_obj"] - corners(whole)).max() < 1e-3
+    assert ".glb and .stl files stand and face as docs/formats.md says" in capsys.readouterr().err
+
+
+def test_what_the_configuration_says_goes_before_the_format(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = prepared(tmp_path, up_axis="y")
+    half = np.round(found["as_obj"] * [-1, 1, -1], 4) + 0.0
+    assert np.array_equal(found["as_glb"], half[np.lexsort(half.T)]), "a .glb is taken as it lies"
+    assert not np.array_equal(found["as_glb"], found["as_obj"])
+    assert "stand and face" not in capsys.readouterr().err
