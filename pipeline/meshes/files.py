@@ -6,7 +6,7 @@ as URIs write them, with %20 for a blank.  The first of these that is there is t
 
     1. the name as it is written, beside the file that names it
     2. the same without regard to case and to how accents are composed
-    3. the last part of the name alone, beside the file that names it
+    3. the last parts of the name, most of them first, beside the file that names it
 
 Nothing outside the root is ever read.
 """
@@ -30,6 +30,7 @@ from urllib.parse import unquote
 from pipeline.errors import Reject
 
 MAX_FILE_BYTES = 2**30
+_MOST_PARTS = 16  # of a path whose end is looked for
 _QUOTED = re.compile(r"""\A(["'])(.*)\1""")
 # What `zipfile` and its decompressors raise for content that was changed.
 _DAMAGE = (
@@ -109,18 +110,21 @@ class Files:
             path = text.replace("\\", "/")
             absolute = path.startswith(("/", "~")) or path[1:2] == ":"
             outside |= absolute
-            for place in ([] if absolute else [path]) + [posixpath.basename(path)]:
+            for place in dict.fromkeys(([] if absolute else [path]) + _endings(path)):
                 clean = posixpath.normpath(posixpath.join(folder, place))
-                if clean.startswith("../") or clean in ("..", ".") or "\0" in clean:
+                if clean.startswith("../") or clean in ("..", ".") or not _can_be_a_name(clean):
                     outside |= clean != "."
-                    continue
-                data = self.open_bytes(clean)
-                if data is None and (spelt := self._spelt(clean)) is not None:
-                    data = self.open_bytes(spelt)
-                if data is not None:
+                elif (data := self.exact(clean)) is not None:
                     return data
         (self.refused if outside else self.missing).append(name)
         return None
+
+    def exact(self, path: str) -> bytes | None:
+        """The bytes at a path relative to the root, without regard to case and composition; None if it is not there."""
+        data = self.open_bytes(path)
+        if data is None and (spelt := self._spelt(path)) is not None:
+            data = self.open_bytes(spelt)
+        return data
 
     def beside(self, member: str) -> Callable[[str], bytes | None]:
         """A reader of names as `member` writes them, relative to its own folder."""
@@ -140,6 +144,20 @@ class Files:
                 part = alike[0]
             found = posixpath.join(found, part)
         return found
+
+
+def _endings(path: str) -> list[str]:
+    """The last parts of a path: of ``a/b/c`` these are ``b/c`` and ``c``."""
+    parts = [part for part in path.split("/") if part not in ("", ".", "..")][-_MOST_PARTS:]
+    return ["/".join(parts[at:]) for at in range(1 if len(parts) > 1 else 0, len(parts))]
+
+
+def _can_be_a_name(path: str) -> bool:
+    """Whether a file system can be asked for it: no zero bytes, no halves of letters."""
+    try:
+        return b"\0" not in os.fsencode(path)
+    except UnicodeEncodeError:
+        return False
 
 
 def _readings(name: str) -> Iterator[str]:

@@ -51,7 +51,7 @@ def load_member(member: str, files: Files, *, texture_px: int | None = None, loo
 
     Without `looks` no picture is opened.
     """
-    data = files.read(member)
+    data = files.exact(member)
     if data is None:
         raise Reject("missing_mesh", f"{member} is not there")
     if not data.strip(b" \t\r\n\0"):

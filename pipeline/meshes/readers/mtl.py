@@ -14,6 +14,7 @@ defined, or whose picture is missing and whose Kd is black, is the neutral grey 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -62,7 +63,13 @@ def read_mtl(data: bytes, read_picture: ReadPicture) -> dict[str, ObjMaterial]:
             current = statements.setdefault(rest, {})
         elif rest and not key.startswith("#"):
             current[key.lower()] = rest
-    return {name: _material(name, found, read_picture) for name, found in statements.items()}
+    made = {name: _material(name, found, read_picture) for name, found in statements.items()}
+    return {without_comment(name): material for name, material in made.items()} | made
+
+
+def without_comment(name: str) -> str:
+    """What stands before a comment; a name of a material may hold the mark itself, so it is tried as it is first."""
+    return re.split(r"\s#", name, maxsplit=1)[0].strip()
 
 
 def _material(name: str, found: dict[str, str], read_picture: ReadPicture) -> ObjMaterial:

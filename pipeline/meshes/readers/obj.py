@@ -26,7 +26,7 @@ from numba import njit
 from pipeline.errors import Reject
 from pipeline.meshes.mesh import Material, Mesh
 from pipeline.meshes.polygons import triangulate
-from pipeline.meshes.readers.mtl import ObjMaterial, ReadPicture, read_mtl, text_of
+from pipeline.meshes.readers.mtl import ObjMaterial, ReadPicture, read_mtl, text_of, without_comment
 from pipeline.meshes.readers.text_numbers import LONG, NOT_A_NUMBER, number
 
 Floats: TypeAlias = npt.NDArray[np.float64]
@@ -40,6 +40,7 @@ _REASONS = {
     _TRUNCATED: ("truncated", "a v line needs three numbers, a vt line one"),
     _BAD_INDEX: ("bad_index", "a corner of a face is no whole number, or names a vertex that there is not"),
 }
+_USEMTL, _MTLLIB = (np.frombuffer(word, dtype=np.uint8) for word in (b"usemtl", b"mtllib"))
 _DECIMAL = re.compile(rb"[+-]?(\d+\.?\d*([eE][+-]?\d+)?|\.\d+([eE][+-]?\d+)?|nan|inf(inity)?)", re.IGNORECASE)
 _LIBRARY_NAMES = re.compile(r"\S.*?\.mtl(?=\s|$)", re.IGNORECASE)
 
@@ -101,16 +102,23 @@ def _materials(
         if kind == _MATERIAL:
             of_face[faces:] = numbers.setdefault(text, len(numbers))
             continue
-        for name in _LIBRARY_NAMES.findall(text) or [text]:
-            library = read_sibling(name)
-            if library is not None:
-                known.update(read_mtl(library, read_picture))
+        for library in _libraries(text, read_sibling):
+            known.update(read_mtl(library, read_picture))
     if (of_face < 0).any():  # faces before any usemtl
         of_face[of_face < 0] = numbers.setdefault("", len(numbers))
     # A mesh with colours of its own and without this material is not made darker by the neutral grey.
     plain = Material((255, 255, 255, 255)) if coloured else Material()
     missing = {name: ObjMaterial(Material(plain.colour, name=name)) for name in numbers}
-    return [known.get(name) or known.get(name.partition(" #")[0].strip()) or missing[name] for name in numbers], of_face
+    return [known.get(name) or known.get(without_comment(name)) or missing[name] for name in numbers], of_face
+
+
+def _libraries(text: str, read_sibling: ReadSibling) -> list[bytes]:
+    """The files that a mtllib line names: by their suffix, as one name with blanks, or word by word."""
+    for names in (_LIBRARY_NAMES.findall(text), [text], text.split()):
+        found = [data for name in names if (data := read_sibling(name)) is not None]
+        if found or len(names) > 1:
+            return found
+    return []
 
 
 def _colours(found: _Parsed) -> npt.NDArray[np.uint8] | None:
@@ -124,7 +132,8 @@ def _colours(found: _Parsed) -> npt.NDArray[np.uint8] | None:
     if weighted.any() and (found.extras[weighted, 0] == 1).all():
         rgb[weighted] = found.extras[weighted, 1:4]
     rgb = np.nan_to_num(rgb[has])
-    scale = 1.0 if rgb.max() > 1 else 255.0  # 0 to 255, as some scanners write
+    # 0 to 255, as some scanners write; a little above 1 is light that was not cut off.
+    scale = 1.0 if rgb.max() > 2 or (rgb.max() > 1 and (rgb == np.floor(rgb)).all()) else 255.0
     colours = np.full((len(has), 4), 255, dtype=np.uint8)
     colours[has, :3] = np.rint((rgb * scale).clip(0, 255))
     return colours
@@ -237,10 +246,12 @@ def _kind(text, at):  # type: ignore[no-untyped-def]
         return _FACE, end
     if size == 2 and text[at] == 118 and text[at + 1] == 116:  # vt
         return _COORDINATE, end
-    if size == 6 and text[at] == 117 and text[at + 1] == 115 and text[at + 2] == 101 and text[at + 3] == 109:
-        return _MATERIAL, end  # usemtl
-    if size == 6 and text[at] == 109 and text[at + 1] == 116 and text[at + 2] == 108 and text[at + 3] == 108:
-        return _LIBRARY, end  # mtllib
+    if size == 2 and text[at] == 102 and text[at + 1] == 111:  # fo, as versions before 3.0 wrote
+        return _FACE, end
+    if size == 6 and (text[at:end] == _USEMTL).all():
+        return _MATERIAL, end
+    if size == 6 and (text[at:end] == _MTLLIB).all():
+        return _LIBRARY, end
     return _NONE, end
 
 

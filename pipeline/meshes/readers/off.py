@@ -69,6 +69,8 @@ def read_off(data: bytes, where: str = "") -> tuple[npt.NDArray[np.float64], npt
         text, faces_at, face_count, vertex_count, triangles
     )
     _check(status, end, data, where)
+    if data[-1:].isdigit() and _may_be_cut(data, vertex_count):
+        raise Reject("truncated", _at(where, "the last line has no end, so its last number may be cut; add a line end"))
     if triangle_count == 0:
         raise Reject("no_faces", _at(where, "the file has no face of three corners or more"))
     if largest <= 3:
@@ -94,6 +96,12 @@ def _header(data: bytes, where: str) -> tuple[int, bool, int, int]:
             "truncated", _at(where, f"{len(data)} bytes cannot hold {vertex_count} vertices and {face_count} faces")
         )
     return counts.end(), bool(keyword[1]), vertex_count, face_count
+
+
+def _may_be_cut(data: bytes, vertex_count: int) -> bool:
+    """Whether one digit more at the end would make another legal file; colours behind the corners are not read."""
+    words = data[-4096:].splitlines()[-1].split()
+    return len(words) == int(words[0]) + 1 and int(words[-1]) * 10 < vertex_count
 
 
 def _no_slow() -> npt.NDArray[np.int64]:

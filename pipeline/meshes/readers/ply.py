@@ -44,6 +44,7 @@ _TYPES = {
 _FORMATS = {"ascii": "", "binary_little_endian": "<", "binary_big_endian": ">"}
 _HEADER_BYTES = 2**16
 _END = re.compile(rb"(?:^|\n|\r)end_header[ \t]*(\r\n|\n|\r)")
+_BLANK_LINES = re.compile(rb"[\r\n]\s++")
 _COORDINATES = (("s", "t"), ("u", "v"), ("texture_u", "texture_v"), ("texture_s", "texture_t"))
 _INDICES = ("vertex_indices", "vertex_index")
 
@@ -120,8 +121,8 @@ def _add_colours(mesh: Mesh, vertex: _Columns, face: _Columns, polygon: Ints) ->
     if of_vertices is not None:
         mesh.vertex_colours, mesh.materials = of_vertices, [Material((255, 255, 255, 255))]
     elif of_faces is not None:
-        colours, number = np.unique(of_faces[polygon], axis=0, return_inverse=True)
-        mesh.materials = [Material((r, g, b, a)) for r, g, b, a in colours.tolist()]
+        _, first, number = np.unique(of_faces.view(np.uint32)[polygon, 0], return_index=True, return_inverse=True)
+        mesh.materials = [Material((r, g, b, a)) for r, g, b, a in of_faces[polygon[first]].tolist()]
         mesh.face_material = number.reshape(-1).astype(np.int64)
 
 
@@ -268,7 +269,9 @@ def _need(data: bytes, at: int, size: int, element: _Element) -> None:
 
 def _read_text(body: bytes, elements: list[_Element]) -> dict[str, _Columns]:
     """All elements of a text body: one row a line, every number of it counted."""
-    lines = [line for line in body.splitlines() if line.strip()]
+    if b"_" in body:  # which Python's float() would pass over
+        raise Reject("bad_number", "the text of the PLY file holds underscores, which are no part of a number")
+    lines = _BLANK_LINES.sub(b"\n", body).strip().splitlines()
     found: dict[str, _Columns] = {}
     for element in elements:
         if element.rows > len(lines):

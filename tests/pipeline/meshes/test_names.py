@@ -54,6 +54,10 @@ def make(request: pytest.FixtureRequest):
         ("m/wood.jpg", "C:\\Users\\me\\textures\\Wood.jpg"),
         ("m/wood.jpg", "/home/me/textures/wood.jpg"),
         ("m/wood.jpg", "textures/wood.jpg"),
+        ("m/textures/wood.jpg", "D:\\work\\model\\Textures\\wood.jpg"),
+        ("m/textures/wood.jpg", "../../model/textures/wood.jpg"),
+        ("m/my wood.jpg", "my%20wood.jpg"),
+        ("m/100%25.jpg", "100%25.jpg"),
         ("m/wood.jpg", "  wood.jpg "),
         ("m/it's (1) & [2], 50%.jpg", "it's (1) & [2], 50%.jpg"),
     ],
@@ -72,7 +76,7 @@ def test_the_exact_name_wins_over_one_in_another_case(make, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    "written", ["../../secret", "/secret", "C:\\secret", "~/secret", "a/../../../secret", "../..", "x\0y"]
+    "written", ["../../secret", "/secret", "C:\\secret", "~/secret", "a/../../../secret", "../..", "x\0y", "\ud800.png"]
 )
 def test_nothing_outside_the_root(make, tmp_path: Path, written: str) -> None:
     (tmp_path / "secret").write_bytes(b"secret")
@@ -80,6 +84,19 @@ def test_nothing_outside_the_root(make, tmp_path: Path, written: str) -> None:
     files = make(tmp_path / "root", ["m/model.obj"])
     assert files.beside("m/model.obj")(written) is None
     assert files.refused == [written]
+
+
+def test_the_longest_end_of_a_path_that_is_there_is_taken(make, tmp_path: Path) -> None:
+    files = make(tmp_path, ["m/wood.jpg", "m/seat/wood.jpg", "m/back/wood.jpg"])
+    read = files.beside("m/model.obj")
+    assert read("C:\\chairs\\back\\wood.jpg") == b"m/back/wood.jpg"
+    assert read("C:\\chairs\\legs\\wood.jpg") == b"m/wood.jpg"
+
+
+def test_a_mesh_itself_is_taken_from_its_own_place_only(make, tmp_path: Path) -> None:
+    files = make(tmp_path, ["m/model.obj", "model.obj"])
+    assert files.exact("M/Model.OBJ") == b"m/model.obj"
+    assert files.exact("old/model.obj") is None
 
 
 def test_links_lead_nowhere_outside(tmp_path: Path) -> None:

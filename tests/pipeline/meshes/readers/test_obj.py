@@ -233,6 +233,18 @@ def test_colours_of_0_to_255_are_scaled() -> None:
     assert mesh.vertex_colours[2].tolist() == [0, 0, 1, 255]
 
 
+def test_colours_a_little_above_1_are_not_taken_for_0_to_255() -> None:
+    mesh = read(b"v 0 0 0 1.004 0 0.2\nv 1 0 0 0 1 0\nv 1 1 0 0 0 1\nf 1 2 3\n")
+    assert mesh.vertex_colours[:2].tolist() == [[255, 0, 51, 255], [0, 255, 0, 255]]
+
+
+def test_statements_of_other_names_are_no_materials_and_old_faces_are_faces() -> None:
+    mtl = b"newmtl red # the seat\nKd 1 0 0\nnewmtl a #2\nKd 0 1 0\n"
+    text = b"mtllib m\n" + SQUARE + b"usemtl red\nusemap off\nmaplib x\nfo 1 2 3\nusemtl a #2\nf 1 3 4\n"
+    mesh = read(text, {"m": mtl})
+    assert [mesh.materials[k].colour[:3] for k in mesh.material_of_face] == [(255, 0, 0), (0, 255, 0)]
+
+
 def test_vertex_colours_are_not_darkened_by_the_neutral_grey_but_by_a_material_that_is_there() -> None:
     corner = b"v 0 0 0 .8 .1 .1\nv 1 0 0 .8 .1 .1\nv 1 1 0 .8 .1 .1\n"
     assert read(corner + b"f 1 2 3\n").materials[0].colour == (255, 255, 255, 255)
@@ -242,12 +254,22 @@ def test_vertex_colours_are_not_darkened_by_the_neutral_grey_but_by_a_material_t
 
 
 @pytest.mark.parametrize(
-    "line", [b"red.mtl blue.mtl", b"red.mtl  my blue.mtl", b"red.mtl\nmtllib blue.mtl", b"BLUE.MTL red.mtl"]
+    "line",
+    [
+        b"red.mtl blue.mtl",
+        b"red.mtl  my blue.mtl",
+        b"red.mtl\nmtllib blue.mtl",
+        b"BLUE.MTL red.mtl",
+        b"red blue",
+        b"a b",
+    ],
 )
 def test_several_libraries_on_one_line(line: bytes) -> None:
-    files = {"red.mtl": b"newmtl red\nKd 1 0 0\n"} | dict.fromkeys(
-        ("blue.mtl", "my blue.mtl", "BLUE.MTL"), b"newmtl blue\nKd 0 0 1\n"
+    red, blue = b"newmtl red\nKd 1 0 0\n", b"newmtl blue\nKd 0 0 1\n"
+    files = dict.fromkeys(("red.mtl", "red"), red) | dict.fromkeys(
+        ("blue.mtl", "my blue.mtl", "BLUE.MTL", "blue"), blue
     )
+    files["a b"] = red + blue
     mesh = read(b"mtllib " + line + b"\n" + SQUARE + b"usemtl red\nf 1 2 3\nusemtl blue\nf 1 3 4\n", files)
     assert [material.colour for material in mesh.materials] == [(255, 0, 0, 255), (0, 0, 255, 255)]
 

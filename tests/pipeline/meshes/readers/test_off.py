@@ -124,3 +124,13 @@ def test_damaged_bytes_give_a_mesh_or_a_reason(place: int, junk: bytes) -> None:
 def test_real_files_with_the_glued_header(shared_data: Path) -> None:
     vertices, faces = read_off((shared_data / "nasty/modelnet_glued_header/bathtub_0002.off").read_bytes())
     assert (vertices.shape, faces.shape) == ((700, 3), (664, 3))
+
+
+def test_a_last_number_that_may_be_cut_is_refused() -> None:
+    corners = "".join(f"{k} {k * k} 0\n" for k in range(30))
+    whole = f"OFF\n30 2 0\n{corners}3 0 1 2\n3 3 4 25"
+    assert read_off(whole.encode())[1].tolist() == [[0, 1, 2], [3, 4, 25]]
+    for end in ("", " ", "\n", " # note", " 255 0 0"):
+        assert read_off(f"{whole[:-1]}{end or chr(13)}".encode())[1][1].tolist() == [3, 4, 2]
+    with pytest.raises(Reject, match="truncated.*may be cut"):
+        read_off(whole[:-1].encode())

@@ -182,3 +182,18 @@ def test_what_trimesh_writes_is_read_as_trimesh_reads_it(binary: bool) -> None:
     assert np.array_equal(mesh.faces, theirs.faces)
     assert np.allclose(mesh.vertices, theirs.vertices, rtol=0, atol=1e-7)
     assert np.array_equal(mesh.vertex_colours, theirs.visual.vertex_colors)
+
+
+@pytest.mark.parametrize("word", [b"1_0", b"0x1", b"one"])
+def test_what_is_no_number_is_refused(word: bytes) -> None:
+    whole = ply("ascii")
+    at = whole.index(b"end_header\n") + len("end_header\n")
+    with pytest.raises(Reject, match="bad_number"):
+        read_ply(whole[:at] + word + whole[whole.index(b" ", at) :])
+
+
+def test_blank_lines_between_rows_are_passed_over() -> None:
+    whole = ply("ascii")
+    head, body = whole.split(b"end_header\n")
+    spread = head + b"end_header\n\n \n" + body.replace(b"\n", b" \t\r\n\r\n\n")
+    np.testing.assert_array_equal(read_ply(spread).triangles, read_ply(whole).triangles)

@@ -60,3 +60,10 @@ def test_damage_gets_its_reason(data: bytes, reason: str) -> None:
     with pytest.raises(Reject) as caught:
         read_stl(data)
     assert caught.value.reason == reason
+
+
+@pytest.mark.parametrize("word", [b"1_0", b"0x1", b"one"])
+def test_what_is_no_number_is_refused(word: bytes) -> None:
+    facet = b"facet normal 0 0 1\nouter loop\nvertex 0 0 0\nvertex 1 0 0\nvertex %s 1 0\nendloop\nendfacet\n" % word
+    with pytest.raises(Reject, match="bad_number"):
+        read_stl(b"solid a\n" + facet + b"endsolid a\n")
