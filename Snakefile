@@ -36,44 +36,40 @@ localrules:
 rule all:
     default_target: True
     input:
-        f"{OUT}/report.html",
-        expand(f"{OUT}/samples/{{dataset}}/gallery.html", dataset=PLAN.datasets),
+        PLAN.files("all"),
 
 
 rule download_all:
     input:
-        expand(f"{OUT}/archives/{{dataset}}.json", dataset=ARCHIVED),
+        PLAN.files("download_all"),
 
 
 rule voxelize_all:
     input:
-        [f for d in PLAN.datasets for f in PLAN.per_shard("voxels", d, ".zip")],
+        PLAN.files("voxelize_all"),
 
 
 rule render_all:
     input:
-        [f for d in PLAN.datasets for f in PLAN.per_shard("renders", d, ".h5")],
+        PLAN.files("render_all"),
 
 
-# The shards themselves are named, so that one that was deleted comes back.
+# Every file that a target stands for is named, down to the small ones, so that one that was deleted comes back.
 rule shards_all:
     input:
-        expand(f"{OUT}/shards/{{dataset}}/index.json", dataset=PLAN.datasets),
-        [f for d in PLAN.datasets for f in PLAN.per_shard("shards", d, ".h5")],
+        PLAN.files("shards_all"),
 
 
 rule samples:
     input:
-        expand(f"{OUT}/samples/{{dataset}}/sheet.png", dataset=PLAN.datasets),
-        expand(f"{OUT}/samples/{{dataset}}/gallery.html", dataset=PLAN.datasets),
+        PLAN.files("samples"),
 
 
 rule train_all:
     input:
-        expand(f"{OUT}/runs/{{experiment}}/train.json", experiment=PLAN.experiments),
-        [f for d in PLAN.trained_on() for f in PLAN.per_shard("shards", d, ".h5")],
+        PLAN.files("train_all"),
 
 
 rule evaluate_all:
     input:
-        expand(f"{OUT}/runs/{{experiment}}/results.json", experiment=PLAN.experiments),
+        PLAN.files("evaluate_all"),

@@ -70,6 +70,15 @@ def _parser(command: str) -> argparse.ArgumentParser:
     verify.epilog = "What follows `--` is passed on to snakemake: verify --repair -- --cores 16"
     verify.set_defaults(run=_verify)
 
+    for name, text in (
+        ("why", "why jobs would run: which key, which module, which file"),
+        ("accept", "keep products across a change of code that is known to be harmless"),
+    ):
+        command_of = commands.add_parser(name, help=text)
+        command_of.add_argument("targets", nargs="*", help="targets, rules or files; left out: everything")
+        command_of.add_argument("--configfile", type=Path, default=Path("config.yaml"), help="the configuration")
+        command_of.set_defaults(run=_why, command=name)
+
     costs = commands.add_parser("costs", help="time, memory and disk of each stage, and of more shapes")
     costs.add_argument("output", type=Path, nargs="?", default=Path("results"), help="output folder of the run")
     costs.add_argument("--shapes", type=int, help="also say what so many shapes will take")
@@ -119,6 +128,13 @@ def _verify(arguments: argparse.Namespace) -> int:
 
     with Log(arguments.log) as log:
         return verify_run(arguments.output, log=log, mend=arguments.repair, snakemake=arguments.passed_on)
+
+
+def _why(arguments: argparse.Namespace) -> int:
+    from pipeline.upkeep import why
+
+    act = why.accept if arguments.command == "accept" else why.explain
+    return act(arguments.configfile, arguments.targets)
 
 
 def _costs(arguments: argparse.Namespace) -> int:

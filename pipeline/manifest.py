@@ -10,6 +10,7 @@ import csv
 import dataclasses
 import hashlib
 import io
+import json
 import operator
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -52,6 +53,10 @@ class Rejection:
     stage: str  # index, prepare, voxelize, render
     reason: str  # short code, e.g. "truncated", "empty", "no_faces"
     detail: str = ""
+
+
+# Of a record before its shard is packed: nothing that is drawn follows from the split.
+NO_SPLIT = ""
 
 
 @dataclass
@@ -114,7 +119,16 @@ def shapes_from_tsv(text: str, where: str = "shape list") -> list[Shape]:
             wanted="\t".join(_COLUMNS),
             do="delete the file and run the same command again",
         )
-    shapes = [Shape(a, b, c, d, e, int(size), checksum) for a, b, c, d, e, size, checksum in rows[1:]]
+    try:
+        shapes = [Shape(a, b, c, d, e, int(size), checksum) for a, b, c, d, e, size, checksum in rows[1:]]
+    except ValueError as error:
+        raise UserError(
+            "cannot read a shape list",
+            where=where,
+            got=str(error),
+            wanted="seven columns, and a number for the size",
+            do="delete the file and run the same command again",
+        ) from error
     for shape in shapes:
         if shape.split not in SPLITS:
             raise UserError("unknown split in a shape list", where=where, got=shape.split, wanted=", ".join(SPLITS))
@@ -130,3 +144,9 @@ def sha256_of(path: Path, algorithm: str = "sha256") -> str:
 def by_split(records: Sequence[Record]) -> dict[str, int]:
     """How many shapes each split holds."""
     return {split: sum(record.split == split for record in records) for split in SPLITS}
+
+
+def read_rejects(folder: Path) -> list[Rejection]:
+    """The shapes that `index_dataset` refused."""
+    text = (folder / "rejects.jsonl").read_text(encoding="utf-8")
+    return [Rejection(**json.loads(line)) for line in text.splitlines()]

@@ -1,8 +1,13 @@
-"""Digest of the code behind a stage, so that an edit re-runs the jobs it can change, and no others.
+"""Digests of the code behind a stage, so that an edit re-runs the jobs that it can change, and no others.
 
-The digest covers the syntax trees of the module and of every project module it imports,
-directly or not, without comments, docstrings and layout.  Snakemake gets it as a param: it
-does not look into modules that a ``shell:`` command runs.
+A digest covers the functions that a rule's command calls, and every project module that they import,
+directly or not.  Not covered is what changes no product: comments, docstrings, layout, annotations and
+the order of imports; messages (`say`, `log.write`, the text of a progress bar or of a `UserError`); and
+the modules of `NO_PART`.  Values of config.yaml are compared as values (`pipeline.workflow.heads`), so
+the modules that declare them are no part either.
+
+The digests are the same on every version of Python: they are made from the fields of syntax trees that
+have a value, not from `ast.dump`, whose text differs between versions.
 """
 
 from __future__ import annotations
@@ -10,32 +15,54 @@ from __future__ import annotations
 import ast
 import functools
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-# Rooms that only show what is happening to a person: no result depends on their code.
-DISPLAY = ("training.show",)
 PACKAGES = ("pipeline", "voxelize", "render", "training", "report")
+# Modules, or packages with all that is in them, that change no product: what people see while it is made.
+NO_PART = ("pipeline.errors", "pipeline.progress", "pipeline.runlock", "pipeline.settings", "training.show")
+_SAYS = {"say", "print", "log.write", "self._log.write", "self.log.write"}
+_IMPORTS = (ast.Import, ast.ImportFrom)
 
 
-def code_digest(*modules: str) -> str:
-    """12 hex digits that change when code reachable from any of `modules` changes.
+def code_digest(*roots: str) -> str:
+    """12 hex digits that change when code behind `roots` changes.
 
-    modules : dotted names such as ``"render.shard"``.
+    roots : modules such as ``"render.shard"``, or functions such as ``"render.__main__:shard"``.
     """
-    deciding = sorted(module for module in reachable(*modules) if not module.startswith(DISPLAY))
-    text = "".join(f"{module}:{_tree_digest(_path(module))}\n" for module in deciding)
+    return digest_of(code_parts(*roots))
+
+
+def code_parts(*roots: str) -> dict[str, str]:
+    """Each module (or root function) behind `roots`, and 12 hex digits of its code."""
+    parts: dict[str, str] = {}
+    modules: set[str] = set()
+    for root in roots:
+        module, _, function = root.partition(":")
+        if function:
+            parts[root], imported = _function(module, function)
+            modules |= imported
+        else:
+            modules.add(module)
+    for module in reachable(*modules):
+        parts[module] = _module_digest(_path(module))
+    return parts
+
+
+def digest_of(parts: dict[str, str]) -> str:
+    """12 hex digits over names and digests."""
+    text = "".join(f"{name}:{digest}\n" for name, digest in sorted(parts.items()))
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def reachable(*modules: str) -> set[str]:
-    """Dotted names of `modules` and of every project module that they import, directly or not."""
+    """Dotted names of `modules` and of every project module that they import, directly or not, but `NO_PART`."""
     found: set[str] = set()
     waiting = list(modules)
     while waiting:
         module = waiting.pop()
-        if module not in found:
+        if module not in found and not _is_no_part(module):
             found.add(module)
             waiting += _imports(module)
     return found
@@ -52,8 +79,36 @@ def files_digest(folder: Path, patterns: Sequence[str]) -> str:
 
 def imports_of(path: Path, module: str) -> set[str]:
     """Dotted names of the project modules that the file at `path` imports anywhere in its text."""
+    return _imported(ast.walk(ast.parse(path.read_text(encoding="utf-8"))), module)
+
+
+def normal_form(tree: ast.AST) -> str:
+    """The code of a syntax tree as text, equal for equal behaviour on every version of Python that can read it."""
+    return "".join(_spelled(tree))
+
+
+def forget() -> None:
+    """Read all files again (tests change them)."""
+    for cache in (_imports, _module_digest, _function):
+        cache.cache_clear()
+
+
+# ---- which modules --------------------------------------------------------------------------
+
+
+def _is_no_part(module: str) -> bool:
+    return any(module == name or module.startswith(f"{name}.") for name in NO_PART)
+
+
+@functools.cache
+def _imports(module: str) -> tuple[str, ...]:
+    parents = [".".join(module.split(".")[:n]) for n in range(1, module.count(".") + 1)]
+    return tuple(sorted(imports_of(_path(module), module) | set(parents)))
+
+
+def _imported(nodes: Iterable[ast.AST], module: str) -> set[str]:
     found: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in nodes:
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
@@ -66,23 +121,34 @@ def imports_of(path: Path, module: str) -> set[str]:
 
 
 @functools.cache
-def _imports(module: str) -> tuple[str, ...]:
-    parents = [".".join(module.split(".")[:n]) for n in range(1, module.count(".") + 1)]
-    return tuple(sorted(imports_of(_path(module), module) | set(parents)))
+def _function(module: str, name: str) -> tuple[str, frozenset[str]]:
+    """Digest of a function with what it uses of its module, and the project modules that these import."""
+    tree = ast.parse(_path(module).read_text(encoding="utf-8"))
+    defined: dict[str, ast.stmt] = {}
+    for statement in tree.body:
+        defined |= dict.fromkeys(_binds(statement), statement)
+    used: dict[str, ast.stmt] = {}
+    waiting = [name]
+    while waiting:
+        word = waiting.pop()
+        if word in defined and word not in used:
+            used[word] = defined[word]
+            waiting += [node.id for node in ast.walk(defined[word]) if isinstance(node, ast.Name)]
+    if name not in used:
+        raise KeyError(f"{module} has no {name}")
+    text = "".join(normal_form(used[word]) for word in sorted(used))
+    inside = (node for statement in used.values() for node in ast.walk(statement))
+    return _short(text), frozenset(_imported(inside, module) - {module})
 
 
-@functools.cache
-def _tree_digest(path: Path) -> str:
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    for node in ast.walk(tree):
-        body = getattr(node, "body", None)
-        if isinstance(body, list) and body and _is_docstring(body[0]):
-            node.body = body[1:]  # type: ignore[attr-defined]
-    return hashlib.sha256(ast.dump(tree).encode()).hexdigest()
-
-
-def _is_docstring(node: ast.stmt) -> bool:
-    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+def _binds(statement: ast.stmt) -> list[str]:
+    """Names that a statement at the top of a module defines."""
+    if isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+        return [statement.name]
+    if isinstance(statement, _IMPORTS):
+        return [alias.asname or alias.name.split(".")[0] for alias in statement.names]
+    targets = [node for node in ast.walk(statement) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)]
+    return [target.id for target in targets]
 
 
 def _absolute(node: ast.ImportFrom, module: str) -> str:
@@ -103,3 +169,81 @@ def _exists(module: str) -> bool:
 def _path(module: str) -> Path:
     base = ROOT.joinpath(*module.split("."))
     return base / "__init__.py" if base.is_dir() else base.with_suffix(".py")
+
+
+# ---- the code of a module -------------------------------------------------------------------
+
+
+@functools.cache
+def _module_digest(path: Path) -> str:
+    return _short(normal_form(ast.parse(path.read_text(encoding="utf-8"))))
+
+
+def _short(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+# Fields that say how something is written or read by people.
+_NOT_SPELLED = {"ctx", "kind", "annotation", "returns", "type_comment", "type_ignores", "type_params", "simple"}
+
+
+def _spelled(node: object) -> Iterator[str]:
+    """``(Name id 'x')``: the class of a node and its fields that have a value, in the order of their names."""
+    if isinstance(node, ast.Call) and _name(node.func) == "UserError":
+        node = ast.Call(func=node.func, args=[], keywords=[])
+    elif isinstance(node, ast.Call) and _name(node.func) == "progress":
+        node = ast.Call(func=node.func, args=node.args[:1], keywords=[])
+    elif isinstance(node, ast.JoinedStr):  # Python 3.12 ends some with an empty text
+        node = ast.JoinedStr([value for value in node.values if getattr(value, "value", None) != ""])
+    if isinstance(node, ast.AST):
+        yield f"({type(node).__name__}"
+        for field in sorted(node._fields):
+            value = getattr(node, field, None)
+            if field in _NOT_SPELLED or value is None or value == []:
+                continue
+            yield f" {field} "
+            yield from _body(value) if field in ("body", "orelse", "finalbody") else _spelled(value)
+        yield ")"
+    elif isinstance(node, list):
+        yield "["
+        for item in node:
+            yield from _spelled(item)
+        yield "]"
+    else:
+        yield repr(node)
+
+
+def _body(statements: object) -> Iterator[str]:
+    """Statements that do something; imports first and sorted, since their order is the formatter's."""
+    if not isinstance(statements, list):
+        yield from _spelled(statements)
+        return
+    kept = [statement for statement in statements if not _does_nothing(statement)]
+    yield "["
+    yield from sorted(
+        "".join(_spelled(type(node)(**{**dict(ast.iter_fields(node)), "names": [alias]})))
+        for node in kept
+        if isinstance(node, _IMPORTS)
+        for alias in node.names
+    )
+    for statement in kept:
+        if not isinstance(statement, _IMPORTS):
+            yield from _spelled(statement)
+    yield "]"
+
+
+def _does_nothing(statement: ast.stmt) -> bool:
+    """A docstring, a message, an import that only types or the language's future need, a bare annotation."""
+    if isinstance(statement, ast.Expr):
+        value = statement.value
+        return isinstance(value, ast.Constant) or (isinstance(value, ast.Call) and _name(value.func) in _SAYS)
+    if isinstance(statement, ast.ImportFrom):
+        return statement.module == "__future__" or _is_no_part(statement.module or "")
+    return isinstance(statement, ast.If) and _name(statement.test).endswith("TYPE_CHECKING")
+
+
+def _name(node: ast.AST) -> str:
+    """``log.write`` of the expression; nothing for what is no dotted name."""
+    if isinstance(node, ast.Name):
+        return node.id
+    return f"{_name(node.value)}.{node.attr}" if isinstance(node, ast.Attribute) else ""

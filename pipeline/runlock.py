@@ -30,14 +30,23 @@ _LOOK_S = 1.0
 _held: dict[Path, IO[str]] = {}
 
 
-def hold(folder: Path, *, patience_s: float = 0.0) -> None:
+def last_holder(folder: Path) -> str:
+    """What the lock says of the last process that held it; nothing where none ever has."""
+    try:
+        return (folder / ".run.lock").read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return ""
+
+
+def hold(folder: Path, *, patience_s: float = 0.0) -> str:
     """Take the lock of `folder` until this process ends; name the holder if another has it.
 
+    Returns `last_holder` as it was before.
     patience_s : stand in line that long behind a living holder before raising UserError.
     """
     path = (folder / ".run.lock").resolve()
     if path in _held:
-        return
+        return last_holder(folder)
     path.parent.mkdir(parents=True, exist_ok=True)
     file = open(path, "a+", encoding="utf-8")  # noqa: SIM115 - it must stay open as long as the process
     start, told = time.monotonic(), False
@@ -55,10 +64,12 @@ def hold(folder: Path, *, patience_s: float = 0.0) -> None:
             say(f"{folder}: waiting for {holder}")
         told = True
         time.sleep(min(_LOOK_S, patience_s))
+    before = last_holder(folder)
     file.truncate(0)
     file.write(json.dumps(_self()))
     file.flush()
     _held[path] = file
+    return before
 
 
 @contextlib.contextmanager

@@ -46,6 +46,7 @@ def pack(arguments: argparse.Namespace, log: Log) -> None:
         seed=arguments.seed,
         settings=settings,
         log=log,
+        shapes=arguments.shapes,
     )
 
 
@@ -96,6 +97,7 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--renders", type=Path, required=True)
     one.add_argument("--voxels", type=Path, required=True, help="pack of .binvox files")
     one.add_argument("--bank", type=Path, help="needed for photographs")
+    one.add_argument("--shapes", type=Path, help="shape list of the shard, which says the split of each shape")
     one.add_argument("-o", "--output", type=Path, required=True)
 
     one = add("sheet", sheet, "contact sheets of a data set: sheet.png and one a category")

@@ -51,7 +51,7 @@ def audit_index(index_path: Path, out: Path, *, log: Log) -> None:
         with open_indexed(index_path, entry) as shard:
             for row in range(len(shard)):
                 _check_shape(shard, row, findings, every_way=(number, row) in sample)
-    report = _report(findings)
+    report = {"index_digest": index["digest"], **_report(findings)}
     write_json(out, report)
     log.write("audit", **{key: value for key, value in report.items() if key != "flagged"})
     _refuse(report, findings, index_path, out)

@@ -16,7 +16,7 @@ from pipeline.conventions import Array, pack_grid
 from pipeline.errors import UserError
 from pipeline.formats.binvox import read_binvox
 from pipeline.formats.pack import PackReader
-from pipeline.manifest import Record, Rejection
+from pipeline.manifest import Record, Rejection, shapes_from_tsv
 from pipeline.pictures.bank import NOTHING, PLAIN, UNALTERED, Bank, background, composite, open_bank
 from pipeline.progress import Log, progress, say
 from pipeline.seeds import generator
@@ -28,9 +28,19 @@ GAIN = (0.85, 1.15)  # range of the brightness of a background
 
 
 def pack_shard(
-    renders: Path, voxels: Path, bank_path: Path | None, out: Path, *, seed: int, settings: PackSettings, log: Log
+    renders: Path,
+    voxels: Path,
+    bank_path: Path | None,
+    out: Path,
+    *,
+    seed: int,
+    settings: PackSettings,
+    log: Log,
+    shapes: Path | None = None,  # the shape list, which says the split of each; None keeps what the records say
 ) -> None:
     """Write the training shard of one shard of renders and its voxels."""
+    listed = [] if shapes is None else shapes_from_tsv(shapes.read_text(encoding="utf-8"), str(shapes))
+    splits = {shape.shape_id: shape.split for shape in listed}
     bank = open_bank(bank_path) if settings.background == "photo" and bank_path is not None else None
     if settings.background == "photo" and bank is None:
         raise UserError("photographs as backgrounds need a bank", do="give --bank, or set backgrounds.source to none")
@@ -58,7 +68,8 @@ def pack_shard(
         ) as shard:
             for row, record in progress(both, "pack", log=log):
                 grid = read_binvox(grids.payload(by_id[record.shape_id])).grid
-                merged = dataclasses.replace(record, facts={**by_id[record.shape_id].facts, **record.facts})
+                facts = {**by_id[record.shape_id].facts, **record.facts}
+                merged = dataclasses.replace(record, split=splits.get(record.shape_id, record.split), facts=facts)
                 shard.append(merged, voxels=pack_grid(grid), **_pictures(views, row, record, bank, seed, settings))
             for rejection in _losses(views, grids):
                 shard.reject(rejection)

@@ -10,9 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import provenance
-from pipeline.provenance import code_digest, imports_of
-from pipeline.workflow.plan import STAGE_MODULES
+from pipeline.provenance import imports_of
 from tests.measures import circles, dotted, functions, imports, modules, reached, room_of, rooms
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -145,64 +143,3 @@ def test_pipeline_starts_without_heavy_libraries() -> None:
     code = "import pipeline.workflow.plan, sys; print(*sorted(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert {"torch", "h5py", "trimesh", "numba", "scipy", "PIL"} & set(done.stdout.split()) == set()
-
-
-# Sections of config.yaml whose code a stage may depend on: a key that is added to another one re-runs nothing here.
-SECTIONS = {
-    "generate": {"datasets"},
-    "rooms": {"datasets"},
-    "index": {"datasets"},
-    "prepare": {"datasets"},
-    "import_voxels": {"datasets"},
-    "import_views": {"datasets"},
-    "voxelize": {"voxels"},
-    "backgrounds": {"backgrounds"},
-    "render": {"render"},
-    "pack": {"shards", "backgrounds"},
-    "audit": set(),
-    "photographs": {"photographs", "datasets"},
-    "train": {"training", "training_presets"},
-    "report": {"report", "datasets"},
-}
-
-
-@pytest.mark.parametrize("stage", sorted(SECTIONS))
-def test_a_stage_depends_on_the_settings_of_its_own_section(stage: str) -> None:
-    """Else a new key of a training would render 51,000 models again."""
-    prefix = "pipeline.settings."
-    known = {
-        module.removeprefix(prefix)
-        for module in provenance.reachable(*STAGE_MODULES[stage])
-        if module.startswith(prefix)
-    }
-    assert known - {"base", "categories", "parse", "sources"} <= SECTIONS[stage]
-
-
-def test_what_a_training_shows_is_no_part_of_its_digest(monkeypatch: pytest.MonkeyPatch) -> None:
-    original, before = provenance._tree_digest, code_digest("training.loop")
-    for room, same in (("show", True), ("run", False)):
-        edited = ROOT / "training" / room
-        monkeypatch.setattr(
-            provenance, "_tree_digest", lambda path, edited=edited: original(path) + "edited" * (edited in path.parents)
-        )
-        assert (code_digest("training.loop") == before) is same, room
-
-
-def test_code_digest_sees_code_and_not_comments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    package = tmp_path / "pipeline"
-    package.mkdir()
-    (package / "__init__.py").write_text("")
-    (package / "a.py").write_text("from pipeline import b\n\ndef f():\n    return b.g()\n")
-
-    def digest(text: str) -> str:
-        (package / "b.py").write_text(text)
-        provenance._imports.cache_clear()
-        provenance._tree_digest.cache_clear()
-        return code_digest("pipeline.a")
-
-    monkeypatch.setattr(provenance, "ROOT", tmp_path)
-    plain = digest("def g():\n    return 1\n")
-    assert digest('def g():\n    """Say one."""\n    # why\n    return  1\n') == plain
-    assert digest("def g():\n    return 2\n") != plain
-    provenance._imports.cache_clear()
-    provenance._tree_digest.cache_clear()

@@ -13,7 +13,8 @@ import yaml
 
 from envs import generate
 from pipeline import provenance
-from pipeline.workflow.plan import STAGE_MODULES, Plan
+from pipeline.workflow.plan import Plan
+from pipeline.workflow.seen import CODE
 from tests.test_architecture import libraries
 from tests.world import ROOT, World
 
@@ -79,9 +80,10 @@ def test_the_profiles_name_rules_there_are_and_snakemake_understands_them(tmp_pa
 # ---- environments --------------------------------------------------------------------------
 
 
-def needed(module: str) -> set[str]:
-    """Distributions that a module and what it imports of the project import."""
-    found = {library for name in provenance.reachable(module) for library in libraries(provenance._path(name))}
+def needed(root: str) -> set[str]:
+    """Distributions that a function or module and what it imports of the project import."""
+    modules = {name.partition(":")[0] for name in provenance.code_parts(root)}
+    found = {library for name in modules for library in libraries(provenance._path(name))}
     own = {*provenance.PACKAGES, *sys.stdlib_module_names}
     names = {DISTRIBUTIONS.get(name, name.lower().replace("_", "-")) for name in found - own - OPTIONAL}
     # What run.in has just got and run.lock does not know yet comes with the next `make lock`.
@@ -100,9 +102,8 @@ def test_an_environment_has_what_its_rules_import(name: str) -> None:
     block = made()[name]
     environment = re.findall(r'"\.\./\.\./envs/(\w+)\.yaml"', block)
     assert len(environment) == 1
-    for stage in set(re.findall(r'PLAN\.code\("(\w+)"\)', block)):
-        for module in STAGE_MODULES[stage]:
-            assert needed(module) <= packages(environment[0]), f"add it to STAGES in envs/generate.py ({module})"
+    for root in CODE[name]:
+        assert needed(root) <= packages(environment[0]), f"add it to STAGES in envs/generate.py ({root})"
 
 
 def test_conda_would_make_one_environment_a_stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,6 +22,21 @@ ROOT = Path(__file__).resolve().parent.parent
 TINY = ROOT / "tests" / "tiny" / "config.yaml"
 
 
+def make_folder(folder: Path, shapes: int = 6) -> None:
+    """Boxes of different sizes, one file each, in two categories."""
+    for number in range(shapes):
+        path = folder / ("box" if number % 2 else "slab") / f"shape{number}.off"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(box_off(1 + number, 2, 3 if number % 2 else 0.5), encoding="utf-8")
+
+
+def box_off(x: float, y: float, z: float) -> str:
+    corners = [(i * x, j * y, k * z) for i in (0, 1) for j in (0, 1) for k in (0, 1)]
+    quads = [(0, 1, 3, 2), (4, 6, 7, 5), (0, 4, 5, 1), (2, 3, 7, 6), (0, 2, 6, 4), (1, 5, 7, 3)]
+    lines = ["OFF", "8 6 0", *(" ".join(map(str, c)) for c in corners), *(f"4 {' '.join(map(str, q))}" for q in quads)]
+    return "\n".join(lines) + "\n"
+
+
 class World:
     """A folder with a config.yaml in which the user's command runs."""
 

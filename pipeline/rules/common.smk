@@ -2,42 +2,50 @@
 #
 # Every rule runs `python -m <stage> ...` with its settings as JSON, so that a job depends on
 # the values it is given and on nothing else.
+import functools
 import os
 import re
 import shlex
 import shutil
 import signal
 import sys
-from pathlib import Path
 
 sys.path.insert(0, str(workflow.basedir))  # the stages live beside the Snakefile
 
+from pipeline import errors, parent
 from pipeline.workflow import console
-from pipeline import errors, parent, runlock
-from pipeline.workflow.plan import Plan, only_looks
+from pipeline.workflow.plan import Plan
 
-try:
-    PLAN = Plan(config)
-    if not workflow.is_main_process:
-        # SLURM sends its warning before the wall time to every process of a job; it is for the trainer alone.
-        signal.signal(signal.SIGUSR1, signal.SIG_IGN)
-    else:
-        console.listen()
-        PLAN.forget_missing_archives()
-        PLAN.refresh_folders()
-        if not only_looks(sys.argv[1:]):
-            runlock.hold(Path(PLAN.out))
-            PLAN.check_shards()
-except (errors.UserError, OSError) as error:
-    # A wrong configuration or path is the user's to mend: say so in words, without a traceback.
-    said = errors.in_words(error) if isinstance(error, OSError) else error
-    print(f"error: {said}", file=sys.stderr)
-    sys.stderr.flush()
-    os._exit(1)
+
+def in_words(act):
+    """What is the user's to mend is said in words, without a traceback."""
+    try:
+        return act()
+    except (errors.UserError, OSError) as error:
+        said = errors.in_words(error) if isinstance(error, OSError) else error
+        print(f"error: {said}", file=sys.stderr)
+        sys.stderr.flush()
+        os._exit(1)
+
+
+PLAN = in_words(lambda: Plan(config, main=workflow.is_main_process))
+if workflow.is_main_process:
+    PLAN.due_found = lambda files: workflow.dag.forcefiles.update(files)
+    console.listen(
+        PLAN, is_look=lambda: workflow.dryrun, begin=lambda: in_words(PLAN.begin)
+    )
+else:
+    # SLURM sends its warning before the wall time to every process of a job; it is for the trainer alone.
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+
+
+onstart:
+    in_words(PLAN.begin)
+
 
 OUT = PLAN.out
 SEED = PLAN.config.seed
-ARCHIVED = PLAN.datasets_from("generated") + PLAN.datasets_from("archives")
+ARCHIVED = PLAN.graph.archived
 BACKGROUNDS = PLAN.config.backgrounds
 
 # Stages use processes and shards for parallelism: one thread each in the numeric libraries
@@ -54,17 +62,43 @@ shell.prefix(
     + f"export PYTHONPATH={shlex.quote(str(workflow.basedir))}; "
     # A command ends with this Snakemake, which a kill may take away over the head of the shell between the two.
     + f"export {parent.VARIABLE}={shlex.quote(parent.announcement())}; "
+    # Written last, by a rename: a product without its record is made again.
+    + 'made() {{ printf "%s\\n" "$2" > "$1.tmp" && mv "$1.tmp" "$1"; }}; '
     + "export PIPELINE_BARS=0 OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1; "
 )
 
 
+def one_of(names):
+    """A wildcard constraint: one of these names and no other."""
+    return "|".join(map(re.escape, names)) or "(?!)"
+
+
 wildcard_constraints:
-    dataset=r"[a-z0-9][a-z0-9_.-]*",
-    experiment=r"[a-z0-9][a-z0-9_.-]*",
-    photographs=r"[a-z0-9][a-z0-9_.-]*",
+    dataset=one_of(PLAN.datasets),
+    experiment=one_of(PLAN.experiments),
+    photographs=one_of(PLAN.config.photographs),
     shard=r"[0-9]{3,6}",
 
 
-def one_of(names):
-    """A wildcard constraint: one of these names and no other."""
-    return "|".join(map(re.escape, names))
+@functools.cache
+def take_over():
+    """Before the first input is asked for: the plan says what is due, Snakemake is told by force and by nothing else."""
+    if workflow.is_main_process:
+        asked = workflow.dag_settings
+        asked.rerun_triggers = frozenset()
+        PLAN.force(
+            asked.forcerun,
+            asked.forceall,
+            (asked.targets or ["all"]) if asked.forcetargets else [],
+        )
+
+
+def needs(rule):
+    """The inputs of a rule, by the names that PLAN.graph gives them; none where the product is up to date."""
+    inputs = PLAN.inputs(rule)
+
+    def function(wildcards):
+        in_words(take_over)
+        return in_words(lambda: inputs(wildcards))
+
+    return function

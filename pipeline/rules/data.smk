@@ -3,12 +3,17 @@
 
 # The embedded default data: archives in the layouts of the real sets, served by a file:// mirror.
 rule generate:
+    input:
+        unpack(needs("generate")),
     output:
-        directory(f"{OUT}/mirror/{{dataset}}"),
+        product=directory(f"{OUT}/mirror/{{dataset}}"),
+        made=f"{OUT}/made/generate/{{dataset}}.json",
     log:
         f"{OUT}/logs/generate/{{dataset}}.jsonl",
     benchmark:
         f"{OUT}/benchmarks/generate/{{dataset}}.tsv"
+    wildcard_constraints:
+        dataset=one_of(PLAN.graph.sourced("procedural")),
     conda:
         "../../envs/data.yaml"
     threads: 1
@@ -16,27 +21,27 @@ rule generate:
         mem_mb=2000,
         runtime=60,
     params:
+        made=PLAN.made("generate"),
         seed=SEED,
         settings=lambda w: PLAN.generate(w.dataset),
-        code=PLAN.code("generate"),
     shell:
         "python -m pipeline generate --dataset {wildcards.dataset} --seed {params.seed} "
-        "--settings {params.settings:q} -o {output:q} --log {log:q}"
+        "--settings {params.settings:q} -o {output.product:q} --log {log:q} "
+        "&& made {output.made:q} {params.made:q}"
 
 
 rule fetch:
     input:
-        mirror=lambda w: (
-            f"{OUT}/mirror/{w.dataset}"
-            if w.dataset in PLAN.datasets_from("generated")
-            else []
-        ),
+        unpack(needs("fetch")),
     output:
-        f"{OUT}/archives/{{dataset}}.json",
+        product=f"{OUT}/archives/{{dataset}}.json",
+        made=f"{OUT}/made/fetch/{{dataset}}.json",
     log:
         f"{OUT}/logs/fetch/{{dataset}}.jsonl",
     benchmark:
         f"{OUT}/benchmarks/fetch/{{dataset}}.tsv"
+    wildcard_constraints:
+        dataset=one_of(PLAN.graph.archived),
     conda:
         "../../envs/data.yaml"
     threads: 1
@@ -44,26 +49,31 @@ rule fetch:
         mem_mb=1000,
         runtime=2880,
     params:
+        made=PLAN.made("fetch"),
         settings=lambda w: PLAN.fetch(w.dataset),
         mirror=lambda w, input: (
-            shlex.join(["--mirror", input.mirror]) if input.get("mirror") else ""
+            shlex.join(["--mirror", *input.mirror]) if input.get("mirror") else ""
         ),
     shell:
         "python -m pipeline fetch --dataset {wildcards.dataset} --settings {params.settings:q} "
-        "{params.mirror} -o {output:q} --log {log:q}"
+        "{params.mirror} -o {output.product:q} --log {log:q} "
+        "&& made {output.made:q} {params.made:q}"
 
 
-# One rule a data set, since each has its own fixed number of shard lists.
-for _name in ARCHIVED:
+# One rule a data set, since each has its own number of shard lists.
+for _name, _rule in PLAN.index_rules().items():
 
     rule:
         name:
-            f"index_{_name.replace('-', '_').replace('.', '_')}"
+            _rule
         input:
-            f"{OUT}/archives/{_name}.json",
+            archives=lambda w, name=_name: needs("index")({"dataset": name}).get(
+                "archives", []
+            ),
         output:
-            lists=PLAN.per_shard("index", _name, ".tsv"),
+            lists=[PLAN.graph.list_file(_name, shard) for shard in PLAN.shards(_name)],
             rejects=f"{OUT}/index/{_name}/rejects.jsonl",
+            made=f"{OUT}/made/index/{_name}.json",
         log:
             f"{OUT}/logs/index/{_name}.jsonl",
         benchmark:
@@ -75,23 +85,24 @@ for _name in ARCHIVED:
             mem_mb=2000,
             runtime=60,
         params:
+            made=lambda w, name=_name: PLAN.made("index")({"dataset": name}),
             seed=SEED,
             name=_name,
             settings=PLAN.index(_name),
+            shards=len(PLAN.shards(_name)),
             folder=lambda w, output: os.path.dirname(output.rejects),
-            code=PLAN.code("index"),
         shell:
             "python -m pipeline index --dataset {params.name} --seed {params.seed} --settings {params.settings:q} "
-            "--archives {input:q} -o {params.folder:q} --log {log:q}"
+            "--archives {input.archives:q} --shards {params.shards} -o {params.folder:q} --log {log:q} "
+            "&& made {output.made:q} {params.made:q}"
 
 
 rule prepare:
     input:
-        shapes=f"{OUT}/index/{{dataset}}/{{shard}}.tsv",
-        # The lists hold each mesh's checksum: a fetched archive that changed nothing in a shard re-runs nothing.
-        archives=ancient(f"{OUT}/archives/{{dataset}}.json"),
+        unpack(needs("prepare")),
     output:
-        f"{OUT}/prepared/{{dataset}}/{{shard}}.zip",
+        product=f"{OUT}/prepared/{{dataset}}/{{shard}}.zip",
+        made=f"{OUT}/made/prepare/{{dataset}}/{{shard}}.json",
     log:
         f"{OUT}/logs/prepare/{{dataset}}-{{shard}}.jsonl",
     benchmark:
@@ -103,18 +114,22 @@ rule prepare:
         mem_mb=lambda w, attempt: 3000 * attempt,
         runtime=lambda w, attempt: 120 * attempt,
     params:
+        made=PLAN.made("prepare"),
+        shapes=lambda w: PLAN.graph.list_file(w.dataset, w.shard),
+        archives=lambda w: f"{OUT}/archives/{w.dataset}.json",
         settings=lambda w: PLAN.prepare(w.dataset),
-        code=PLAN.code("prepare"),
     shell:
         "python -m pipeline prepare --settings {params.settings:q} "
-        "--archives {input.archives:q} --shard {input.shapes:q} -o {output:q} --log {log:q}"
+        "--archives {params.archives:q} --shard {params.shapes:q} -o {output.product:q} --log {log:q} "
+        "&& made {output.made:q} {params.made:q}"
 
 
 rule voxelize:
     input:
-        f"{OUT}/prepared/{{dataset}}/{{shard}}.zip",
+        unpack(needs("voxelize")),
     output:
-        f"{OUT}/voxels/{{dataset}}/{{shard}}.zip",
+        product=f"{OUT}/voxels/{{dataset}}/{{shard}}.zip",
+        made=f"{OUT}/made/voxelize/{{dataset}}/{{shard}}.json",
     log:
         f"{OUT}/logs/voxelize/{{dataset}}-{{shard}}.jsonl",
     benchmark:
@@ -126,17 +141,19 @@ rule voxelize:
         mem_mb=lambda w, attempt: 2000 * attempt,
         runtime=lambda w, attempt: 60 * attempt,
     params:
+        made=PLAN.made("voxelize"),
         settings=PLAN.section("voxels"),
-        code=PLAN.code("voxelize"),
     shell:
-        "python -m voxelize shard --settings {params.settings:q} --prepared {input:q} -o {output:q} --log {log:q}"
+        "python -m voxelize shard --settings {params.settings:q} --prepared {input:q} -o {output.product:q} --log {log:q} "
+        "&& made {output.made:q} {params.made:q}"
 
 
 rule render:
     input:
-        f"{OUT}/prepared/{{dataset}}/{{shard}}.zip",
+        unpack(needs("render")),
     output:
-        f"{OUT}/renders/{{dataset}}/{{shard}}.h5",
+        product=f"{OUT}/renders/{{dataset}}/{{shard}}.h5",
+        made=f"{OUT}/made/render/{{dataset}}/{{shard}}.json",
     log:
         f"{OUT}/logs/render/{{dataset}}-{{shard}}.jsonl",
     benchmark:
@@ -148,31 +165,32 @@ rule render:
         mem_mb=lambda w, attempt: 3000 * attempt,
         runtime=lambda w, attempt: 240 * attempt,
     params:
+        made=PLAN.made("render"),
         seed=SEED,
         settings=PLAN.section("render"),
-        code=PLAN.code("render"),
     shell:
         "python -m render shard --seed {params.seed} --settings {params.settings:q} --prepared {input:q} "
-        "-o {output:q} --log {log:q}"
+        "-o {output.product:q} --log {log:q} "
+        "&& made {output.made:q} {params.made:q}"
 
 
 # What a source publishes is taken over instead of made: voxels in place of voxelize, views in place of render.
-if PLAN.imported("voxels"):
+if PLAN.graph.imported("voxels"):
 
     ruleorder: import_voxels > voxelize
 
     rule import_voxels:
         input:
-            shapes=f"{OUT}/index/{{dataset}}/{{shard}}.tsv",
-            archives=ancient(f"{OUT}/archives/{{dataset}}.json"),
+            unpack(needs("import_voxels")),
         output:
-            f"{OUT}/voxels/{{dataset}}/{{shard}}.zip",
+            product=f"{OUT}/voxels/{{dataset}}/{{shard}}.zip",
+            made=f"{OUT}/made/import_voxels/{{dataset}}/{{shard}}.json",
         log:
             f"{OUT}/logs/import_voxels/{{dataset}}-{{shard}}.jsonl",
         benchmark:
             f"{OUT}/benchmarks/import_voxels/{{dataset}}-{{shard}}.tsv"
         wildcard_constraints:
-            dataset=one_of(PLAN.imported("voxels")),
+            dataset=one_of(PLAN.graph.imported("voxels")),
         conda:
             "../../envs/data.yaml"
         threads: 1
@@ -180,34 +198,32 @@ if PLAN.imported("voxels"):
             mem_mb=lambda w, attempt: 2000 * attempt,
             runtime=lambda w, attempt: 60 * attempt,
         params:
+            made=PLAN.made("import_voxels"),
+            shapes=lambda w: PLAN.graph.list_file(w.dataset, w.shard),
+            archives=lambda w: f"{OUT}/archives/{w.dataset}.json",
             settings=lambda w: PLAN.import_voxels(w.dataset),
-            code=PLAN.code("import_voxels"),
         shell:
-            "python -m pipeline import_voxels --settings {params.settings:q} --archives {input.archives:q} "
-            "--shard {input.shapes:q} -o {output:q} --log {log:q}"
+            "python -m pipeline import_voxels --settings {params.settings:q} --archives {params.archives:q} "
+            "--shard {params.shapes:q} -o {output.product:q} --log {log:q} "
+            "&& made {output.made:q} {params.made:q}"
 
 
-if PLAN.imported("views"):
+if PLAN.graph.imported("views"):
 
     ruleorder: import_views > render
 
     rule import_views:
         input:
-            shapes=f"{OUT}/index/{{dataset}}/{{shard}}.tsv",
-            archives=ancient(f"{OUT}/archives/{{dataset}}.json"),
-            prepared=lambda w: (
-                f"{OUT}/prepared/{w.dataset}/{w.shard}.zip"
-                if w.dataset in PLAN.prepared
-                else []
-            ),
+            unpack(needs("import_views")),
         output:
-            f"{OUT}/renders/{{dataset}}/{{shard}}.h5",
+            product=f"{OUT}/renders/{{dataset}}/{{shard}}.h5",
+            made=f"{OUT}/made/import_views/{{dataset}}/{{shard}}.json",
         log:
             f"{OUT}/logs/import_views/{{dataset}}-{{shard}}.jsonl",
         benchmark:
             f"{OUT}/benchmarks/import_views/{{dataset}}-{{shard}}.tsv"
         wildcard_constraints:
-            dataset=one_of(PLAN.imported("views")),
+            dataset=one_of(PLAN.graph.imported("views")),
         conda:
             "../../envs/data.yaml"
         threads: 1
@@ -215,19 +231,27 @@ if PLAN.imported("views"):
             mem_mb=lambda w, attempt: 2000 * attempt,
             runtime=lambda w, attempt: 60 * attempt,
         params:
+            made=PLAN.made("import_views"),
+            shapes=lambda w: PLAN.graph.list_file(w.dataset, w.shard),
+            archives=lambda w: f"{OUT}/archives/{w.dataset}.json",
             settings=lambda w: PLAN.import_views(w.dataset),
-            code=PLAN.code("import_views"),
             prepared=lambda w, input: (
-                shlex.join(["--prepared", input.prepared]) if input.prepared else ""
+                shlex.join(["--prepared", *input.prepared])
+                if input.get("prepared")
+                else ""
             ),
         shell:
-            "python -m pipeline import_views --settings {params.settings:q} --archives {input.archives:q} "
-            "--shard {input.shapes:q} {params.prepared} -o {output:q} --log {log:q}"
+            "python -m pipeline import_views --settings {params.settings:q} --archives {params.archives:q} "
+            "--shard {params.shapes:q} {params.prepared} -o {output.product:q} --log {log:q} "
+            "&& made {output.made:q} {params.made:q}"
 
 
 rule rooms:
+    input:
+        unpack(needs("rooms")),
     output:
-        directory(f"{OUT}/mirror/backgrounds"),
+        product=directory(f"{OUT}/mirror/backgrounds"),
+        made=f"{OUT}/made/rooms.json",
     log:
         f"{OUT}/logs/rooms.jsonl",
     benchmark:
@@ -239,16 +263,20 @@ rule rooms:
         mem_mb=2000,
         runtime=60,
     params:
+        made=PLAN.made("rooms"),
         seed=SEED,
         pictures=BACKGROUNDS.count,
-        code=PLAN.code("rooms"),
     shell:
-        "python -m pipeline rooms --seed {params.seed} --count {params.pictures} -o {output:q} --log {log:q}"
+        "python -m pipeline rooms --seed {params.seed} --count {params.pictures} -o {output.product:q} --log {log:q} "
+        "&& made {output.made:q} {params.made:q}"
 
 
 rule fetch_backgrounds:
+    input:
+        unpack(needs("fetch_backgrounds")),
     output:
-        f"{OUT}/archives/backgrounds.json",
+        product=f"{OUT}/archives/backgrounds.json",
+        made=f"{OUT}/made/fetch_backgrounds.json",
     log:
         f"{OUT}/logs/fetch/backgrounds.jsonl",
     benchmark:
@@ -260,16 +288,19 @@ rule fetch_backgrounds:
         mem_mb=1000,
         runtime=2880,
     params:
+        made=PLAN.made("fetch_backgrounds"),
         settings=PLAN.section("backgrounds"),
     shell:
-        "python -m pipeline fetch --backgrounds --settings {params.settings:q} -o {output:q} --log {log:q}"
+        "python -m pipeline fetch --backgrounds --settings {params.settings:q} -o {output.product:q} --log {log:q} "
+        "&& made {output.made:q} {params.made:q}"
 
 
 rule backgrounds:
     input:
-        PLAN.background_input(),
+        unpack(needs("backgrounds")),
     output:
-        f"{OUT}/backgrounds/bank.npz",
+        product=f"{OUT}/backgrounds/bank.npz",
+        made=f"{OUT}/made/backgrounds.json",
     log:
         f"{OUT}/logs/backgrounds.jsonl",
     benchmark:
@@ -281,24 +312,23 @@ rule backgrounds:
         mem_mb=4000,
         runtime=600,
     params:
+        made=PLAN.made("backgrounds"),
         seed=SEED,
         settings=PLAN.section("backgrounds"),
-        contents=PLAN.background_contents(),
         source=lambda w, input: PLAN.background_source(input),
         render_px=PLAN.config.render.size_px,
-        code=PLAN.code("backgrounds"),
     shell:
         "python -m render backgrounds --seed {params.seed} --settings {params.settings:q} "
-        "--render-px {params.render_px} --source {params.source:q} -o {output:q} --log {log:q}"
+        "--render-px {params.render_px} --source {params.source:q} -o {output.product:q} --log {log:q} "
+        "&& made {output.made:q} {params.made:q}"
 
 
 rule pack:
     input:
-        renders=f"{OUT}/renders/{{dataset}}/{{shard}}.h5",
-        voxels=f"{OUT}/voxels/{{dataset}}/{{shard}}.zip",
-        bank=PLAN.bank(),
+        unpack(needs("pack")),
     output:
-        f"{OUT}/shards/{{dataset}}/{{shard}}.h5",
+        product=f"{OUT}/shards/{{dataset}}/{{shard}}.h5",
+        made=f"{OUT}/made/pack/{{dataset}}/{{shard}}.json",
     log:
         f"{OUT}/logs/pack/{{dataset}}-{{shard}}.jsonl",
     benchmark:
@@ -310,34 +340,29 @@ rule pack:
         mem_mb=lambda w, attempt: 3000 * attempt,
         runtime=lambda w, attempt: 60 * attempt,
     params:
+        made=PLAN.made("pack"),
+        shapes=lambda w: PLAN.graph.list_file(w.dataset, w.shard),
         seed=SEED,
         settings=PLAN.pack(),
         bank=shlex.join(["--bank", *PLAN.bank()]) if PLAN.bank() else "",
-        code=PLAN.code("pack"),
     shell:
         "python -m render pack --seed {params.seed} --settings {params.settings:q} --renders {input.renders:q} "
-        "--voxels {input.voxels:q} {params.bank} -o {output:q} --log {log:q}"
+        "--voxels {input.voxels:q} --shapes {params.shapes:q} {params.bank} -o {output.product:q} --log {log:q} "
+        "&& made {output.made:q} {params.made:q}"
 
 
 # Which shapes were lost, where and why; too many are an error.
 rule ledger:
     input:
-        index=f"{OUT}/index/{{dataset}}/rejects.jsonl",
-        lists=lambda w: PLAN.per_shard("index", w.dataset, ".tsv"),
-        prepared=lambda w: (
-            PLAN.per_shard("prepared", w.dataset, ".zip")
-            if w.dataset in PLAN.prepared
-            else []
-        ),
-        voxels=lambda w: PLAN.per_shard("voxels", w.dataset, ".zip"),
-        renders=lambda w: PLAN.per_shard("renders", w.dataset, ".h5"),
+        unpack(needs("ledger")),
     output:
-        report(
+        product=report(
             f"{OUT}/ledger/{{dataset}}.tsv",
             caption="../../report/captions/ledger.rst",
             category="Audits",
             labels={"data set": "{dataset}", "what": "ledger"},
         ),
+        made=f"{OUT}/made/ledger/{{dataset}}.json",
     log:
         f"{OUT}/logs/ledger/{{dataset}}.jsonl",
     benchmark:
@@ -349,21 +374,23 @@ rule ledger:
         mem_mb=2000,
         runtime=30,
     params:
+        made=PLAN.made("ledger"),
         settings=lambda w: PLAN.ledger(w.dataset),
         folder=lambda w: f"{OUT}/index/{w.dataset}",
     shell:
         "python -m pipeline ledger --dataset {wildcards.dataset} --settings {params.settings:q} "
         "--index {params.folder:q} --packs {input.prepared:q} {input.voxels:q} {input.renders:q} "
-        "-o {output:q} --log {log:q}"
+        "-o {output.product:q} --log {log:q} "
+        "&& made {output.made:q} {params.made:q}"
 
 
 # Written last: a data set that has its index is whole.
 rule shard_index:
     input:
-        shards=lambda w: PLAN.per_shard("shards", w.dataset, ".h5"),
-        ledger=f"{OUT}/ledger/{{dataset}}.tsv",
+        unpack(needs("shard_index")),
     output:
-        f"{OUT}/shards/{{dataset}}/index.json",
+        product=f"{OUT}/shards/{{dataset}}/index.json",
+        made=f"{OUT}/made/shard_index/{{dataset}}.json",
     log:
         f"{OUT}/logs/shard_index/{{dataset}}.jsonl",
     benchmark:
@@ -374,5 +401,8 @@ rule shard_index:
     resources:
         mem_mb=2000,
         runtime=60,
+    params:
+        made=PLAN.made("shard_index"),
     shell:
-        "python -m pipeline shards index {input.shards:q} -o {output:q} --log {log:q}"
+        "python -m pipeline shards index {input.shards:q} -o {output.product:q} --log {log:q} "
+        "&& made {output.made:q} {params.made:q}"

@@ -3,21 +3,15 @@
 
 rule train:
     input:
-        shards=lambda w: PLAN.shard_indexes(w.experiment),
-        # A gate only: data whose axes are wrong are not trained on.
-        audits=lambda w: [
-            ancient(f"{OUT}/audits/{dataset}.json")
-            for dataset in PLAN.config.experiments[w.experiment].datasets
-        ],
-        # Shards stored in layers are composited while training, from the bank itself.
-        bank=PLAN.bank() if PLAN.config.shards.storage == "layers" else [],
+        unpack(needs("train")),
     output:
-        report(
+        product=report(
             f"{OUT}/runs/{{experiment}}/train.json",
             caption="../../report/captions/metrics.rst",
             category="Metrics",
             labels={"experiment": "{experiment}", "what": "training"},
         ),
+        made=f"{OUT}/made/train/{{experiment}}.json",
     log:
         f"{OUT}/logs/train/{{experiment}}.jsonl",
     benchmark:
@@ -31,21 +25,25 @@ rule train:
         runtime=720,
         gpu=lambda w: PLAN.gpus(w.experiment),
     params:
+        made=PLAN.made("train"),
         seed=SEED,
         settings=lambda w: PLAN.experiment(w.experiment),
         run=lambda w: f"{OUT}/runs/{w.experiment}",
-        code=PLAN.code("train"),
     # SIGTERM, SIGHUP and SIGUSR1 are the trainer's: it saves and leaves, and the shell must outlive it.
     shell:
         "trap : TERM HUP USR1; "
         "python -m training train --name {wildcards.experiment} --seed {params.seed} --settings {params.settings:q} "
-        "--shards {input.shards:q} --run {params.run:q} --log {log:q}"
+        "--shards {input.shards:q} --audits {input.audits:q} --run {params.run:q} --log {log:q} "
+        "&& made {output.made:q} {params.made:q}"
 
 
 # Photographs of known objects, to judge on and never to train on.
 rule photographs:
+    input:
+        unpack(needs("photographs")),
     output:
-        f"{OUT}/photographs/{{photographs}}.npz",
+        product=f"{OUT}/photographs/{{photographs}}.npz",
+        made=f"{OUT}/made/photographs/{{photographs}}.json",
     log:
         f"{OUT}/logs/photographs/{{photographs}}.jsonl",
     benchmark:
@@ -57,19 +55,16 @@ rule photographs:
         mem_mb=lambda w, attempt: 8000 * attempt,
         runtime=60,
     params:
+        made=PLAN.made("photographs"),
         settings=lambda w: PLAN.photographs(w.photographs),
-        contents=lambda w: PLAN.photograph_contents(w.photographs),
-        code=PLAN.code("photographs"),
     shell:
-        "python -m pipeline photographs --settings {params.settings:q} -o {output:q} --log {log:q}"
+        "python -m pipeline photographs --settings {params.settings:q} -o {output.product:q} --log {log:q} "
+        "&& made {output.made:q} {params.made:q}"
 
 
 rule evaluate:
     input:
-        run=f"{OUT}/runs/{{experiment}}/train.json",
-        shards=lambda w: PLAN.shard_indexes(w.experiment),
-        classified=PLAN.classified(),
-        photographs=PLAN.photograph_files(),
+        unpack(needs("evaluate")),
     output:
         results=report(
             f"{OUT}/runs/{{experiment}}/results.json",
@@ -84,9 +79,10 @@ rule evaluate:
         interpolations=f"{OUT}/runs/{{experiment}}/interpolations.npz",
         photographs=(
             [f"{OUT}/runs/{{experiment}}/photographs.npz"]
-            if PLAN.photograph_files()
+            if PLAN.config.photographs
             else []
         ),
+        made=f"{OUT}/made/evaluate/{{experiment}}.json",
     log:
         f"{OUT}/logs/evaluate/{{experiment}}.jsonl",
     benchmark:
@@ -99,10 +95,11 @@ rule evaluate:
         runtime=240,
         gpu=lambda w: min(1, PLAN.gpus(w.experiment)),
     params:
+        made=PLAN.made("evaluate"),
         run=lambda w: f"{OUT}/runs/{w.experiment}",
         settings=PLAN.section("evaluation"),
-        code=PLAN.code("evaluate"),
     shell:
         "python -m training evaluate --run {params.run:q} --shards {input.shards:q} --settings {params.settings:q} "
         "--photographs {input.photographs:q} --classify-shards {input.classified:q} "
-        "-o {output.results:q} --log {log:q}"
+        "-o {output.results:q} --log {log:q} "
+        "&& made {output.made:q} {params.made:q}"

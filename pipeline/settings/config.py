@@ -6,6 +6,7 @@ An unknown key is an error with "did you mean"; `load` reads a file, `check` a d
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from pathlib import Path
@@ -75,6 +76,8 @@ class Config(Strict):
             for name in names:
                 if not re.match(NAME, name):
                     raise ValueError(f"{kind} name {name!r} must be small letters, digits, '.', '_' or '-'")
+        if "backgrounds" in self.datasets:
+            raise ValueError("a data set cannot be named 'backgrounds'; take another name")
         for name, experiment in self.experiments.items():
             for dataset in experiment.datasets:
                 if dataset not in self.datasets:
@@ -115,9 +118,72 @@ def load(path: str | Path) -> Config:
 
 def check(values: Any, where: str = "config.yaml") -> Config:
     """Check a dictionary; every problem is named in one message."""
+    if isinstance(values, dict) and isinstance(values.get("experiments"), dict):
+        values = {**values, "experiments": expanded(values["experiments"], where)}
     return parse(Config, values, where)
 
 
 def json_schema() -> str:
     """The JSON schema of config.yaml, for editors; `make schema` writes it to config.schema.json."""
     return json.dumps(Config.model_json_schema(), indent=1, sort_keys=True)
+
+
+# ---- entries that stand for several runs ---------------------------------------------------
+
+MOST_RUNS = 10_000
+
+
+def expanded(experiments: dict[str, Any], where: str) -> dict[str, Any]:
+    """Every experiment that the entries stand for, each under its own name.
+
+    a: {datasets: [d], seeds: 3}                               -> a, a-2, a-3, with seeds 1, 2, 3
+    b: {datasets: [d], vary: {kl_weight: [0.2, 0.5]}}          -> b-kl_weight-0.2, b-kl_weight-0.5
+    c: {datasets: [d], seeds: 2, vary: {...}}                  -> each of them with each seed
+
+    ``python -m training compare`` takes runs that differ in nothing but their seeds together.
+    """
+    found: dict[str, Any] = {}
+    for name, entry in experiments.items():
+        if not isinstance(entry, dict) or not {"seeds", "vary"} & set(entry):
+            runs = {name: entry}
+        else:
+            runs = dict(_series(str(name), entry, where))
+        for run, values in runs.items():
+            if run in found:
+                _refuse(f"`experiments.{name}`", f"a second experiment {run!r}", "another name for one of them", where)
+            found[run] = values
+    return found
+
+
+def _series(name: str, entry: dict[str, Any], where: str) -> list[tuple[str, dict[str, Any]]]:
+    seeds, vary = entry.get("seeds", 1), entry.get("vary", {})
+    if not isinstance(seeds, int) or isinstance(seeds, bool) or not 1 <= seeds <= MOST_RUNS:
+        _refuse(f"`experiments.{name}.seeds`", repr(seeds), f"a number from 1 to {MOST_RUNS}", where)
+    if not isinstance(vary, dict) or not all(isinstance(values, list) and values for values in vary.values()):
+        _refuse(f"`experiments.{name}.vary`", repr(vary), "a list of values for each key", where)
+    plain = {key: value for key, value in entry.items() if key not in ("seeds", "vary")}
+    first = plain.get("seed", 1)
+    runs = []
+    for values in itertools.product(*vary.values()):
+        chosen = dict(zip(vary, values))
+        label = "-".join([name, *(f"{key}-{_short(value)}" for key, value in chosen.items())])
+        for number in range(seeds):
+            run = label if number == 0 else f"{label}-{number + 1}"
+            runs.append((run, {**plain, **chosen, **({"seed": first + number} if seeds > 1 else {})}))
+    return runs
+
+
+def _short(value: Any) -> str:
+    """A value as part of a name: small letters, digits, dots, dashes and underscores."""
+    text = "-".join(map(str, value)) if isinstance(value, list) else str(value)
+    return re.sub(r"[^a-z0-9_.-]", "_", text.lower())
+
+
+def _refuse(place: str, got: str, wanted: str, where: str) -> None:
+    raise UserError(
+        f"{place}: this series of experiments cannot be made",
+        where=where,
+        got=got,
+        wanted=wanted,
+        do="correct the key and run the same command again",
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import pydantic
 
@@ -43,8 +43,8 @@ class Dataset(Strict):
     """Which axis points up in the files; null takes the source's own convention, for `folder` that of each format."""
     yaw_deg: float = 0.0
     """Extra turn about the up axis, for folders whose objects do not face -Z."""
-    shards: int = pydantic.Field(default=8, ge=1, le=100_000)
-    """Work units of this data set; aim at 64-256 shapes each."""
+    shards: Annotated[int, pydantic.Field(ge=1, le=100_000)] | Literal["auto"] = "auto"
+    """Work units of this data set; `auto` takes one for 128 shapes, and moves no shape when the set grows."""
     split: Literal["official", "hash"] = "official"
     """`official` keeps the source's own split where it has one; `hash` splits by the hash of the shape's id."""
     val_percent: float = pydantic.Field(default=10.0, ge=0, lt=100)

@@ -18,6 +18,8 @@ class SourceEntry:
 
     adapter: str  # module below pipeline/sources/ and the name in it, "modelnet:MODELNET10"
     provides: frozenset[Kind]  # what its files hold of each shape; what is missing is made
+    shapes: int = 0  # official number, from which the number of shards follows before anything is fetched
+    categories: int = 1  # official number
     resolution: int | None = None  # voxels a side of what it publishes
 
     @property
@@ -26,18 +28,20 @@ class SourceEntry:
         return not self.provides >= {"voxels", "views"}
 
 
-def _entry(adapter: str, *provides: Kind, resolution: int | None = None) -> SourceEntry:
-    return SourceEntry(adapter, frozenset(provides), resolution)
+def _entry(
+    adapter: str, *provides: Kind, shapes: int = 0, categories: int = 1, resolution: int | None = None
+) -> SourceEntry:
+    return SourceEntry(adapter, frozenset(provides), shapes, categories, resolution)
 
 
 SOURCES: dict[str, SourceEntry] = {
-    "modelnet10": _entry("modelnet:MODELNET10", "mesh"),
-    "modelnet40": _entry("modelnet:MODELNET40", "mesh"),
-    "shapenet_v1": _entry("shapenet:SHAPENET_V1", "mesh"),
-    "shapenet_v2": _entry("shapenet:SHAPENET_V2", "mesh"),
-    "volumetric": _entry("volumetric:VOLUMETRIC", "voxels", resolution=32),
-    "r2n2": _entry("r2n2:R2N2_RELEASE", "voxels", "views", resolution=32),
-    "mvcnn": _entry("mvcnn:MVCNN", "mesh", "views"),
+    "modelnet10": _entry("modelnet:MODELNET10", "mesh", shapes=4_899, categories=10),
+    "modelnet40": _entry("modelnet:MODELNET40", "mesh", shapes=12_311, categories=40),
+    "shapenet_v1": _entry("shapenet:SHAPENET_V1", "mesh", shapes=51_300, categories=55),
+    "shapenet_v2": _entry("shapenet:SHAPENET_V2", "mesh", shapes=51_300, categories=55),
+    "volumetric": _entry("volumetric:VOLUMETRIC", "voxels", shapes=12_311, categories=40, resolution=32),
+    "r2n2": _entry("r2n2:R2N2_RELEASE", "voxels", "views", shapes=43_783, categories=13, resolution=32),
+    "mvcnn": _entry("mvcnn:MVCNN", "mesh", "views", shapes=3_983, categories=40),
     "folder": _entry("folder:FOLDER", "mesh"),
 }
 # A generated set imitates the layout of one of the others.

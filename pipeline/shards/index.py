@@ -103,6 +103,23 @@ def read_index(path: str | Path) -> dict[str, Any]:
     return index
 
 
+def require_audited(index_path: Path, audit_path: Path) -> None:
+    """Refuse a data set whose axes were not checked as it is now."""
+    try:
+        checked = json.loads(audit_path.read_text(encoding="utf-8")).get("index_digest", "another format")
+    except (OSError, ValueError, AttributeError) as error:
+        checked = str(error)
+    wanted = read_index(index_path)["digest"]
+    if checked != wanted:
+        raise UserError(
+            "the audit of a data set was made of other shards",
+            where=str(audit_path),
+            got=str(checked),
+            wanted=f"{wanted}, the digest in {index_path}",
+            do="delete the audit and run the same command again",
+        )
+
+
 def open_indexed(index_path: Path, entry: dict[str, Any]) -> Shard:
     """Open one shard of an index and check that it is the file that was indexed."""
     shard = Shard(index_path.parent / entry["file"])

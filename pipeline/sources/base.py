@@ -100,11 +100,13 @@ def source_of(layout: str) -> Source:
 class Archives:
     """The archives of one data set, opened on first use; a context manager."""
 
-    def __init__(self, entries: list[dict[str, Any]], where: str):
+    def __init__(self, entries: list[dict[str, Any]], where: str, sums: ContentSums | None = None):
         self._paths = {entry["name"]: Path(entry["path"]) for entry in entries}
+        self._names = {entry["name"]: entry["root"] for entry in entries if "root" in entry}
         self._where = where
         self._open: dict[str, Archive] = {}
-        self._sums = ContentSums(Path(where).with_suffix(".contents"))
+        self._own_sums = sums is None
+        self._sums = ContentSums(Path(where).with_suffix(".contents")) if sums is None else sums
 
     @classmethod
     def load(cls, path: Path) -> Archives:
@@ -135,7 +137,7 @@ class Archives:
                 do="delete the index and run the same command again",
             )
         if name not in self._open:
-            self._open[name] = open_archive(self._paths[name], self._sums)
+            self._open[name] = open_archive(self._paths[name], self._sums, self._names.get(name, ""))
         return self._open[name]
 
     def text(self, name: str) -> str | None:
@@ -147,7 +149,8 @@ class Archives:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._sums.save()
+        if self._own_sums:
+            self._sums.save()
         for archive in self._open.values():
             archive.close()
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import hashlib
+import json
 import os
 import urllib.parse
 import urllib.request
@@ -20,7 +20,9 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.archives import tar
+from pipeline.archives.archive import directory_digest
 from pipeline.archives.checks import problem_of
+from pipeline.archives.contents import ContentSums
 from pipeline.archives.remote import RemoteFile
 from pipeline.atomic import atomic_folder, write_json_if_changed
 from pipeline.errors import UserError
@@ -44,7 +46,7 @@ def fetch_dataset(
     """Make every file of the data set available; D.json is written last."""
     source = source_of(dataset.layout)
     if dataset.source == "folder":
-        entries = [_listed(Path(dataset.path or "."), f"datasets.{name}.path")]
+        entries = [own_folder(name, dataset)]
     else:
         mirrors = [*([str(mirror)] if mirror else []), *dataset.mirrors]
         entries = _entries(
@@ -57,9 +59,84 @@ def fetch_dataset(
             output,
             log,
         )
-    write_json_if_changed(output, {"dataset": name, "files": entries})
+    write_json_if_changed(output, record_of(name, entries))
     made = "generated, in the layout of " if dataset.source == "procedural" else ""
     _report(name, entries, f"{made}{source.title}", log)
+
+
+def record_of(name: str, entries: list[dict[str, Any]]) -> dict[str, Any]:
+    """What D.json holds."""
+    return {"dataset": name, "files": entries}
+
+
+def own_folder(name: str, dataset: Dataset, sums: ContentSums | None = None) -> dict[str, Any]:
+    """The entry of a folder of one's own; its name is no part of what its shapes are made from."""
+    folder = Path(dataset.path or ".")
+    if not folder.is_dir():
+        raise UserError(
+            "there is no such folder",
+            where=f"datasets.{name}.path",
+            got=str(folder),
+            do="give the folder that has one sub-folder per category",
+        )
+    return _listed(folder, sums) | {"name": "folder", "root": "folder"}
+
+
+def located(
+    name: str, dataset: Dataset, record: Path, *, mirror: Path | None = None, sums: ContentSums
+) -> tuple[list[dict[str, Any]], bool] | None:
+    """Where the files of a data set lie now, and whether `record` (D.json) says so; None where one has to be fetched.
+
+    Reads no more of an archive than its directory.  An entry of a file that is not the recorded one has no SHA-256.
+    """
+    known = recorded(record)
+    mirrors = [*([str(mirror)] if mirror else []), *dataset.mirrors]
+    folders = [folder for folder in map(local_folder, mirrors) if folder is not None and folder.is_dir()]
+    offered = sorted({child.name for folder in folders for child in folder.iterdir()}) if folders else None
+    found = []
+    for file in _wanted(source_of(dataset.layout).files(dataset, offered), dataset):
+        entry = _now(file, folders, known, sums)
+        if entry is not None:
+            found.append(entry)
+        elif not file.optional or file.name in known:
+            return None
+    return (found, found == list(known.values())) if found else None
+
+
+def recorded(record: Path) -> dict[str, dict[str, Any]]:
+    """The entries of D.json by their names; nothing where it cannot be read."""
+    try:
+        return {str(entry["name"]): dict(entry) for entry in json.loads(record.read_text(encoding="utf-8"))["files"]}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+
+
+def _now(
+    file: RemoteFile, folders: list[Path], known: dict[str, dict[str, Any]], sums: ContentSums
+) -> dict[str, Any] | None:
+    """The entry of one file as it lies in a local mirror, or where it was fetched to."""
+    before = known.get(file.name, known.get(file.folder))
+    unpacked = file.is_tar and file.unpack
+    for folder in folders:
+        for candidate in (folder / file.name, folder / file.folder):
+            if candidate.is_dir():
+                return _listed(candidate, sums)
+            if candidate.is_file() and not unpacked:
+                return _same_as(before, candidate, file.name, str(folder))
+            if candidate.is_file():  # its name holds the SHA-256 of the tar that it was unpacked from
+                same = before is not None and before["bytes"] == candidate.stat().st_size
+                return before if before is not None and same and Path(before["path"]).is_dir() else None
+    if before is None or not Path(before["path"]).exists():
+        return None
+    path = Path(before["path"])
+    return before if path.is_dir() else _same_as(before, path, file.name, before["mirror"])
+
+
+def _same_as(before: dict[str, Any] | None, path: Path, name: str, mirror: str) -> dict[str, Any]:
+    entry = {"name": name, "path": shown(path), "bytes": path.stat().st_size, "sha256": "", "mirror": mirror}
+    entry["directory"] = directory_digest(path)
+    same = before is not None and all(before.get(key) == entry[key] for key in ("bytes", "directory"))
+    return entry | {"sha256": before["sha256"]} if before is not None and same else entry
 
 
 def _wanted(files: list[RemoteFile], dataset: Dataset) -> list[RemoteFile]:
@@ -82,7 +159,7 @@ def fetch_backgrounds(settings: Backgrounds, output: Path, *, log: Log) -> None:
         output,
         log,
     )
-    write_json_if_changed(output, {"dataset": "backgrounds", "files": entries})
+    write_json_if_changed(output, record_of("backgrounds", entries))
     _report("backgrounds", entries, collection.title, log)
 
 
@@ -139,7 +216,7 @@ def _get(file: RemoteFile, mirrors: list[str], folders: list[Path], output: Path
     for folder in folders:
         for candidate in (folder / file.name, folder / file.folder):
             if candidate.is_dir():
-                return [_listed(candidate, str(folder))]
+                return [_listed(candidate)]
             if candidate.is_file():
                 return [_available(candidate, _sum_of(candidate, file), str(folder), file, output)]
     remote = [mirror for mirror in mirrors if local_folder(mirror) is None]
@@ -188,32 +265,18 @@ def _available(path: Path, sha256: str, mirror: str, file: RemoteFile, output: P
 def _entry(path: Path, sha256: str, mirror: str, file: RemoteFile) -> dict[str, Any]:
     if file.sha256 and sha256 != file.sha256:
         say(f"fetch: {path} is not the published file (another SHA-256); it is used as it is")
-    return {"name": file.name, "path": shown(path), "bytes": path.stat().st_size, "sha256": sha256, "mirror": mirror}
+    entry = {"name": file.name, "path": shown(path), "bytes": path.stat().st_size, "sha256": sha256, "mirror": mirror}
+    return entry if file.is_tar and file.unpack else entry | {"directory": directory_digest(path)}
 
 
-def _listed(folder: Path, where: str) -> dict[str, Any]:
-    """A folder, identified by the names, sizes and times of its files."""
-    if not folder.is_dir():
-        raise UserError(
-            "there is no such folder",
-            where=where,
-            got=str(folder),
-            do="give the folder that has one sub-folder per category",
-        )
-    digest, total = hashlib.sha256(), 0
-    for path in sorted(folder.rglob("*")):
-        if path.is_file():
-            info = path.stat()
-            total += info.st_size
-            line = f"{path.relative_to(folder)}\0{info.st_size}\0{info.st_mtime_ns}\n"
-            digest.update(line.encode("utf-8", "surrogateescape"))
+def _listed(folder: Path, sums: ContentSums | None = None) -> dict[str, Any]:
+    """A folder that stands for an archive; what is in it is looked at when its shapes are listed."""
     return {
         "name": folder.resolve().name,
         "path": shown(folder),
-        "bytes": total,
+        "bytes": sum(file.info.st_size for file in (sums or ContentSums()).files(folder.resolve())),
         "sha256": "",
         "mirror": shown(folder.parent),
-        "listing": digest.hexdigest(),
     }
 
 

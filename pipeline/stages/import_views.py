@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from pipeline.errors import Reject
 from pipeline.formats.pack import PackReader
-from pipeline.manifest import Record, Rejection, Shape, shapes_from_tsv
+from pipeline.manifest import NO_SPLIT, Record, Rejection, Shape, shapes_from_tsv
 from pipeline.meshes.glb import read_glb
 from pipeline.progress import Log, progress, say
 from pipeline.settings.datasets import ImportViewsSettings
@@ -77,7 +77,7 @@ def _make_job(settings: ImportViewsSettings, archives: Path) -> Callable[..., di
 
 def _listed(shapes: list[Shape]) -> Iterator[_Wanted]:
     for shape in shapes:
-        yield shape, Record(shape.shape_id, shape.category, shape.name, shape.split), None
+        yield shape, Record(shape.shape_id, shape.category, shape.name, NO_SPLIT), None
 
 
 def _prepared(shapes: list[Shape], pack: PackReader) -> Iterator[_Wanted]:

@@ -16,7 +16,7 @@ from pathlib import Path
 from pipeline.errors import Reject, UserError
 from pipeline.formats.binvox import write_binvox
 from pipeline.formats.pack import write_pack
-from pipeline.manifest import Record, Rejection, Shape, shapes_from_tsv
+from pipeline.manifest import NO_SPLIT, Record, Rejection, Shape, shapes_from_tsv
 from pipeline.progress import Log, progress, say
 from pipeline.settings.datasets import ImportVoxelsSettings
 from pipeline.settings.parse import parse
@@ -82,7 +82,7 @@ def _import_one(source: Source, archives: Archives, origin: bool, shape: Shape) 
         "occupied": occupied,
         "occupancy": round(occupied / grid.size, 6),
     }
-    return Record(shape.shape_id, shape.category, shape.name, shape.split, facts), payload
+    return Record(shape.shape_id, shape.category, shape.name, NO_SPLIT, facts), payload
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

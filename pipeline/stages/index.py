@@ -13,14 +13,14 @@ import dataclasses
 import json
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from pipeline.atomic import write_json_if_changed, write_text_if_changed
 from pipeline.conventions import SPLITS
 from pipeline.errors import UserError
-from pipeline.manifest import Rejection, Shape, carve_validation, shapes_to_tsv, shard_of, split_of
+from pipeline.manifest import Rejection, Shape, carve_validation, shapes_from_tsv, shapes_to_tsv, shard_of, split_of
 from pipeline.progress import Log, say
 from pipeline.seeds import uniform
 from pipeline.settings.categories import chosen_categories
@@ -30,11 +30,68 @@ from pipeline.sources.base import Archives, Found, Source, source_of
 
 # What Windows forbids in a name, what has no glyph in any script, and room for ".binvox" in 255 bytes.
 _FORBIDDEN, _NO_GLYPH, _LONGEST_BYTES = frozenset('<>:"/\\|?*'), frozenset({"Cc", "Cs", "Zl", "Zp"}), 240
+SHAPES_PER_SHARD = 128  # with automatic shards: minutes of work
 
 
 def shard_paths(folder: Path, shards: int) -> list[Path]:
     """The shape lists of a data set; the only place that knows their names."""
     return [folder / f"{number:03d}.tsv" for number in range(shards)]
+
+
+@dataclasses.dataclass(frozen=True)
+class Listing:
+    """The shape lists of a data set and what goes with them, as the texts of their files."""
+
+    lists: tuple[str, ...]  # one a shard
+    rejects: str
+    summary: dict[str, Any]
+    refused: int
+
+    def publish(self, folder: Path) -> None:
+        """Write what has changed; categories.json last."""
+        for path, text in zip(shard_paths(folder, len(self.lists)), self.lists):
+            write_text_if_changed(path, text)
+        write_text_if_changed(folder / "rejects.jsonl", self.rejects)
+        write_json_if_changed(folder / "categories.json", self.summary)
+
+    def counts(self) -> dict[str, int]:
+        """Shapes of each split."""
+        return {split: sum(c[split] for c in self.summary["categories"].values()) for split in SPLITS}
+
+
+def list_shapes(
+    name: str,  # of the data set in the configuration
+    dataset: Dataset,
+    opened: Archives,
+    where: str,  # for messages
+    *,
+    seed: int,  # of splits and choices
+    shards: int | None = None,  # how many lists; None takes `dataset.shards`, or as many as it needs
+    before: Sequence[str] = (),  # the lists of an earlier time, with automatic shards
+) -> Listing:
+    """List, filter, split and shard every shape."""
+    source = source_of(dataset.layout)
+    found = list(source.shapes(opened, dataset))
+    wanted = _wanted(found, dataset, where)
+    shapes, rejects = _sort_out(name, wanted, dataset, source, seed)
+    if not shapes:
+        reasons = Counter(reject.reason for reject in rejects)
+        nothing = f"nothing in the layout of {source.title}"
+        raise UserError(
+            f"data set {name!r} has no usable shape",
+            where=where,
+            got=f"{len(found)} found, refused: {dict(reasons)}" if found else nothing,
+            do="check `source`, `path` and `categories` of the data set",
+        )
+    if shards is not None or dataset.shards != "auto":
+        count = shards or int(dataset.shards)
+        by_shard = _shard_by_hash(shapes, range(count))
+    else:
+        by_shard = _shard_as_before(shapes, before)
+        count = max(len(before), max(by_shard) + 1)
+    lines = [json.dumps(dataclasses.asdict(reject), sort_keys=True) + "\n" for reject in sorted(rejects)]
+    lists = tuple(shapes_to_tsv(by_shard.get(number, [])) for number in range(count))
+    return Listing(lists, "".join(lines), _summary(shapes, rejects), len(rejects))
 
 
 def index_dataset(
@@ -45,44 +102,40 @@ def index_dataset(
     *,
     seed: int,  # of splits and choices
     log: Log,
+    shards: int | None = None,  # how many lists; None as `list_shapes`
 ) -> None:
-    """List, filter, split and shard every shape; categories.json is written last."""
-    source = source_of(dataset.layout)
+    """Publish the lists of a data set."""
     with Archives.load(archives) as opened:
-        found = list(source.shapes(opened, dataset))
-    wanted = _wanted(found, dataset, str(archives))
-    shapes, rejects = _sort_out(name, wanted, dataset, source, seed)
-    if not shapes:
-        reasons = Counter(reject.reason for reject in rejects)
-        nothing = f"nothing in the layout of {source.title}"
-        raise UserError(
-            f"data set {name!r} has no usable shape",
-            where=str(archives),
-            got=f"{len(found)} found, refused: {dict(reasons)}" if found else nothing,
-            do="check `source`, `path` and `categories` of the data set",
-        )
-
-    by_shard: dict[int, list[Shape]] = defaultdict(list)
-    for shape in shapes:
-        by_shard[shard_of(shape.key, dataset.shards)].append(shape)
-    for number, path in enumerate(shard_paths(output, dataset.shards)):
-        write_text_if_changed(path, shapes_to_tsv(by_shard[number]))
-    lines = [json.dumps(dataclasses.asdict(reject), sort_keys=True) + "\n" for reject in sorted(rejects)]
-    write_text_if_changed(output / "rejects.jsonl", "".join(lines))
-    summary = _summary(shapes, rejects)
-    write_json_if_changed(output / "categories.json", summary)
-    log.write("index", dataset=name, **summary)
-    splits = ", ".join(f"{split} {sum(s.split == split for s in shapes)}" for split in SPLITS)
+        listing = list_shapes(name, dataset, opened, str(archives), seed=seed, shards=shards)
+    listing.publish(output)
+    log.write("index", dataset=name, **listing.summary)
+    splits = ", ".join(f"{split} {count}" for split, count in listing.counts().items())
     say(
-        f"index: {name}: {len(shapes)} shapes in {len(summary['categories'])} categories ({splits}), "
-        f"{len(rejects)} refused"
+        f"index: {name}: {listing.summary['shapes']} shapes in {len(listing.summary['categories'])} categories "
+        f"({splits}), {listing.refused} refused"
     )
 
 
-def read_rejects(folder: Path) -> list[Rejection]:
-    """The shapes that `index_dataset` refused."""
-    text = (folder / "rejects.jsonl").read_text(encoding="utf-8")
-    return [Rejection(**json.loads(line)) for line in text.splitlines()]
+def _shard_by_hash(shapes: Iterable[Shape], numbers: Sequence[int]) -> dict[int, list[Shape]]:
+    by_shard: dict[int, list[Shape]] = defaultdict(list)
+    for shape in shapes:
+        by_shard[numbers[shard_of(shape.key, len(numbers))]].append(shape)
+    return by_shard
+
+
+def _shard_as_before(shapes: list[Shape], before: Sequence[str]) -> dict[int, list[Shape]]:
+    """As many shards as there are shapes for; a shape that was listed before stays where it was.
+
+    A set that has outgrown its shards gets new ones, for the new shapes.
+    """
+    place = {shape.key: number for number, text in enumerate(before) for shape in shapes_from_tsv(text)}
+    needed = -(-len(shapes) // SHAPES_PER_SHARD)
+    new = range(len(before), needed) or range(len(before))
+    by_shard = _shard_by_hash([shape for shape in shapes if shape.key not in place], new)
+    for shape in shapes:
+        if shape.key in place:
+            by_shard.setdefault(place[shape.key], []).append(shape)
+    return by_shard
 
 
 def _wanted(found: list[Found], dataset: Dataset, where: str) -> list[Found]:
@@ -165,9 +218,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dataset", required=True)
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--archives", type=Path, required=True)
+    parser.add_argument("--shards", type=int, help="how many lists; left out: as the settings say")
 
 
 def run(given: argparse.Namespace, log: Log) -> None:
     """The command."""
     settings = parse(Dataset, given.settings, "--settings")
-    index_dataset(given.dataset, settings, given.archives, given.output, seed=given.seed, log=log)
+    index_dataset(given.dataset, settings, given.archives, given.output, seed=given.seed, log=log, shards=given.shards)

@@ -17,11 +17,10 @@ from pipeline.atomic import write_text
 from pipeline.errors import UserError
 from pipeline.formats.ledger import NO_LOSS, STAGES, Row, funnel, reasons, to_tsv
 from pipeline.formats.pack import PackReader
-from pipeline.manifest import Record, Rejection, shapes_from_tsv
+from pipeline.manifest import Record, Rejection, read_rejects, shapes_from_tsv
 from pipeline.progress import Log, say
 from pipeline.settings.datasets import Dataset
 from pipeline.settings.parse import parse
-from pipeline.stages.index import read_rejects
 
 
 def collect_files(index: Path, packs: Sequence[Path]) -> list[Row]:
@@ -89,7 +88,7 @@ def _read(path: Path) -> tuple[list[Record], list[Rejection]]:
 
 def _advance(rows: dict[str, Row], record: Record) -> None:
     row = rows.setdefault(record.shape_id, Row(record.shape_id, record.category, record.split, "index", "accepted"))
-    row.category, row.split = record.category, record.split
+    row.category, row.split = record.category, record.split or row.split
     reached = max((STAGES.index(stage) for stage in record.facts if stage in STAGES), default=0)
     if reached > STAGES.index(row.stage) and row.status == "accepted":
         row.stage = STAGES[reached]

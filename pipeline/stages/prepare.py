@@ -19,7 +19,7 @@ import numpy as np
 from pipeline.conventions import UP_AXIS_TO_WORLD, Grid, Matrix
 from pipeline.errors import Reject
 from pipeline.formats.pack import write_pack
-from pipeline.manifest import Record, Rejection, Shape, shapes_from_tsv
+from pipeline.manifest import NO_SPLIT, Record, Rejection, Shape, shapes_from_tsv
 from pipeline.meshes import frames
 from pipeline.meshes.files import Files
 from pipeline.meshes.glb import write_glb
@@ -110,7 +110,7 @@ def prepare_shape(
         "refused_paths": loaded.refused,
         "source_member": shape.member,
     }
-    return Record(shape.shape_id, shape.category, shape.name, shape.split, {"prepare": facts}), payload
+    return Record(shape.shape_id, shape.category, shape.name, NO_SPLIT, {"prepare": facts}), payload
 
 
 def prepare_voxels(shape: Shape, grid: Grid, to_world: Matrix) -> tuple[Record, bytes]:
@@ -126,7 +126,7 @@ def prepare_voxels(shape: Shape, grid: Grid, to_world: Matrix) -> tuple[Record, 
         "faces": len(mesh.faces),
         "source_member": shape.member,
     }
-    return Record(shape.shape_id, shape.category, shape.name, shape.split, {"prepare": facts}), payload
+    return Record(shape.shape_id, shape.category, shape.name, NO_SPLIT, {"prepare": facts}), payload
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

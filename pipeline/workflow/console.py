@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from typing import Any
 
 from pipeline.progress import say
+from pipeline.workflow.plan import Plan
+from pipeline.workflow.why import why
 
 LOGGER = "snakemake.logging"
 
@@ -18,20 +21,37 @@ LOGGER = "snakemake.logging"
 class Console(logging.Handler):
     """Prints failures, and every now and then how far the whole run is."""
 
-    def __init__(self, every_s: float = 20.0):
+    def __init__(
+        self,
+        every_s: float = 20.0,
+        *,
+        plan: Plan | None = None,
+        is_look: Callable[[], bool] = lambda: False,
+        begin: Callable[[], None] = lambda: None,
+    ):
         super().__init__()
+        self._plan, self._is_look, self._begin = plan, is_look, begin
         self._every_s = every_s
         self._start = self._last = time.monotonic()
         self._jobs: dict[Any, str] = {}
 
     def emit(self, record: logging.LogRecord) -> None:
         event = getattr(getattr(record, "event", None), "value", None)
-        if event == "job_info":
+        text = str(record.msg)
+        if text.startswith("Nothing to be done") and not self._is_look():
+            self._begin()
+        elif text.startswith("This was a dry-run") and self._plan is not None:
+            self._explain(self._plan)
+        elif event == "job_info":
             self._jobs[_get(record, "jobid")] = _job_name(record)
         elif event == "job_error":
             self._failed(record)
         elif event == "progress":
             self._progress(int(_get(record, "done")), int(_get(record, "total")))
+
+    def _explain(self, plan: Plan) -> None:
+        for line in [*plan.advice(), "why:", *(f"  {line}" for line in why(plan, plan.asked))]:
+            say(line)
 
     def _failed(self, record: logging.LogRecord) -> None:
         job = self._jobs.get(_get(record, "jobid"), _get(record, "rule_name"))
@@ -47,13 +67,18 @@ class Console(logging.Handler):
         say(f"-- {done} of {total} jobs ({100 * done // total} %) in {clock(elapsed)}{left}")
 
 
-def listen() -> None:
-    """Start listening once a process, however often the Snakefile is parsed."""
+def listen(plan: Plan, *, is_look: Callable[[], bool], begin: Callable[[], None]) -> None:
+    """Start listening in this process, once for each time the Snakefile is read by it.
+
+    is_look : whether the command only looks; begin : what a run that finds nothing to do publishes nevertheless.
+    """
     logger = logging.getLogger(LOGGER)
-    if not any(isinstance(handler, Console) for handler in logger.handlers):
-        for handler in logger.handlers:
+    for former in [handler for handler in logger.handlers if isinstance(handler, Console)]:
+        logger.removeHandler(former)
+    for handler in logger.handlers:
+        if _is_not_ours not in handler.filters:
             handler.addFilter(_is_not_ours)
-        logger.addHandler(Console())
+    logger.addHandler(Console(plan=plan, is_look=is_look, begin=begin))
 
 
 _SAID_HERE = {"job_started", "job_finished", "progress", "resources_info"}

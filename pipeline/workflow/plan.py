@@ -1,294 +1,393 @@
-"""The plan behind the Snakefile: which files there are, and what each stage may depend on.
+"""The plan behind the Snakefile: which jobs there are, and which of them are out of date.
 
-A stage's settings travel to it as JSON on its command line and reach Snakemake as a param,
-so a job depends on exactly the values it can see: a changed render setting re-renders, a
-changed voxel setting re-voxelizes and re-packs, and nothing else moves.
+Every product has a record (``<output>/made/<rule>/...``) with a digest of what it was made from: the settings
+that its stage sees, the stage's code, and the digests of its inputs, down to the lists of shapes.  The plan, in
+the main process, computes the same digest from what is there now.  Where they differ the job is due, and so is
+every job whose product follows from it; nothing else is.  File times and ``.snakemake`` are not asked.
+
+To Snakemake a job that is up to date has no inputs, so nothing can make it run; a job that is due has its
+inputs and is forced.  A product that was removed and is up to date is made again only where something needs it.
+
+Planning writes nothing.  `begin`, called when a run really starts, takes the lock and publishes what it found.
 """
 
 from __future__ import annotations
 
-import hashlib
+import copy
+import functools
 import json
+import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline.progress import Log
-from pipeline.provenance import ROOT, code_digest, files_digest
+from pipeline import runlock
+from pipeline.archives.contents import ContentSums, folder_identity
+from pipeline.atomic import write_json
+from pipeline.errors import UserError
 from pipeline.settings import config as configuration
-from pipeline.settings.base import Strict
 from pipeline.settings.config import Config
-from pipeline.settings.datasets import (
-    Dataset,
-    ImportViewsSettings,
-    ImportVoxelsSettings,
-    PrepareSettings,
-    Procedural,
-)
-from pipeline.settings.photographs import PhotographSettings
-from pipeline.settings.render import Render
-from pipeline.settings.shards import PackSettings
-from pipeline.settings.sources import Kind
+from pipeline.stages.fetch import recorded as recorded_files
+from pipeline.workflow.damage import Shards
+from pipeline.workflow.graph import PATHS, Graph, Job
+from pipeline.workflow.heads import Head, HeadStore, differences, digest_of
+from pipeline.workflow.lists import ListKeeper, Lists
+from pipeline.workflow.memo import forget, remembered
+from pipeline.workflow.seen import checks, head_of, is_shared
+from pipeline.workflow.sent import Sent
 
-# The module whose import closure is the code of a stage; a code edit re-runs what it can reach.
-# Fetching is left out on purpose: an edited downloader must not download 39 GB again.
-STAGE_MODULES = {
-    "generate": ("pipeline.stages.generate",),
-    "rooms": ("pipeline.stages.rooms",),
-    "index": ("pipeline.stages.index",),
-    "prepare": ("pipeline.stages.prepare",),
-    "import_voxels": ("pipeline.stages.import_voxels",),
-    "import_views": ("pipeline.stages.import_views",),
-    "voxelize": ("voxelize.shard",),
-    "backgrounds": ("render.backgrounds",),
-    "render": ("render.shard",),
-    "pack": ("render.pack",),
-    "sheet": ("render.sheet",),
-    "audit": ("render.audit",),
-    "train": ("training.loop",),
-    "photographs": ("pipeline.stages.photographs",),
-    "evaluate": ("training.evaluate",),
-    "gallery": ("report.gallery.build",),
-    "report": ("report.page",),
-}
-
-# What `index` does not look at: changing these must not list the shapes again.
-_NOT_INDEXED = {"mirrors", "path", "up_axis", "yaw_deg", "max_rejected_percent"}
-_FETCHED = {"source", "mirrors", "path", "procedural", "categories"}
+# Rules that list what others made: lists are known by what they say.
+_ONLY_LISTS = {"index"}
 
 
-# Options of Snakemake that look and make nothing: beside a working run they are welcome.
-_LOOKS = {
-    "--dry-run",
-    "--dryrun",
-    "--report",
-    "--lint",
-    "--rulegraph",
-    "--dag",
-    "--filegraph",
-    "--d3dag",
-    "--summary",
-    "--detailed-summary",
-    "--list-rules",
-    "--list",
-    "--list-target-rules",
-    "--unlock",
-}
+class Plan(Sent):
+    """Everything the rules ask for, from one checked configuration.
 
+    main : whether this is the process that plans; a job of it takes what the plan has published.
+    """
 
-def only_looks(arguments: Sequence[str]) -> bool:
-    """Whether this Snakemake command makes nothing; Snakemake itself does not know yet while it reads its rules."""
-    return any(word.partition("=")[0] in _LOOKS or re.fullmatch("-[a-zA-Z]*n[a-zA-Z]*", word) for word in arguments)
-
-
-class Plan:
-    """Everything the rules ask for, from one checked configuration."""
-
-    def __init__(self, values: dict[str, Any], where: str = "config.yaml"):
+    def __init__(self, values: dict[str, Any], where: str = "config.yaml", *, main: bool = True):
         self.config: Config = configuration.check(values, where)
         self.out = self.config.output.rstrip("/")
+        self.main = main
         self.datasets = sorted(self.config.datasets)
         self.experiments = sorted(self.config.experiments)
+        self.graph = Graph(self.config, self.out, self.shards)
+        self.store = HeadStore(Path(self.out) / "made" / "heads")
+        self.lists = ListKeeper(self.config, self.out, self.store)
+        self.due_found: Callable[[Sequence[str]], object] = lambda files: None
+        self.asked: list[Job] = []
+        self._forced: set[Job] = set()
+        self._damaged = Shards(self.out)
+        self._late = False
+        self._lock_before = runlock.last_holder(Path(self.out))
 
-    def refresh_folders(self) -> None:
-        """List the users' own folders: here, and only in the main process, since every job parses the plan.
+    # ---- shards ----------------------------------------------------------------------------
 
-        The lists are written only if they changed, so one edited mesh re-makes one shard.
+    def shards(self, name: str) -> list[str]:
+        """Names of a data set's shards: ``["000", "001", ...]``."""
+        return [f"{number:03d}" for number in range(self._count(name))]
+
+    @remembered
+    def _count(self, name: str) -> int:
+        asked = self.config.datasets[name].shards
+        if isinstance(asked, int):
+            return asked
+        if not self.main:
+            return int(self._published["shards"][name])
+        return self.lists_of(name).shards
+
+    def lists_of(self, name: str) -> Lists:
+        """What is known of the shape lists of a data set."""
+        generate = Job("generate", name)
+        generated = name in self.graph.sourced("procedural")
+        return self.lists.of(name, regenerated=generated and self.state(generate) == "due")
+
+    # ---- digests ---------------------------------------------------------------------------
+
+    @remembered
+    def head(self, rule: str, name: str) -> Head:
+        """What a stage sees."""
+        return head_of(self.config, rule, "" if is_shared(rule) else name)
+
+    @remembered
+    def _head_digest(self, rule: str, name: str) -> str:
+        if not self.main:
+            return str(self._published["heads"][f"{rule}/{'' if is_shared(rule) else name}"])
+        return self.store.stands_for(self.head(rule, name))
+
+    @remembered
+    def sources(self, job: Job) -> dict[str, str | None]:
+        """Digest of each thing that a product follows from, by name; None where it is not known yet."""
+        found: dict[str, str | None] = {}
+        for need in self.graph.needs(job):
+            if need.content and need.jobs:
+                digests = [self.digest(other) for other in need.jobs]
+                known = [digest for digest in digests if digest is not None]
+                found[need.label] = digest_of(known) if len(known) == len(digests) else None
+        return found | self._outside(job)
+
+    def _outside(self, job: Job) -> dict[str, str | None]:
+        """What no job makes: lists of shapes, folders of pictures."""
+        if job.rule in ("prepare", "import_voxels", "import_views", "pack"):
+            return {"shapes": self._list_digest(job.name, int(job.shard), splits=job.rule == "pack")}
+        if job.rule == "ledger":
+            return {"shapes": self._lists_digest(job.name)}
+        if job.rule == "backgrounds" and self.config.backgrounds.source == "folder":
+            return {"pictures": self._folder("backgrounds", self.config.backgrounds.path or ".")}
+        if job.rule == "photographs":
+            return {"pictures": self._folder(f"photographs-{job.name}", self.config.photographs[job.name].path)}
+        return {}
+
+    def _list_digest(self, name: str, number: int, *, splits: bool) -> str | None:
+        digests = self._list_digests(name)
+        return digests[number][0 if splits else 1] if digests is not None and number < len(digests) else None
+
+    def _lists_digest(self, name: str) -> str | None:
+        digests = self._list_digests(name)
+        rejects = self.lists_of(name).rejects if self.main and not self._late else self.lists.rejects(name)
+        return None if digests is None else digest_of([[pair[0] for pair in digests], rejects])
+
+    @remembered
+    def _list_digests(self, name: str) -> list[tuple[str, str]] | None:
+        """Of each list, with and without splits; a job reads those that were written before it started."""
+        return self.lists_of(name).digests if self.main and not self._late else self.lists.on_disk(name)
+
+    @remembered
+    def _folder(self, what: str, path: str) -> str:
+        if not self.main:
+            return str(self._published["folders"][what])
+        folder = Path(path)
+        if not folder.is_dir():
+            return "no such folder"  # its job says so in words
+        self._sums[what] = ContentSums(Path(self.out) / "made" / "contents" / f"{what}.json")
+        return folder_identity(folder, self._sums[what])
+
+    @functools.cached_property
+    def _sums(self) -> dict[str, ContentSums]:
+        return {}
+
+    @remembered
+    def digest(self, job: Job) -> str | None:
+        """Of everything that a product follows from; None where something of it is not known yet."""
+        sources = self.sources(job)
+        if None in sources.values():
+            return None
+        return digest_of([job.rule, self._head_digest(job.rule, job.name), sources])
+
+    def record(self, job: Job) -> dict[str, Any]:
+        """What a job's product is recorded with when it is made."""
+        record = {"digest": self.digest(job), "head": self._head_digest(job.rule, job.name)}
+        return record | {"sources": self.sources(job), "checks": checks(self.config, job.rule, job.name)}
+
+    @remembered
+    def recorded(self, job: Job) -> dict[str, Any] | None:
+        """The record of the product that is there; None where there is none that can be read."""
+        try:
+            return dict(json.loads(Path(self.graph.made(job)).read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError):
+            return None
+
+    # ---- what is out of date -------------------------------------------------------------------
+
+    @remembered
+    def state(self, job: Job) -> str:
+        """``whole``, ``due``, or ``absent``: not there, and to be made where something needs it."""
+        if not self._there(job):
+            return "absent"
+        return "due" if self.reasons(job) else "whole"
+
+    @remembered
+    def _there(self, job: Job) -> bool:
+        """Whether a job has left anything."""
+        if job.rule in _ONLY_LISTS and self.lists_of(job.name).digests is not None:
+            return True
+        return any(os.path.exists(path) for path in self.graph.outputs(job))
+
+    @remembered
+    def reasons(self, job: Job) -> tuple[str, ...]:
+        """Why a product that is there is out of date, in words; nothing for one that is not."""
+        if job in self._forced:
+            return ("asked for by hand",)
+        if any(self._tainted(other) for need in self.graph.needs(job) if need.content for other in need.jobs):
+            return ("what it is made from is asked for by hand",)
+        if job.rule in _ONLY_LISTS:
+            known = self.lists_of(job.name)
+            return () if known.digests is not None else (known.why,)
+        lost = [path for path in self.graph.outputs(job) if not os.path.exists(path)]
+        if lost:
+            return tuple(f"{path} is missing" for path in lost)
+        if job.rule == "fetch_backgrounds" and any(not os.path.exists(path) for path in self._fetched_pictures()):
+            return ("its archive was removed",)
+        if job.rule == "fetch" and not self.lists_of(job.name).fetched:
+            return (self.lists_of(job.name).why or "an archive is not the one that was fetched",)
+        damage = self._damaged.problem(job)
+        return (damage,) if damage else self._outdated(job)
+
+    def _outdated(self, job: Job) -> tuple[str, ...]:
+        before, now = self.recorded(job), self.record(job)
+        if before is None:
+            return ("no record says what it was made from",)
+        if (
+            now["digest"] is not None
+            and before.get("digest") == now["digest"]
+            and before.get("checks") == now["checks"]
+        ):
+            return ()
+        lines = []
+        if before.get("head") != now["head"]:
+            lines += differences(self.head(job.rule, job.name), self.store.known.get(str(before.get("head"))))
+        old = before.get("sources", {})
+        lines += [f"other {what}" for what, digest in now["sources"].items() if old.get(what) != digest]
+        was = before.get("checks", {})
+        lines += [f"{key} {was.get(key)} -> {value}" for key, value in now["checks"].items() if was.get(key) != value]
+        return tuple(lines) or ("its inputs are others",)
+
+    @remembered
+    def _tainted(self, job: Job) -> bool:
+        """Whether a job or anything that it follows from is asked for by hand."""
+        return job in self._forced or any(
+            self._tainted(other) for need in self.graph.needs(job) if need.content for other in need.jobs
+        )
+
+    def force(self, words: Iterable[str], everything: bool = False, targets: Iterable[str] = ()) -> None:
+        """Run the jobs of these rules or files whatever their state, and what follows from them.
+
+        words : as after ``--forcerun``; everything : ``--forceall``; targets : those of ``--force``.
         """
-        from pipeline.stages.fetch import fetch_dataset
-        from pipeline.stages.index import index_dataset
+        self._forced.update(job for word in (*words, *targets) for job in self.graph.target(word))
+        self._forced.update(self.graph.everything() if everything else ())
+        if self._forced:
+            self.lists = ListKeeper(self.config, self.out, self.store)
+        forget(self)
 
-        with Log(None) as log:
-            for name in self.datasets_from("folder"):
-                record = Path(self.out) / "archives" / f"{name}.json"
-                fetch_dataset(name, self.dataset(name), record, log=log)
-                index_dataset(
-                    name, self.dataset(name), record, Path(self.out) / "index" / name, seed=self.config.seed, log=log
+    def planned(self, targets: Iterable[str]) -> list[Job]:
+        """The jobs that a run for these targets would do, each after what it needs: what Snakemake will do."""
+        wanted = [job for target in targets for job in self.graph.target(target)]
+        run: dict[Job, bool] = {}
+        waiting = list(wanted)
+        while waiting:
+            job = waiting.pop()
+            if job in run:
+                continue
+            run[job] = self.state(job) != "whole"
+            if run[job]:
+                waiting += [other for need in self.graph.needs(job) for other in need.jobs]
+        return [job for job in self.graph.below(wanted) if run.get(job)]
+
+    def files(self, target: str) -> list[str]:
+        """What a target rule asks for."""
+        return [path for job in self.graph.target(target) for path in self.graph.outputs(job)]
+
+    # ---- for the rules -----------------------------------------------------------------------
+
+    def inputs(self, rule: str) -> Callable[[Any], dict[str, Any]]:
+        """The input function of a rule, for `unpack`."""
+
+        def inputs(wildcards: Any) -> dict[str, Any]:
+            job = self.job(rule, wildcards)
+            state = self.state(job) if self.main else "due"
+            if state == "whole":
+                return {}
+            if self.main and job not in self.asked:
+                self.asked.append(job)
+            if state == "due" and self.main:
+                self.due_found([*self.graph.outputs(job), self.graph.made(job)])
+            return {need.label: self._files(need.files, need.jobs) for need in self.graph.needs(job)}
+
+        return inputs
+
+    def _files(self, files: Sequence[str], jobs: Sequence[Job]) -> list[str]:
+        """Files of rules that will run, and those that are there: lists that the plan writes may not be yet."""
+        listed = not self.main or any(job.rule == "index" and self.state(job) != "whole" for job in jobs)
+        by_rules = bool(jobs) and (listed or jobs[0].rule not in _ONLY_LISTS)
+        return [path for path in files if by_rules or os.path.exists(path)]
+
+    def index_rules(self) -> dict[str, str]:
+        """Name of the rule that lists each data set that comes as archives; no two alike (`a-b`, `a.b`)."""
+        names: dict[str, str] = {}
+        for dataset in self.graph.archived:
+            name = "index_" + re.sub("[-.]", "_", dataset)
+            while name in names.values():
+                name += "_"
+            names[dataset] = name
+        return names
+
+    def job(self, rule: str, wildcards: Mapping[str, str] | Any) -> Job:
+        """The job of a rule that Snakemake means."""
+        words = wildcards if isinstance(wildcards, Mapping) else dict(wildcards.items())
+        name = next((words[key] for key in ("dataset", "experiment", "photographs") if key in words), "")
+        return Job(rule, str(name), str(words.get("shard", "")))
+
+    def made(self, rule: str) -> Callable[[Any], str]:
+        """The text of a job's record, which its command writes when it has succeeded."""
+
+        def made(wildcards: Any) -> str:
+            job = self.job(rule, wildcards)
+            # What is listed in the course of this run is known when the job starts, and not before.
+            plan = self if self.digest(job) is not None else self._later()
+            return json.dumps(plan.record(job), sort_keys=True)
+
+        return made
+
+    def _later(self) -> Plan:
+        """This plan as a job sees it that starts now: with the lists that lie on the disk by then."""
+        later = copy.copy(self)
+        forget(later, but=("head", "_head_digest", "_folder", "_count"))
+        later._late = True
+        return later
+
+    def advice(self) -> list[str]:
+        """What a person should know before the run: a data set that has nothing to be tested on."""
+        lines = []
+        for name in self.graph.trained_on:
+            listing = self.lists_of(name).listing
+            lost = [split for split, count in listing.counts().items() if not count] if listing is not None else []
+            if lost:
+                lines.append(
+                    f"{name}: no shape falls into {' and '.join(lost)}; raise datasets.{name}.test_percent and "
+                    "val_percent, or name shapes in splits.csv (docs/sources.md)"
                 )
+        return lines
 
-    def forget_missing_archives(self) -> None:
-        """Drop the record of an archive that somebody removed, so that a job that needs it fetches it again.
+    # ---- when a run starts -------------------------------------------------------------------
 
-        Removing archives to save space stays harmless: nothing is fetched while nothing needs them.
-        """
-        for record in Path(self.out).glob("archives/*.json"):
-            files = json.loads(record.read_text(encoding="utf-8")).get("files", [])
-            if not all(Path(file["path"]).exists() for file in files):
-                record.unlink()
+    def begin(self) -> None:
+        """Take the lock, and publish what the plan has found."""
+        if runlock.hold(Path(self.out)) != self._lock_before:
+            raise UserError(
+                "another run has worked in this folder while this one was planned",
+                where=self.out,
+                do="run the same command again",
+            )
+        self.publish()
 
-    def check_shards(self) -> None:
-        """Set aside every shard that was changed since its data set was finished, so that this run makes it again."""
-        from pipeline.upkeep.repair import check_shards
+    def publish(self) -> None:
+        """Write lists of shapes, heads, and what jobs need to know; damaged shards go out of the way."""
+        for name in self.graph.datasets:
+            if self.lists_of(name).shards:
+                self.lists.publish(name)
+        for sums in self._sums.values():
+            sums.save()
+        heads = {}
+        for job in self.graph.everything():
+            shared = "" if is_shared(job.rule) else job.name
+            if f"{job.rule}/{shared}" not in heads:
+                self.store.keep(self.head(job.rule, shared))
+                heads[f"{job.rule}/{shared}"] = self._head_digest(job.rule, shared)
+        write_json(
+            self._published_path,
+            {
+                "heads": heads,
+                "shards": {name: self._count(name) for name in self.graph.datasets},
+                "folders": {what: self._folder(what, path) for what, path in self._folders()},
+            },
+        )
+        self._damaged.set_aside(self.graph)
 
-        for name in self.trained_on():
-            check_shards(Path(self.out) / "shards" / name / "index.json")
+    def _fetched_pictures(self) -> list[str]:
+        record = Path(self.out) / PATHS["fetch_backgrounds"]
+        return [str(entry["path"]) for entry in recorded_files(record).values()]
 
-    # ---- what there is -------------------------------------------------------------------
-
-    def shards(self, dataset: str) -> list[str]:
-        """Names of a data set's shards: ``["000", "001", ...]``; known before anything is fetched."""
-        return [f"{number:03d}" for number in range(self.dataset(dataset).shards)]
-
-    def per_shard(self, stage: str, dataset: str, suffix: str) -> list[str]:
-        """The files of one stage, one a shard."""
-        return [f"{self.out}/{stage}/{dataset}/{shard}{suffix}" for shard in self.shards(dataset)]
-
-    def dataset(self, name: str) -> Dataset:
-        return self.config.datasets[name]
-
-    def datasets_from(self, kind: str) -> list[str]:
-        """Names of the data sets that are ``generated``, read from a ``folder``, or ``archives``."""
-        kinds = {"procedural": "generated", "folder": "folder"}
-        return [name for name in self.datasets if kinds.get(self.dataset(name).source, "archives") == kind]
-
-    def imported(self, kind: Kind) -> list[str]:
-        """Names of the data sets whose voxels or views are taken over instead of made.
-
-        Voxels of another size than asked for are made from the mesh, where there is one.
-        """
-        wanted = self.config.voxels.resolution
-        entries = {name: self.dataset(name).entry for name in self.datasets}
-        return [
-            name
-            for name, entry in entries.items()
-            if kind in entry.provides and (kind != "voxels" or not entry.prepared or entry.resolution == wanted)
-        ]
+    def _folders(self) -> list[tuple[str, str]]:
+        found = [(f"photographs-{name}", chosen.path) for name, chosen in sorted(self.config.photographs.items())]
+        if self.config.backgrounds.source == "folder":
+            found.append(("backgrounds", self.config.backgrounds.path or "."))
+        return found
 
     @property
-    def prepared(self) -> list[str]:
-        """Names of the data sets of which something is made from a mesh."""
-        return [name for name in self.datasets if self.dataset(name).entry.prepared]
+    def _published_path(self) -> Path:
+        return Path(self.out) / "made" / "plan.json"
 
-    def shard_indexes(self, experiment: str) -> list[str]:
-        """The shard indexes that an experiment reads."""
-        names = self.config.experiments[experiment].datasets
-        return [f"{self.out}/shards/{name}/index.json" for name in names]
-
-    def photograph_files(self) -> list[str]:
-        """The files of photographs that every experiment is judged on."""
-        return [f"{self.out}/photographs/{name}.npz" for name in sorted(self.config.photographs)]
-
-    def photographs(self, name: str) -> str:
-        """JSON for one set of photographs, at the size of the pictures that the networks read."""
-        chosen = self.config.photographs[name]
-        return _json(PhotographSettings(source=chosen.source, path=chosen.path, size_px=self.config.render.size_px))
-
-    def photograph_contents(self, name: str) -> str:
-        """Identity of the folder that a set of photographs is read from."""
-        return folder_identity(self.config.photographs[name].path)
-
-    def classified(self) -> list[str]:
-        """Shard indexes of data sets to classify that are not the experiment's own."""
-        return [f"{self.out}/shards/{name}/index.json" for name in self.config.evaluation.classify_on]
-
-    def trained_on(self) -> list[str]:
-        """Every data set that some experiment reads."""
-        return sorted({name for experiment in self.config.experiments.values() for name in experiment.datasets})
-
-    # ---- how a training is started ---------------------------------------------------------
-
-    def gpus(self, experiment: str) -> int:
-        """GPUs that a training asks a cluster for: one a process, none where the experiment stays on the CPU."""
-        settings = self.config.experiments[experiment]
-        return 0 if settings.device == "cpu" else settings.processes
-
-    def train_threads(self, experiment: str) -> int:
-        """CPU cores of a training: for each process its arithmetic, and two to read ahead."""
-        settings = self.config.experiments[experiment]
-        return settings.processes * (settings.threads + 2)
-
-    # ---- backgrounds ---------------------------------------------------------------------
-
-    def background_input(self) -> list[str]:
-        """What the bank is made of, if a rule makes it: generated rooms or a fetched archive."""
-        made = {"procedural": [f"{self.out}/mirror/backgrounds"], "folder": []}
-        return made.get(self.config.backgrounds.source, [f"{self.out}/archives/backgrounds.json"])
-
-    def background_source(self, made: Any) -> str:
-        """The folder or fetch record that the bank is read from."""
-        return str(made[0]) if made else str(self.config.backgrounds.path)
-
-    def bank(self) -> list[str]:
-        """The bank, where there is to be one."""
-        return [] if self.config.backgrounds.source == "none" else [f"{self.out}/backgrounds/bank.npz"]
-
-    def background_contents(self) -> str:
-        """Identity of a user's own folder of pictures; the other sources are files of the DAG."""
-        settings = self.config.backgrounds
-        return folder_identity(settings.path) if settings.source == "folder" and settings.path else ""
-
-    # ---- what each stage may depend on ---------------------------------------------------
-
-    def fetch(self, dataset: str) -> str:
-        return _some(self.dataset(dataset), _FETCHED)
-
-    def index(self, dataset: str) -> str:
-        settings = self.dataset(dataset)
-        return _some(settings, set(type(settings).model_fields) - _NOT_INDEXED)
-
-    def generate(self, dataset: str) -> str:
-        return _json(self.dataset(dataset).procedural or Procedural())
-
-    def prepare(self, dataset: str) -> str:
-        return _json(_prepare_settings(self.dataset(dataset), self.config.render))
-
-    def pack(self) -> str:
-        return _json(PackSettings.of(self.config.shards, self.config.backgrounds))
-
-    def import_voxels(self, dataset: str) -> str:
-        source = self.dataset(dataset).layout
-        return _json(ImportVoxelsSettings(source=source, resolution=self.config.voxels.resolution))
-
-    def import_views(self, dataset: str) -> str:
-        return _json(ImportViewsSettings(source=self.dataset(dataset).layout, size_px=self.config.render.size_px))
-
-    def ledger(self, dataset: str) -> str:
-        return _some(self.dataset(dataset), {"source", "path", "max_rejected_percent"})
-
-    def section(self, name: str) -> str:
-        """JSON of a whole section: ``voxels``, ``render``, ``shards``, ``backgrounds``, ``report``."""
-        return _json(getattr(self.config, name))
-
-    def experiment(self, name: str) -> str:
-        """JSON of one experiment: its preset, and what it changes of that preset."""
-        settings = self.config.experiments[name]
-        preset = type(settings)(datasets=settings.datasets, preset=settings.preset).model_dump(mode="json")
-        changed = {key: value for key, value in settings.model_dump(mode="json").items() if value != preset[key]}
-        return json.dumps({"datasets": settings.datasets, "preset": settings.preset, **changed}, sort_keys=True)
-
-    def code(self, stage: str) -> str:
-        """Digest of the code behind a stage."""
-        return code_digest(*STAGE_MODULES[stage])
-
-    def gallery_files(self) -> str:
-        """Digest of what the gallery's page is made of besides Python: template, style, scripts, the 3D bundle."""
-        return files_digest(ROOT / "report" / "gallery", ("*.html", "*.css", "*.js", "dist/*.js"))
-
-    def report_files(self) -> str:
-        """The same of report.html."""
-        return files_digest(ROOT / "report" / "templates", ("*.html", "*.css", "*.js"))
-
-
-def _prepare_settings(dataset: Dataset, render: Render) -> PrepareSettings:
-    return PrepareSettings.of(
-        dataset, texture_px=render.texture_px, max_faces=render.max_faces, above_max_faces=render.above_max_faces
-    )
-
-
-def _json(settings: Strict) -> str:
-    # Only what differs from the defaults travels; a new key with a default re-runs nothing.
-    return json.dumps(settings.model_dump(mode="json", exclude_defaults=True), sort_keys=True)
-
-
-def _some(settings: Strict, keys: set[str]) -> str:
-    return json.dumps(settings.model_dump(mode="json", exclude_defaults=True, include=keys), sort_keys=True)
-
-
-def folder_identity(path: str) -> str:
-    """Digest of the names and sizes in a folder of pictures: a changed folder rebuilds its bank."""
-    digest = hashlib.sha256()
-    for file in sorted(Path(path).rglob("*")):
-        if file.is_file():
-            digest.update(f"{file.relative_to(path)}\0{file.stat().st_size}\0".encode())
-    return digest.hexdigest()[:12]
+    @functools.cached_property
+    def _published(self) -> dict[str, Any]:
+        try:
+            return dict(json.loads(self._published_path.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError) as error:
+            raise UserError(
+                "a job cannot read the plan of its run",
+                where=str(self._published_path),
+                got=str(error),
+                do="start jobs by Snakemake; run the same command again",
+            ) from error

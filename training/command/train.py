@@ -13,6 +13,7 @@ from pipeline.progress import Log, say
 from pipeline.seeds import stable_hash
 from pipeline.settings.parse import parse
 from pipeline.settings.training import Experiment
+from pipeline.shards.index import require_audited
 from pipeline.version import VERSION
 from training.command import launch
 from training.command import measure as command_measure
@@ -40,6 +41,7 @@ def parser() -> argparse.ArgumentParser:
     train.add_argument("--settings", required=True, help="JSON of the experiment")
     train.add_argument("--seed", type=int, default=1, help="seed of the whole pipeline")
     train.add_argument("--shards", type=Path, nargs="+", required=True, help="shards/<data set>/index.json, any number")
+    train.add_argument("--audits", type=Path, nargs="*", default=[], help="audits/<data set>.json, one for each index")
     train.add_argument("--run", "-o", type=Path, required=True, help="folder of the run")
     train.add_argument("--dry-run", action="store_true", help="print the whole configuration and stop")
     train.set_defaults(command=_train)
@@ -61,6 +63,8 @@ def _train(options: argparse.Namespace) -> int:
     if options.dry_run:
         print(settings.model_dump_json(indent=1))
         return 0
+    for index, audit in zip(options.shards, options.audits):
+        require_audited(index, audit)
     if settings.processes > 1 and "WORLD_SIZE" not in os.environ:
         return launch.start(settings.processes, options.arguments)
     from training.loop import Interrupted, training_loop

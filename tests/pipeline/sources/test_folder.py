@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.errors import UserError
-from pipeline.manifest import Rejection, Shape, shapes_from_tsv
+from pipeline.manifest import Rejection, Shape, read_rejects, shapes_from_tsv
 from pipeline.meshes.load import load_member
 from pipeline.progress import Log
 from pipeline.settings.categories import chosen_categories, folded
@@ -20,7 +20,7 @@ from pipeline.settings.datasets import Dataset
 from pipeline.sources.base import Archives, source_of
 from pipeline.sources.splits import read_splits
 from pipeline.stages.fetch import fetch_dataset
-from pipeline.stages.index import index_dataset, read_rejects, shard_paths
+from pipeline.stages.index import index_dataset, shard_paths
 
 OFF = "OFF\n3 1 0\n0 0 0\n1 0 0\n0 1 0\n3 0 1 2\n"
 NO_LOG = Log(None)

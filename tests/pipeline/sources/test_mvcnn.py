@@ -15,6 +15,7 @@ from PIL import Image, ImageDraw
 
 from pipeline.errors import UserError
 from pipeline.formats.pack import PackReader
+from pipeline.manifest import read_rejects
 from pipeline.meshes.glb import read_glb
 from pipeline.pictures.camera import project
 from pipeline.progress import Log
@@ -23,7 +24,7 @@ from pipeline.shards import open_shard
 from pipeline.sources.mvcnn import without_paper
 from pipeline.stages.fetch import fetch_dataset
 from pipeline.stages.import_views import import_views
-from pipeline.stages.index import index_dataset, read_rejects
+from pipeline.stages.index import index_dataset
 from pipeline.stages.ledger import collect_files, enforce_limit
 from pipeline.stages.prepare import prepare_shard
 

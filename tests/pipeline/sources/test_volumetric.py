@@ -14,7 +14,7 @@ import trimesh
 from pipeline.errors import Reject
 from pipeline.formats.binvox import read_binvox
 from pipeline.formats.pack import PackReader
-from pipeline.manifest import Shape, shapes_from_tsv
+from pipeline.manifest import Shape, read_rejects, shapes_from_tsv
 from pipeline.meshes.glb import read_glb
 from pipeline.meshes.surface import surface_of
 from pipeline.progress import Log
@@ -23,7 +23,7 @@ from pipeline.settings.voxels import Voxels
 from pipeline.sources.volumetric import VOLUMETRIC, read_instance
 from pipeline.stages.fetch import fetch_dataset
 from pipeline.stages.import_voxels import import_voxels
-from pipeline.stages.index import index_dataset, read_rejects
+from pipeline.stages.index import index_dataset
 from pipeline.stages.prepare import prepare_shard, prepare_voxels
 from pipeline.workflow.plan import Plan
 from voxelize.shard import run as voxelize
@@ -96,8 +96,8 @@ def test_voxels_are_imported_at_their_own_size_and_made_from_the_surface_at_othe
     def plan(resolution: int) -> Plan:
         return Plan({"datasets": {"d": {"source": "volumetric"}}, "voxels": {"resolution": resolution}})
 
-    assert plan(32).imported("voxels") == ["d"] and plan(64).imported("voxels") == []
-    assert plan(32).prepared == ["d"] and plan(32).imported("views") == []
+    assert plan(32).graph.imported("voxels") == ["d"] and plan(64).graph.imported("voxels") == []
+    assert plan(32).graph.prepared == ["d"] and plan(32).graph.imported("views") == []
 
 
 def test_another_resolution_is_made_from_the_surface(tmp_path: Path) -> None:

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import UserError
-from pipeline.manifest import Shape, shapes_from_tsv
+from pipeline.manifest import Shape, read_rejects, shapes_from_tsv
 from pipeline.progress import Log
 from pipeline.settings.datasets import Dataset
 from pipeline.stages.fetch import fetch_dataset
-from pipeline.stages.index import index_dataset, read_rejects, shard_paths
+from pipeline.stages.index import index_dataset
 
 OFF = b"OFF\n3 1 0\n0 0 0\n1 0 0\n0 1 0\n3 0 1 2\n"
 OBJ = b"v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 3\n"
@@ -38,9 +38,7 @@ def run(tmp_path: Path, dataset: Dataset, seed: int = 1, name: str = "d") -> lis
     record, output = tmp_path / "archives" / f"{name}.json", tmp_path / "index" / name
     fetch_dataset(name, dataset, record, log=NO_LOG)
     index_dataset(name, dataset, record, output, seed=seed, log=NO_LOG)
-    return [
-        shape for path in shard_paths(output, dataset.shards) for shape in shapes_from_tsv(path.read_text(), str(path))
-    ]
+    return [shape for path in sorted(output.glob("*.tsv")) for shape in shapes_from_tsv(path.read_text(), str(path))]
 
 
 def modelnet(folder: Path, **settings: object) -> Dataset:

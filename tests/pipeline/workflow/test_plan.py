@@ -21,7 +21,7 @@ from pipeline.settings.parse import parse
 from pipeline.settings.render import Render
 from pipeline.settings.training import Experiment
 from pipeline.workflow.console import Console, clock
-from pipeline.workflow.plan import Plan, only_looks
+from pipeline.workflow.plan import Plan
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -133,7 +133,7 @@ def test_lock_names_its_living_holder_and_ignores_the_dead(tmp_path: Path) -> No
     holder.wait()
     holder.stdout.close()
     holder.stdin.close()
-    runlock.hold(tmp_path)
+    assert json.loads(runlock.hold(tmp_path))["pid"] == holder.pid
     runlock._held.pop((tmp_path / ".run.lock").resolve()).close()
 
 
@@ -158,21 +158,6 @@ def test_who_is_patient_gets_the_lock_of_the_one_before(
         assert json.loads((tmp_path / ".run.lock").read_text(encoding="utf-8"))["job"] == "4712"
     assert "waiting for process" in (said := capsys.readouterr().err) and "SLURM job 4711: `scancel 4711`" in said
     holder.communicate()
-
-
-@pytest.mark.parametrize(
-    ("command", "looks"),
-    [
-        ("--cores 2 train_all", False),
-        ("-n train_all", True),
-        ("-np --cores 2", True),
-        ("--dry-run", True),
-        ("--report=x.html", True),
-        ("-c 16 --keep-going results/n-n.h5", False),
-    ],
-)
-def test_a_command_that_only_looks_is_known(command: str, looks: bool) -> None:
-    assert only_looks(command.split()) is looks
 
 
 def test_contents_follow_bytes_not_times(tmp_path: Path) -> None:

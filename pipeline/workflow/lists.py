@@ -1,0 +1,245 @@
+"""What is in the shape lists of each data set now: the plan looks where the shapes are, and believes no time.
+
+Folders are listed by their files, archives by their central directories.  Nothing is written before
+`publish`, so that a look changes nothing.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+from pipeline.archives.contents import ContentSums
+from pipeline.atomic import write_json, write_json_if_changed
+from pipeline.errors import UserError
+from pipeline.manifest import Shape, shapes_from_tsv, shapes_to_tsv
+from pipeline.provenance import code_digest
+from pipeline.settings.config import Config
+from pipeline.settings.sources import GENERATED
+from pipeline.stages.fetch import located, own_folder, record_of, recorded
+from pipeline.stages.index import SHAPES_PER_SHARD, Listing, list_shapes
+from pipeline.workflow.heads import Head, HeadStore, digest_of
+from pipeline.workflow.seen import head_of
+
+_GENERATED_CATEGORIES = 6
+
+
+@dataclasses.dataclass
+class Lists:
+    """The lists of one data set."""
+
+    shards: int
+    digests: list[tuple[str, str]] | None = None  # of each list: with the splits, and without; None: not known yet
+    rejects: str = ""  # digest of rejects.jsonl
+    fetched: bool = False  # D.json says where the files are
+    why: str = ""  # why they are not known, or are listed anew
+    listing: Listing | None = None  # what to publish
+    entries: list[dict[str, Any]] | None = None  # what D.json should hold
+    key: str = ""
+
+    @property
+    def fetched_now(self) -> bool:
+        """Whether D.json can be written without reading an archive."""
+        return all(entry["sha256"] or Path(entry["path"]).is_dir() for entry in self.entries or ())
+
+
+class ListKeeper:
+    """The lists of all data sets of a run below `out`, each looked at once."""
+
+    def __init__(self, config: Config, out: str, store: HeadStore):
+        self._config, self._out, self._store = config, Path(out), store
+        self._known: dict[str, Lists] = {}
+        self._sums: dict[str, ContentSums] = {}
+        self._disk: dict[str, tuple[int, list[tuple[str, str]]]] = {}
+
+    def of(self, name: str, *, regenerated: bool = False) -> Lists:
+        """The lists of a data set; `regenerated` says that its archives are made again before it is listed."""
+        if name not in self._known:
+            self._known[name] = self._look(name, regenerated)
+        return self._known[name]
+
+    def head(self, name: str) -> Head:
+        """What listing depends on."""
+        return head_of(self._config, "index", name)
+
+    def texts(self, name: str) -> list[str]:
+        """The lists as they lie on the disk, as far as there are any without a gap."""
+        texts: list[str] = []
+        while (path := self._folder(name) / f"{len(texts):03d}.tsv").is_file():
+            texts.append(_readable(path))
+        return texts
+
+    def on_disk(self, name: str) -> list[tuple[str, str]]:
+        """Digests of the lists as they lie on the disk, for what runs after they were written."""
+        try:
+            written = self._folder(name).stat().st_mtime_ns  # every list that is published changes it
+        except OSError:
+            return []
+        if self._disk.get(name, (0, []))[0] != written:
+            self._disk[name] = written, [_digests(text) for text in self.texts(name)]
+        return self._disk[name][1]
+
+    def rejects(self, name: str) -> str:
+        """Digest of rejects.jsonl as it lies on the disk."""
+        return _rejects(self._folder(name))
+
+    def changed(self, name: str) -> dict[int, str]:
+        """Of each list that will be written anew, what is different, in words."""
+        known, before = self.of(name), self.texts(name)
+        if known.listing is None:
+            return {}
+        pairs = enumerate(zip(known.listing.lists, [*before, *[""] * len(known.listing.lists)]))
+        return {number: _difference(old, new) for number, (new, old) in pairs if old != new}
+
+    def publish(self, name: str) -> None:
+        """Write what has changed: the lists, D.json, and what is remembered of both."""
+        known = self.of(name)
+        if known.entries is not None:
+            record = self._record(name)
+            if list(recorded(record).values()) != known.entries and known.fetched_now:
+                write_json_if_changed(record, record_of(name, known.entries))
+        if known.listing is not None:
+            known.listing.publish(self._folder(name))
+        if known.key and known.digests is not None:
+            write_json(
+                self._out / "made" / "index" / f"{name}.json",
+                {
+                    "head": self._store.stands_for(self.head(name)),
+                    "key": known.key,
+                    "lists": known.digests,
+                    "rejects": known.rejects,
+                },
+            )
+        if name in self._sums:
+            self._sums[name].save()
+
+    # ---- looking ---------------------------------------------------------------------------
+
+    def _folder(self, name: str) -> Path:
+        return self._out / "index" / name
+
+    def _record(self, name: str) -> Path:
+        return self._out / "archives" / f"{name}.json"
+
+    def _look(self, name: str, regenerated: bool) -> Lists:
+        dataset, record = self._config.datasets[name], self._record(name)
+        sums = self._sums[name] = ContentSums(record.with_suffix(".contents"))
+        if dataset.source == "folder":
+            entry = own_folder(name, dataset, sums)
+            return self._present(name, [entry], list(recorded(record).values()) == [entry], sums)
+        mirror = self._out / "mirror" / name
+        generated = dataset.source == GENERATED
+        found = None
+        if not regenerated:
+            at = mirror if generated and mirror.is_dir() else None
+            found = located(name, dataset, record, mirror=at, sums=sums)
+        if found is None:
+            return self._absent(name, "its archives are made again" if regenerated else "its archives are not here yet")
+        entries, same = found
+        fetched = record.exists() and all(e["sha256"] or Path(e["path"]).is_dir() for e in entries)
+        lists = self._present(name, entries, fetched, sums)
+        if same:
+            lists.entries = None
+        return lists
+
+    def _present(self, name: str, entries: list[dict[str, Any]], fetched: bool, sums: ContentSums) -> Lists:
+        """List the shapes, or remember how they were listed when nothing has changed since."""
+        dataset, remembered = self._config.datasets[name], self._remembered(name)
+        adapter = dataset.entry.adapter.partition(":")[0]
+        code = code_digest("pipeline.stages.index", f"pipeline.sources.{adapter}")
+        key = digest_of([self.head(name).stored(), code, [_identity(entry, sums) for entry in entries]])
+        before = self.texts(name)
+        digests = [_digests(text) for text in before]
+        now = {"key": key, "lists": [list(pair) for pair in digests], "rejects": _rejects(self._folder(name))}
+        if before and all(remembered.get(part) == value for part, value in now.items()):
+            return Lists(len(before), digests, remembered["rejects"], fetched, "", None, entries, key)
+        from pipeline.sources.base import Archives  # brings NumPy
+
+        with Archives(entries, str(self._record(name)), sums) as opened:
+            old = before if dataset.shards == "auto" else ()
+            listing = list_shapes(name, dataset, opened, str(self._record(name)), seed=self._config.seed, before=old)
+        digests = [_digests(text) for text in listing.lists]
+        return Lists(len(listing.lists), digests, digest_of(listing.rejects), fetched, "listed", listing, entries, key)
+
+    def _absent(self, name: str, why: str) -> Lists:
+        """Lists of another time are as good as the archives, where they were made with the same settings."""
+        dataset, texts = self._config.datasets[name], self.texts(name)
+        shards = dataset.shards if dataset.shards != "auto" else len(texts) or self._expected(name)
+        same = self._remembered(name).get("head") == self._store.stands_for(self.head(name))
+        if len(texts) == shards and same and "made again" not in why:
+            return Lists(shards, [_digests(text) for text in texts], _rejects(self._folder(name)))
+        return Lists(shards, why=why)
+
+    def _remembered(self, name: str) -> dict[str, Any]:
+        try:
+            return dict(json.loads((self._out / "made" / "index" / f"{name}.json").read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError):
+            return {}
+
+    def _expected(self, name: str) -> int:
+        """How many shards a data set will want, by the published numbers."""
+        dataset = self._config.datasets[name]
+        count, categories = dataset.entry.shapes, dataset.entry.categories
+        if dataset.source == GENERATED:
+            each = dataset.procedural.shapes_per_category if dataset.procedural else 64
+            count, categories = _GENERATED_CATEGORIES * each, _GENERATED_CATEGORIES
+        if dataset.categories is not None:
+            count, categories = math.ceil(count * len(dataset.categories) / categories), len(dataset.categories)
+        if dataset.shapes_per_category is not None:
+            count = min(count, dataset.shapes_per_category * categories)
+        return max(1, math.ceil(count / SHAPES_PER_SHARD))
+
+
+def _readable(path: Path) -> str:
+    """A list, or nothing in place of one that is torn: it is written again."""
+    try:
+        text = path.read_text(encoding="utf-8")
+        shapes_from_tsv(text)
+    except (UserError, OSError, UnicodeDecodeError):
+        return ""
+    return text
+
+
+def _identity(entry: dict[str, Any], sums: ContentSums) -> Any:
+    """What an archive holds: a zip's directory; of a folder names, sizes and times, which only spare a look."""
+    path = Path(entry["path"])
+    if not path.is_dir():
+        return [entry["name"], entry["bytes"], entry["directory"]]
+    files = sums.files(path.resolve())
+    return [entry["name"], digest_of([(f.name, f.info.st_size, f.info.st_mtime_ns, f.link) for f in files])]
+
+
+def _digests(text: str) -> tuple[str, str]:
+    """Of a list as it is, and of what meshes, voxels and views follow from: all but the splits."""
+    bare = shapes_to_tsv(dataclasses.replace(shape, split="train") for shape in _shapes(text))
+    return digest_of(text), digest_of(bare)
+
+
+def _rejects(folder: Path) -> str:
+    try:
+        return digest_of((folder / "rejects.jsonl").read_text(encoding="utf-8"))
+    except OSError:
+        return ""
+
+
+def _difference(old: str, new: str) -> str:
+    """``2 shapes added, 1 changed``, with the first of each by name."""
+    before = {shape.key: shape for shape in _shapes(old)}
+    now = {shape.key: shape for shape in _shapes(new)}
+    kinds = {
+        "added": sorted(set(now) - set(before)),
+        "removed": sorted(set(before) - set(now)),
+        "changed": sorted(key for key in set(now) & set(before) if now[key] != before[key]),
+    }
+    return ", ".join(
+        f"{len(keys)} {kind} ({', '.join(keys[:3])}{', ...' if len(keys) > 3 else ''})"
+        for kind, keys in kinds.items()
+        if keys
+    )
+
+
+def _shapes(text: str) -> list[Shape]:
+    return shapes_from_tsv(text) if text else []
