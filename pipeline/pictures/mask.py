@@ -102,6 +102,16 @@ def decode_mask(data: bytes) -> Alpha:
     return cover
 
 
+def cover_of_alpha(alpha: Alpha) -> Alpha:
+    """What a photograph's own alpha covers: of two values the higher one is the object, one value is no mask at all."""
+    low, high = int(alpha.min()), int(alpha.max())
+    if low == high:
+        return np.full_like(alpha, 255 if high else 0)
+    if ((alpha == low) | (alpha == high)).all():
+        return np.asarray(np.where(alpha == high, 255, 0), np.uint8)
+    return alpha
+
+
 def coverage(cover: Bytes) -> float:
     """Share of a picture, or of a part of it, that a mask covers."""
     return float(cover.mean()) / 255

@@ -12,7 +12,7 @@ from jaxtyping import UInt8
 from pipeline.conventions import Array
 from pipeline.errors import Reject, UserError
 from pipeline.pictures.decode import decode_picture
-from pipeline.pictures.mask import border_coverage, coverage, decode_mask
+from pipeline.pictures.mask import border_coverage, cover_of_alpha, coverage, decode_mask
 from pipeline.pictures.square import square_picture
 from pipeline.progress import say
 
@@ -33,7 +33,7 @@ def read_photo(
     photo = _read(path, decode_picture)
     for note in photo.notes:
         say(f"{path}: {note}")
-    cover = photo.rgba[..., 3]
+    cover = cover_of_alpha(photo.rgba[..., 3])
     if mask is not None:
         cover = np.minimum(cover, _mask_of_size(mask, cover.shape))
     if (cover < 255).any():

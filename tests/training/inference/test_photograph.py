@@ -59,13 +59,19 @@ def test_a_photograph_of_a_phone_and_its_mask_meet_upright(tmp_path: Path) -> No
         read_photo(tmp_path / "phone.png", 60, mask=saved(tmp_path / "side.png", INSIDE.T * np.uint8(255)))
 
 
-def test_transparency_is_a_mask(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = saved(tmp_path / "cut-out.png", np.dstack([SCENE, INSIDE * np.uint8(255)]))
+@pytest.mark.parametrize("inside", [1, 128, 255])
+def test_transparency_is_a_mask(inside: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = saved(tmp_path / "cut-out.png", np.dstack([SCENE, INSIDE * np.uint8(inside)]))
     found = read_photo(path, 60)
     assert (found[30, 35] == SCENE[0, 0]).all() and (found[30, 3] == GREY).all()
     assert "is covered; the rest becomes grey" in capsys.readouterr().err
     with pytest.raises(UserError, match=r"(?s)nothing of the photograph is left.*it is transparent"):
         read_photo(saved(tmp_path / "none.png", np.dstack([SCENE, np.zeros((40, 60), np.uint8)])), 60)
+
+
+def test_the_same_transparency_everywhere_is_no_mask(tmp_path: Path) -> None:
+    path = saved(tmp_path / "veil.png", np.dstack([SCENE, np.full((40, 60), 1, np.uint8)]))
+    assert (read_photo(path, 60) == SCENE[0, 0]).all()
 
 
 def test_a_mask_that_hides_everything_is_an_error(tmp_path: Path) -> None:
