@@ -12,13 +12,15 @@ Three things are done to the field so that the guarantee holds for every one of 
 
 from __future__ import annotations
 
-import numpy as np
-import numpy.typing as npt
+from typing import TypeAlias
 
-from pipeline.conventions import Grid
+import numpy as np
+from jaxtyping import Float64
+
+from pipeline.conventions import Array, Faces, Grid, Vertices
 from pipeline.meshes.mesh import Mesh
 
-Field = npt.NDArray[np.float64]  # (R, R, R)
+Field: TypeAlias = Float64[Array, "R R R"]
 
 # Both in shares of the field's largest distance from the level.
 _LEAST_DISTANCE = 0.01  # a vertex stays at least this share of an edge from its ends
@@ -43,8 +45,8 @@ def level_surface(field: Field, level: float) -> Mesh:
     return _in_unit_box(*_marched(distance / largest), len(field))
 
 
-def _marched(padded: Field) -> tuple[Field, npt.NDArray[np.int64]]:
-    """Vertices (V, 3) in voxels before padding, centres at whole numbers, and faces (F, 3) around what is positive."""
+def _marched(padded: Field) -> tuple[Vertices, Faces]:
+    """Vertices in voxels before padding, centres at whole numbers, and the faces around what is positive."""
     from skimage.measure import marching_cubes  # takes a moment to load, and few commands need it
 
     if not (padded > 0).any():
@@ -54,5 +56,5 @@ def _marched(padded: Field) -> tuple[Field, npt.NDArray[np.int64]]:
     return vertices.astype(np.float64) - 1, faces.astype(np.int64)
 
 
-def _in_unit_box(vertices: Field, faces: npt.NDArray[np.int64], resolution: int) -> Mesh:
+def _in_unit_box(vertices: Vertices, faces: Faces, resolution: int) -> Mesh:
     return Mesh((vertices + 0.5) / resolution - 0.5, faces)

@@ -14,16 +14,17 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
+from jaxtyping import Float64, Shaped
 
+from pipeline.conventions import Array
 from pipeline.errors import Reject
 from pipeline.meshes.gltf.container import Buffers
 from pipeline.meshes.gltf.document import Item, malformed
 
-Floats = npt.NDArray[np.float64]
+Stored: TypeAlias = Shaped[Array, "_N _W"]  # elements, each of one or more components
 
 # Components of an accessor: specification, table in 3.6.2.2.
 COMPONENTS = {5120: "<i1", 5121: "<u1", 5122: "<i2", 5123: "<u2", 5125: "<u4", 5126: "<f4"}
@@ -37,11 +38,11 @@ MOST_ZEROS = 2**22  # elements that stand nowhere in the file
 class Values:
     """What an accessor holds, as it is stored."""
 
-    raw: npt.NDArray[Any]  # (count, width) of the accessor's component type
+    raw: Stored  # of the accessor's component type
     normalised: bool
 
-    def floats(self, *, normalised: bool | None = None) -> Floats:
-        """(count, width) the numbers that are meant; `normalised` overrides what the accessor says of integers."""
+    def floats(self, *, normalised: bool | None = None) -> Float64[Array, "_N _W"]:
+        """The numbers that are meant; `normalised` overrides what the accessor says of integers."""
         is_normalised = self.normalised if normalised is None else normalised
         if self.raw.dtype.kind == "f" or not is_normalised:
             return self.raw.astype(np.float64)
@@ -70,7 +71,7 @@ class Accessors:
             self._read[number] = Values(values, item.flag("normalized"))
         return self._read[number]
 
-    def _stored(self, item: Item, width: int, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
+    def _stored(self, item: Item, width: int, dtype: np.dtype[Any]) -> Stored:
         count = item.whole("count", low=1)
         if count > MOST_ELEMENTS:
             raise Reject("too_large", f"glTF: {item.where} has {count} elements, at most {MOST_ELEMENTS} are read")
@@ -79,13 +80,13 @@ class Accessors:
             self._zeros += count
             if self._zeros > MOST_ZEROS:
                 raise Reject("too_large", f"glTF: {self._zeros} elements without a buffer view, at most {MOST_ZEROS}")
-            values: npt.NDArray[Any] = np.zeros((count, width), dtype)
+            values: Stored = np.zeros((count, width), dtype)
         else:
             values = self._viewed(item, view, count, width, dtype)
         sparse = item.item("sparse")
         return values if sparse is None else self._with_sparse(values, sparse)
 
-    def _viewed(self, item: Item, view: int, count: int, width: int, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
+    def _viewed(self, item: Item, view: int, count: int, width: int, dtype: np.dtype[Any]) -> Stored:
         """(count, width) elements of a buffer view, which are not copied."""
         held, stride = self._buffers.view(view, item.place("bufferView"))
         start, size = item.whole("byteOffset", 0), width * dtype.itemsize
@@ -96,7 +97,7 @@ class Accessors:
             malformed(item.where, f"{count} elements in {len(held)} bytes", "elements that lie inside the buffer view")
         return np.ndarray((count, width), dtype, held, start, (step, dtype.itemsize))
 
-    def _with_sparse(self, values: npt.NDArray[Any], sparse: Item) -> npt.NDArray[Any]:
+    def _with_sparse(self, values: Stored, sparse: Item) -> Stored:
         count = sparse.whole("count", low=1, high=len(values))
         places, stored = sparse.wanted("indices"), sparse.wanted("values")
         component = places.whole("componentType")

@@ -17,16 +17,16 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
+from jaxtyping import Float64, UInt8
 
+from pipeline.conventions import Alpha, Array
 from pipeline.meshes.gltf.container import Buffers
 from pipeline.meshes.gltf.document import Item, malformed
 from pipeline.meshes.gltf.extensions import BASIS
 from pipeline.meshes.mesh import Material, Wrap
 from pipeline.pictures.colour import linear_to_srgb, srgb_to_linear
 
-Picture = npt.NDArray[np.uint8]  # (H, W, 4) sRGB, straight alpha
-Floats = npt.NDArray[np.float64]
+Picture: TypeAlias = UInt8[Array, "_H _W 4"]  # sRGB, straight alpha
 Decode: TypeAlias = Callable[[str, bytes], Picture | None]
 """Turns the bytes of a picture into one, and notes its name where they are none."""
 
@@ -42,7 +42,7 @@ class Texture:
 
     number: int  # in the table of textures
     uv_set: int  # TEXCOORD_n
-    uv_matrix: Floats  # (2, 3) of KHR_texture_transform, for glTF's own coordinates
+    uv_matrix: Float64[Array, "2 3"]  # of KHR_texture_transform, for glTF's own coordinates
     wrap: tuple[Wrap, Wrap]
 
 
@@ -178,16 +178,16 @@ class Looks:
         return made, opacity * alpha if look.mode == "BLEND" else opacity
 
 
-def uv_of(coordinates: Floats, texture: Texture) -> Floats:
-    """(V, 2) texture coordinates of glTF, whose v runs down -> those of `Mesh`, whose v runs up."""
+def uv_of(coordinates: Float64[Array, "V 2"], texture: Texture) -> Float64[Array, "V 2"]:
+    """Texture coordinates of glTF, whose v runs down -> those of `Mesh`, whose v runs up."""
     matrix = texture.uv_matrix
     moved = coordinates @ matrix[:, :2].T + matrix[:, 2]
     moved[:, 1] = 1.0 - moved[:, 1]
     return np.asarray(moved)
 
 
-def _transform(said: Item) -> Floats:
-    """(2, 3): scale, then rotate, then shift.
+def _transform(said: Item) -> Float64[Array, "2 3"]:
+    """Scale, then rotate, then shift.
 
     The rotation goes counter-clockwise as seen on the picture, whose v runs down: the
     extension's example turns (1, 0) by a quarter to (0, -1).
@@ -222,5 +222,5 @@ def _clear(picture: Picture, mode: str) -> tuple[Picture, float]:
     return _with_channel(picture, np.full_like(alpha, 255)), float(alpha.mean() / 255) if veil else 1.0
 
 
-def _with_channel(picture: Picture, alpha: npt.NDArray[np.uint8]) -> Picture:
+def _with_channel(picture: Picture, alpha: Alpha) -> Picture:
     return picture if np.array_equal(picture[..., 3], alpha) else np.dstack([picture[..., :3], alpha])

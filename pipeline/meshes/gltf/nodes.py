@@ -12,16 +12,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
-import numpy.typing as npt
+from jaxtyping import Bool, Float64, Int64
 
+from pipeline.conventions import Array, Transform
 from pipeline.errors import Reject
 from pipeline.meshes.gltf.accessors import Accessors
 from pipeline.meshes.gltf.document import Item, malformed
 
-Floats = npt.NDArray[np.float64]
-Matrices = npt.NDArray[np.float64]  # (N, 4, 4)
+Parents: TypeAlias = Int64[Array, " N"]  # the node above each node, -1 for a root
+Matrices: TypeAlias = Float64[Array, "_N 4 4"]
 
 _INSTANCING = "EXT_mesh_gpu_instancing"
 _WORLD_LIMIT = 1e30  # products of such numbers with coordinates stay finite
@@ -33,8 +35,8 @@ class Placed:
     """One mesh of the scene."""
 
     mesh: int
-    matrices: Matrices  # (N, 4, 4) to the world: one for each instance
-    joints: Matrices | None  # (J, 4, 4) of a skin, from the mesh straight to the world; None where there is none
+    matrices: Matrices  # to the world: one for each instance
+    joints: Matrices | None  # of a skin, from the mesh straight to the world; None where there is none
     weights: tuple[float, ...] | None  # of the morph targets; None takes the mesh's own
 
 
@@ -61,7 +63,7 @@ def placed_meshes(root: Item, accessors: Accessors) -> Iterator[Placed]:
         yield Placed(mesh, matrices, joints, given)
 
 
-def _tree(nodes: list[Item]) -> tuple[npt.NDArray[np.int64], list[int]]:
+def _tree(nodes: list[Item]) -> tuple[Parents, list[int]]:
     """Parent of each node, -1 for a root, and the nodes in an order in which each comes after its parent."""
     children = [node.indices("children") for node in nodes]
     parents = np.full(len(nodes), -1, dtype=np.int64)
@@ -78,8 +80,8 @@ def _tree(nodes: list[Item]) -> tuple[npt.NDArray[np.int64], list[int]]:
     return parents, order
 
 
-def _world(nodes: list[Item], parents: npt.NDArray[np.int64], order: list[int]) -> Matrices:
-    """(N, 4, 4) from each node to the world."""
+def _world(nodes: list[Item], parents: Parents, order: list[int]) -> Matrices:
+    """From each node to the world."""
     world = _local(nodes)
     for number in order:
         if parents[number] >= 0:
@@ -91,10 +93,10 @@ def _world(nodes: list[Item], parents: npt.NDArray[np.int64], order: list[int]) 
 
 
 def _local(nodes: list[Item]) -> Matrices:
-    """(N, 4, 4) from each node to its parent."""
+    """From each node to its parent."""
     translation, scale = np.zeros((len(nodes), 3)), np.ones((len(nodes), 3))
     rotation = np.tile((0.0, 0.0, 0.0, 1.0), (len(nodes), 1))
-    given: dict[int, Floats] = {}
+    given: dict[int, Transform] = {}
     for number, node in enumerate(nodes):
         if "matrix" in node:
             given[number] = np.array(node.numbers("matrix", 16)).reshape(4, 4).T
@@ -115,8 +117,10 @@ def _local(nodes: list[Item]) -> Matrices:
     return out
 
 
-def _composed(translation: Floats, rotation: Floats, scale: Floats) -> Matrices:
-    """(N, 3) shifts, (N, 4) quaternions and (N, 3) scales -> (N, 4, 4)."""
+def _composed(
+    translation: Float64[Array, "N 3"], rotation: Float64[Array, "N 4"], scale: Float64[Array, "N 3"]
+) -> Float64[Array, "N 4 4"]:
+    """Shifts, quaternions x, y, z, w, and scales, as one matrix each."""
     x, y, z, w = (rotation / np.linalg.norm(rotation, axis=1, keepdims=True)).T
     turned = np.array(
         [
@@ -132,8 +136,8 @@ def _composed(translation: Floats, rotation: Floats, scale: Floats) -> Matrices:
     return out
 
 
-def _shown(root: Item, nodes: list[Item], parents: npt.NDArray[np.int64], order: list[int]) -> npt.NDArray[np.bool_]:
-    """(N,) whether a node stands in the scene: the default one, the first one, or all nodes where there is none."""
+def _shown(root: Item, nodes: list[Item], parents: Parents, order: list[int]) -> Bool[Array, " N"]:
+    """Whether a node stands in the scene: the default one, the first one, or all nodes where there is none."""
     in_scene = parents < 0
     if root.table("scenes"):
         scene = root.entry("scenes", root.whole("scene", 0), "scene")
@@ -152,9 +156,9 @@ def _shown(root: Item, nodes: list[Item], parents: npt.NDArray[np.int64], order:
 
 
 def _instances(said: Item, accessors: Accessors) -> Matrices:
-    """(N, 4, 4) from an instance to its node; attributes that are not there change nothing."""
+    """From an instance to its node; attributes that are not there change nothing."""
     attributes = said.wanted("attributes")
-    found: dict[str, Floats] = {}
+    found: dict[str, Float64[Array, "_N _W"]] = {}
     for name, kind in (("TRANSLATION", "VEC3"), ("ROTATION", "VEC4"), ("SCALE", "VEC3")):
         number = attributes.index(name)
         if number is not None:
@@ -174,7 +178,7 @@ def _instances(said: Item, accessors: Accessors) -> Matrices:
 
 
 def _joints(root: Item, number: int, by: str, accessors: Accessors, world: Matrices) -> Matrices:
-    """(J, 4, 4) from the mesh of a skin to the world: where the joint is, times its inverse bind matrix."""
+    """From the mesh of a skin to the world: where the joint is, times its inverse bind matrix."""
     skin = root.entry("skins", number, by)
     joints = np.array(skin.indices("joints"), dtype=np.int64)
     if not len(joints) or joints.max() >= len(world):

@@ -13,20 +13,19 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any
+from typing import TypeAlias
 
 import numpy as np
-import numpy.typing as npt
+from jaxtyping import Float64, Int64
 
+from pipeline.conventions import Array, Faces, Vertices
 from pipeline.errors import Reject
-from pipeline.meshes.gltf.accessors import COMPONENTS, MOST_ELEMENTS, UNSIGNED, Accessors, Values
+from pipeline.meshes.gltf.accessors import COMPONENTS, MOST_ELEMENTS, UNSIGNED, Accessors, Stored, Values
 from pipeline.meshes.gltf.container import Buffers
 from pipeline.meshes.gltf.document import Item, malformed
 from pipeline.meshes.gltf.extensions import DRACO, draco_is_here, unsupported
 
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
-
+Corners: TypeAlias = Int64[Array, " _C"]  # numbers of vertices, as a primitive lists them
 TRIANGLES, STRIP, FAN = 4, 5, 6
 _INFLUENCES = 4  # of joints, in each set of attributes
 
@@ -38,7 +37,7 @@ class Attributes:
     primitive: Item
     accessors: Accessors
     draco: Draco | None
-    rows: Ints | None = None  # the vertices that count; None: all
+    rows: Int64[Array, " _V"] | None = None  # the vertices that count; None: all
 
     @property
     def stored_as(self) -> tuple[int | None, ...]:
@@ -66,8 +65,8 @@ class Attributes:
             malformed(self.primitive.place(f"attributes.{name}"), f"{len(values.raw)} rows", "one for each vertex")
         return Values(values.raw[self.rows], values.normalised)
 
-    def keep(self, faces: Ints, vertices: int) -> Ints:
-        """The faces (F, 3) renumbered to the vertices that they use, where there are more vertices than corners.
+    def keep(self, faces: Faces, vertices: int) -> Faces:
+        """The faces renumbered to the vertices that they use, where there are more vertices than corners.
 
         Some exporters let all primitives of a model share one list of vertices.
         """
@@ -83,8 +82,8 @@ class Attributes:
 class Draco:
     """What a Draco stream held."""
 
-    attributes: dict[str, npt.NDArray[Any]]  # (V, width) by their glTF names
-    faces: Ints  # (F, 3)
+    attributes: dict[str, Stored]  # by their glTF names
+    faces: Faces
 
 
 def unpacked(primitive: Item, accessors: Accessors, buffers: Buffers) -> Draco | None:
@@ -104,8 +103,8 @@ def unpacked(primitive: Item, accessors: Accessors, buffers: Buffers) -> Draco |
     return _decoded(bytes(stream), said.wanted("attributes"))
 
 
-def triangles_of(attributes: Attributes, vertices: int) -> Ints | None:
-    """(F, 3) corners of the primitive's triangles; None for points and lines."""
+def triangles_of(attributes: Attributes, vertices: int) -> Faces | None:
+    """Corners of the primitive's triangles; None for points and lines."""
     primitive = attributes.primitive
     mode = primitive.whole("mode", TRIANGLES, high=FAN)
     if mode < TRIANGLES:
@@ -119,8 +118,8 @@ def triangles_of(attributes: Attributes, vertices: int) -> Ints | None:
     return faces
 
 
-def morphed(positions: Floats, attributes: Attributes, weights: tuple[float, ...]) -> Floats:
-    """(V, 3) the positions with each morph target's shifts added, times its weight."""
+def morphed(positions: Vertices, attributes: Attributes, weights: tuple[float, ...]) -> Vertices:
+    """The positions with each morph target's shifts added, times its weight."""
     targets = attributes.primitive.table("targets")
     for target, weight in zip(targets, weights, strict=False):
         number = target.index("POSITION")
@@ -135,8 +134,10 @@ def morphed(positions: Floats, attributes: Attributes, weights: tuple[float, ...
     return positions
 
 
-def skinned(positions: Floats, attributes: Attributes, joints: Floats) -> Floats | None:
-    """(V, 3) where the joints (J, 4, 4) take the vertices; None where the primitive names no joints."""
+def skinned(
+    positions: Float64[Array, "V 3"], attributes: Attributes, joints: Float64[Array, "_J 4 4"]
+) -> Float64[Array, "V 3"] | None:
+    """Where the joints take the vertices; None where the primitive names no joints."""
     total = np.zeros(len(positions))
     placed = np.zeros_like(positions)
     number = 0
@@ -161,7 +162,7 @@ def skinned(positions: Floats, attributes: Attributes, joints: Floats) -> Floats
     return placed
 
 
-def _corners(primitive: Item, accessors: Accessors, vertices: int) -> Ints:
+def _corners(primitive: Item, accessors: Accessors, vertices: int) -> Corners:
     number = primitive.index("indices")
     if number is None:
         return np.arange(vertices, dtype=np.int64)
@@ -169,7 +170,7 @@ def _corners(primitive: Item, accessors: Accessors, vertices: int) -> Ints:
     return accessors.read(number, place, kinds=("SCALAR",), components=UNSIGNED).raw[:, 0].astype(np.int64)
 
 
-def _assembled(corners: Ints, mode: int, primitive: Item) -> Ints:
+def _assembled(corners: Corners, mode: int, primitive: Item) -> Faces:
     if len(corners) < 3 or (mode == TRIANGLES and len(corners) % 3):
         malformed(primitive.where, f"{len(corners)} corners", "3 or more; a multiple of 3 where it is no strip or fan")
     if mode == TRIANGLES:

@@ -18,11 +18,12 @@ import collections
 import dataclasses
 import functools
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
+from jaxtyping import Bool, Float64, Int64, UInt8
 
+from pipeline.conventions import Array, Faces, Vertices
 from pipeline.errors import Reject
 from pipeline.meshes.gltf.accessors import Accessors
 from pipeline.meshes.gltf.container import Buffers, ReadFile, open_file
@@ -34,9 +35,9 @@ from pipeline.meshes.gltf.primitives import Attributes, morphed, skinned, triang
 from pipeline.meshes.mesh import Material, Mesh
 from pipeline.pictures.colour import linear_to_srgb
 
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
-Bytes = npt.NDArray[np.uint8]
+Uv: TypeAlias = Float64[Array, "_V 2"]
+Colours: TypeAlias = UInt8[Array, "_V 4"]  # sRGB and alpha
+Numbers: TypeAlias = Int64[Array, " _F"]  # material of each face, or one of all of them
 
 MOST_CORNERS = 2**25  # vertices and faces of all meshes together
 MOST_COPIED = 2**22  # vertices and faces that stand in the file once and in the scene several times
@@ -47,12 +48,12 @@ _ALPHA_STEPS = 16  # the samples of a pixel tell no more apart
 class _Part:
     """One primitive in its mesh's own axes."""
 
-    vertices: Floats  # (V, 3)
-    faces: Ints  # (F, 3)
+    vertices: Vertices
+    faces: Faces
     look: Look
     attributes: Attributes
-    uv: Floats | None  # (V, 2)
-    colours: Bytes | None  # (V, 4) sRGB and alpha
+    uv: Uv | None
+    colours: Colours | None
 
 
 def read_gltf(data: bytes, read: ReadFile, decode: Decode | None = None) -> Mesh:
@@ -104,7 +105,7 @@ def _parts(root: Item, placed: Placed, accessors: Accessors, buffers: Buffers, l
             yield _part(attributes, faces, weights, looks)
 
 
-def _part(attributes: Attributes, faces: Ints, weights: tuple[float, ...], looks: Looks) -> _Part:
+def _part(attributes: Attributes, faces: Faces, weights: tuple[float, ...], looks: Looks) -> _Part:
     primitive = attributes.primitive
     stored = attributes.read("POSITION", ("VEC3",))
     assert stored is not None
@@ -133,11 +134,11 @@ class _Scene:
 
     def __init__(self, looks: Looks) -> None:
         self._looks = looks
-        self._vertices: list[Floats] = []
-        self._faces: list[Ints] = []
-        self._numbers: list[Ints] = []  # material of each face, or of all of them
-        self._uv: list[Floats | None] = []
-        self._colours: list[Bytes | None] = []
+        self._vertices: list[Vertices] = []
+        self._faces: list[Faces] = []
+        self._numbers: list[Numbers] = []
+        self._uv: list[Uv | None] = []
+        self._colours: list[Colours | None] = []
         self._materials: list[Material] = []
         self._number_of: dict[tuple[Look, float], int] = {}
         self._vertex_count = self._corner_count = self._copied = 0
@@ -185,7 +186,7 @@ class _Scene:
             )
         return mesh
 
-    def _materials_of(self, part: _Part) -> Ints:
+    def _materials_of(self, part: _Part) -> Numbers:
         """Number of the material of each face (F,), or of all (1,); see-through vertices make more of them."""
         shares = _shares(part)
         if shares is None:
@@ -201,8 +202,8 @@ class _Scene:
         return self._number_of[key]
 
 
-def _placed(part: _Part, placed: Placed) -> tuple[Floats, npt.NDArray[np.bool_]]:
-    """(N, V, 3) the vertices in all places of a part, and which of the N are mirrored."""
+def _placed(part: _Part, placed: Placed) -> tuple[Float64[Array, "N V 3"], Bool[Array, " N"]]:
+    """The vertices in all places of a part, and which of the places are mirrored."""
     if placed.joints is not None:
         bent = skinned(part.vertices, part.attributes, placed.joints)
         if bent is not None:
@@ -214,12 +215,12 @@ def _placed(part: _Part, placed: Placed) -> tuple[Floats, npt.NDArray[np.bool_]]
     return part.vertices @ turns.transpose(0, 2, 1) + shifts, np.linalg.det(turns) < 0
 
 
-def _joined(arrays: list[npt.NDArray[Any]]) -> npt.NDArray[Any]:
+def _joined(arrays: list[Array]) -> Array:
     return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
 
 
-def _shares(part: _Part) -> Floats | None:
-    """(F,) alpha that the vertices give each face, in few steps; None where it is 1 or means nothing."""
+def _shares(part: _Part) -> Float64[Array, " _F"] | None:
+    """Alpha that the vertices give each face, in few steps; None where it is 1 or means nothing."""
     if part.colours is None or not part.look.takes_alpha or part.colours[:, 3].min() == 255:
         return None
     mean = part.colours[part.faces, 3].mean(axis=1) / 255
@@ -228,8 +229,8 @@ def _shares(part: _Part) -> Floats | None:
     return np.asarray(np.rint(mean * _ALPHA_STEPS) / _ALPHA_STEPS)
 
 
-def _srgb(linear: Floats) -> Bytes:
-    """(V, 3 or 4) linear colours -> (V, 4) sRGB bytes with alpha."""
+def _srgb(linear: Float64[Array, "V _C"]) -> UInt8[Array, "V 4"]:
+    """Linear colours of 3 or 4 channels -> sRGB bytes with alpha."""
     steps = np.rint(np.nan_to_num(linear, nan=0.0).clip(0, 1) * 65535).astype(np.uint16)
     out = np.full((len(linear), 4), 255, dtype=np.uint8)
     out[:, :3] = _srgb_table()[steps[:, :3]]
@@ -239,6 +240,6 @@ def _srgb(linear: Floats) -> Bytes:
 
 
 @functools.cache
-def _srgb_table() -> Bytes:
-    """(65536,) the sRGB byte of each 16-bit light."""
+def _srgb_table() -> UInt8[Array, 65536]:
+    """The sRGB byte of each 16-bit light."""
     return np.asarray(np.rint(linear_to_srgb(np.arange(65536) / 65535) * 255), np.uint8)

@@ -143,6 +143,25 @@ def test_fuzz_of_values() -> None:
     assert counts["read"] and counts["malformed"]
 
 
+def test_fuzz_of_draco() -> None:
+    codec = pytest.importorskip("DracoPy", reason="Draco files need DracoPy")
+    faces = CUBE_FACES.reshape(-1, 3).astype(np.uint32)
+    streams = [codec.encode(CUBE, faces, quantization_bits=14, compression_level=level) for level in (0, 4, 7)]
+
+    def files() -> Iterator[bytes]:
+        for seed in range(rounds(90)):
+            made = Builder()
+            stream = mutated(streams[seed % 3], generator(seed, "draco")) if seed > 2 else streams[seed]
+            said = {"bufferView": made.view(stream), "attributes": {"POSITION": 0}}
+            attributes = {"POSITION": made.add("accessors", {"componentType": 5126, "count": 8, "type": "VEC3"})}
+            made.scene(made.primitive(attributes, extensions={"KHR_draco_mesh_compression": said}))
+            yield made.glb()
+
+    counts, fatal = outcomes(to_the_end, files())
+    assert not fatal, counts
+    assert counts["read"] > 2 and counts["unsupported"]
+
+
 def test_fuzz_of_cuts() -> None:
     whole = everything().glb()
     (length,) = struct.unpack_from("<I", whole, 12)
