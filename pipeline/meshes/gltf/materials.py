@@ -31,6 +31,8 @@ Decode: TypeAlias = Callable[[str, bytes], Picture | None]
 """Turns the bytes of a picture into one, and notes its name where they are none."""
 
 _WRAPS: dict[int, Wrap] = {10497: "repeat", 33071: "clamp", 33648: "mirror"}
+_NEAREST = 9728  # magFilter
+_HARD_PX = 128  # side up to which texels are enlarged; as large a picture is stored without loss (glb.py)
 # The first of these that can be decoded is taken; "" is the texture's plain source.
 _PICTURES = ("EXT_texture_webp", "EXT_texture_avif", "", "MSFT_texture_dds", BASIS)
 _SOLID = 128  # alpha from which a texel of a see-through picture is drawn (render/backends/visibility.py)
@@ -140,8 +142,18 @@ class Looks:
 
     def _picture(self, number: int) -> Picture | None:
         if number not in self._pictures:
-            self._pictures[number] = self._decoded(self._root.entry("textures", number, "textures"))
+            texture = self._root.entry("textures", number, "textures")
+            picture = self._decoded(texture)
+            self._pictures[number] = picture if picture is None else self._with_hard_texels(picture, texture)
         return self._pictures[number]
+
+    def _with_hard_texels(self, picture: Picture, texture: Item) -> Picture:
+        """A small picture whose sampler mixes no texels, as the palettes of low-poly models, with larger texels."""
+        sampler = texture.index("sampler")
+        if sampler is None or self._root.entry("samplers", sampler, "samplers").value.get("magFilter") != _NEAREST:
+            return picture
+        times = max(_HARD_PX // max(picture.shape[:2]), 1)
+        return picture.repeat(times, axis=0).repeat(times, axis=1)
 
     def _decoded(self, texture: Item) -> Picture | None:
         """The first of a texture's pictures that can be decoded."""

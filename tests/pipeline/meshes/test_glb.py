@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.errors import Reject
-from pipeline.meshes.glb import read_glb, write_glb
+from pipeline.meshes.glb import decode_picture, read_glb, write_glb
+from pipeline.meshes.gltf.read import read_gltf
 from pipeline.meshes.mesh import Material, Mesh
 from pipeline.seeds import generator
 
@@ -111,6 +112,23 @@ def test_another_reader_sees_the_same_corners_colours_and_uv() -> None:
     assert np.array_equal(
         np.asarray(parts[1].visual.material.baseColorTexture.convert("RGBA")), mesh.materials[1].texture
     )
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 2**32), materials=st.integers(1, 4))
+def test_the_reader_of_foreign_files_reads_the_same(seed: int, materials: int) -> None:
+    mesh = _mesh(seed, 30, materials)
+    mesh.face_material[0] = materials - 1  # the one with a picture, whose faces are written last
+    for material in mesh.materials:
+        material.colour = (*material.colour[:3], 255)
+    data = write_glb(mesh)
+    ours = read_glb(data)
+    theirs = read_gltf(data, lambda _: None, lambda _, payload: decode_picture(payload))
+    assert np.array_equal(theirs.triangles, ours.triangles)
+    assert np.array_equal(theirs.vertex_colours[theirs.faces], ours.vertex_colours[ours.faces])
+    assert np.allclose(theirs.uv[theirs.faces][-1], ours.uv[ours.faces][-1], atol=1e-6)
+    looks = [[mesh.materials[n].colour for n in mesh.material_of_face] for mesh in (ours, theirs)]
+    assert looks[0] == looks[1]
 
 
 def test_every_cut_and_many_flips_are_refused_or_read() -> None:

@@ -173,6 +173,19 @@ def test_wraps_come_from_the_sampler() -> None:
         read(made.glb())
 
 
+@pytest.mark.parametrize(("side", "times"), [(4, 32), (48, 2), (100, 1), (200, 1)])
+def test_texels_that_are_not_mixed_stay_hard(side: int, times: int) -> None:
+    made = Builder()
+    picture = generator(5, "palette").integers(0, 256, (side, side, 4)).astype(np.uint8)
+    picture[..., 3] = 255
+    texture = made.picture(picture)
+    made.root["textures"][texture]["sampler"] = made.add("samplers", {"magFilter": 9728})
+    made.scene(square(made, UNIT, material=made.material(baseColorTexture={"index": texture})))
+    found = read(made.glb()).materials[0].texture
+    assert np.array_equal(found[::times, ::times], picture) and found.shape[0] == times * side
+    assert np.array_equal(found[times - 1 :: times, times - 1 :: times], picture)
+
+
 def with_alpha(mode: str | None, alphas: tuple[int, int], factor: float = 1.0, **more: Any) -> Mesh:
     made = Builder()
     picture = halves((255, 0, 0, alphas[0]), (0, 0, 255, alphas[1]))
