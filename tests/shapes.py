@@ -22,7 +22,19 @@ from beartype import beartype
 from jaxtyping import AbstractArray, jaxtyped
 
 # What is checked.  Left out: networks, whose code torch.compile and the tracer of ONNX read.
-CHECKED = ("pipeline", "voxelize", "render", "report", "training.metrics")
+CHECKED = (
+    "pipeline",
+    "voxelize",
+    "render",
+    "report",
+    "training.metrics",
+    "training.data",
+    "training.evaluation",
+    "training.run",
+    "training.inference.predict",
+    "training.inference.reconstruct",
+    "training.inference.validation",
+)
 
 # Of these beartype looks at one item drawn by chance, and a test must not fail by chance.
 _DRAWN = re.compile(r"\b(list|dict|set|Sequence|Iterable|Iterator|Mapping|Callable|Generator)\[|\.\.\.\]")

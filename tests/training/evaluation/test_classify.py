@@ -42,7 +42,7 @@ def test_features_are_those_of_the_checkpoint_and_not_of_the_batch(
     whole = classify.features(discriminator, data)
     assert whole.shape[0] == 12 and len(np.unique(whole.round(6), axis=0)) > 6
     monkeypatch.setattr(classify, "BATCH", 5)
-    np.testing.assert_allclose(classify.features(discriminator, data), whole, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(classify.features(discriminator, data), whole, rtol=1e-3, atol=1e-4 * whole.max())
 
 
 def test_svm_separates_what_a_line_separates() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from tests.training.tiny_world import settings
 from tests.world import ROOT
 from training.command.train import main
 from training.evaluate import evaluate
+from training.inference.held_out import TOLERANCE
 from training.loop import training_loop
 
 DEMO = ROOT / "models" / "demo"
@@ -45,7 +47,9 @@ def test_a_copy_makes_what_it_made_when_exported(exported: Path, capsys: pytest.
     with np.load(exported / "held-out.npz") as file:
         stated = float(file["iou"].mean())
     assert main(["check", "--run", str(exported)]) == 0
-    assert f"IoU {stated:.4f} on 6 held-out shapes, {stated:.4f} when exported" in said(capsys)
+    # One picture at a time rounds otherwise than a batch, so a voxel at the threshold may fall on the other side.
+    found = re.search(r"IoU (\S+) on 6 held-out shapes, (\S+) when exported", said(capsys))
+    assert found is not None and found[2] == f"{stated:.4f}" and float(found[1]) == pytest.approx(stated, abs=TOLERANCE)
     card = (exported / "README.md").read_text(encoding="utf-8")
     assert "held-out.npz" in card and "onnx" not in card
 

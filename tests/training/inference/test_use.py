@@ -163,9 +163,10 @@ def test_several_photographs_of_one_object_are_pooled(
     both, out = [str(photo), str(other_photo)], tmp_path / "pooled.npy"
     assert main(["reconstruct", *both, "--run", str(folder), "-o", str(out)]) == 0
     model, photos = load_model(folder, torch.device("cpu")), [read_photo(Path(path), 32) for path in both]
-    codes = [reconstruct.code_of(model, [one]) for one in photos]
-    torch.testing.assert_close(reconstruct.code_of(model, photos), (codes[0] + codes[1]) / 2, rtol=1e-4, atol=1e-5)
     assert np.array_equal(np.load(out).reshape(-1), reconstruct.reconstruct(model, photos))
+    model.networks.double()
+    codes = [reconstruct.code_of(model, [one]) for one in photos]
+    torch.testing.assert_close(reconstruct.code_of(model, photos), (codes[0] + codes[1]) / 2)
     assert main(["reconstruct", *both, "--mask", str(photo), "--run", str(folder), "-o", str(out)]) == 1
     assert "every photograph needs its mask" in capsys.readouterr().err
 
@@ -237,7 +238,7 @@ def assert_graphs_agree(
         session = runtime.InferenceSession(str(folder / f"{name}.onnx"))
         (found[name],) = session.run(None, {session.get_inputs()[0].name: example.numpy()})
         with torch.no_grad():
-            np.testing.assert_allclose(found[name], module(example).numpy(), atol=1e-5)
+            np.testing.assert_allclose(found[name], module(example).numpy(), atol=1e-4)  # a level is 4e-3
     return found
 
 

@@ -73,18 +73,18 @@ def test_first_layer_is_a_transposed_convolution_of_one_cell() -> None:
 
 
 def test_doubling_is_the_transposed_convolution() -> None:
-    layer = Doubling(3, bias=True)
+    layer = Doubling(3, bias=True).double()
     torch.nn.init.normal_(layer.weight)
-    x = torch.randn(2, 3, 4, 4, 4, generator=fixed())
-    torch.testing.assert_close(layer(x), F.conv_transpose3d(x, layer.weight, layer.bias, 2, 1), atol=1e-5, rtol=1e-5)
+    x = torch.randn(2, 3, 4, 4, 4, generator=fixed()).double()
+    torch.testing.assert_close(layer(x), F.conv_transpose3d(x, layer.weight, layer.bias, 2, 1))
 
 
 @pytest.mark.parametrize("channels", [1, 2])
 def test_first_convolution_is_the_convolution(channels: int) -> None:
-    layer = Convolution(channels, 3, kernel=4, stride=2, padding=1, bias=True, spectral=False)
+    layer = Convolution(channels, 3, kernel=4, stride=2, padding=1, bias=True, spectral=False).double()
     torch.nn.init.normal_(layer.weight)
-    x = torch.randn(2, channels, 8, 8, 8, generator=fixed())
-    torch.testing.assert_close(layer(x), F.conv3d(x, layer.weight, layer.bias, 2, 1), atol=1e-4, rtol=1e-4)
+    x = torch.randn(2, channels, 8, 8, 8, generator=fixed()).double()
+    torch.testing.assert_close(layer(x), F.conv3d(x, layer.weight, layer.bias, 2, 1))
 
 
 def test_spectral_norm_ends_at_singular_value_one() -> None:

@@ -52,6 +52,17 @@ def test_a_stopped_run_ends_with_the_same_bits(stop: int, boxes: Path, unbroken:
         assert (tmp_path / name).read_bytes() == (unbroken / name).read_bytes(), name
 
 
+def test_standing_statistics_do_not_depend_on_interruptions(boxes: Path, tmp_path: Path) -> None:
+    """They are measured anew before each use, so where the training was stopped leaves no trace in them."""
+    experiment = settings(preset="r1-3dgan", adversarial_every=1)
+    training_loop(experiment, tmp_path / "whole", [boxes])
+    for stop in (40, 56):
+        training_loop(experiment, tmp_path / "broken", [boxes], stop_after=stop)
+    training_loop(experiment, tmp_path / "broken", [boxes])
+    assert final(tmp_path / "broken") == final(tmp_path / "whole")
+    assert (tmp_path / "broken" / "metrics.jsonl").read_bytes() == (tmp_path / "whole" / "metrics.jsonl").read_bytes()
+
+
 def test_work_lost_after_the_last_checkpoint_is_done_again(boxes: Path, unbroken: Path, tmp_path: Path) -> None:
     """What `kill -9` leaves: an older checkpoint, later metrics, a torn line, a temporary file."""
     training_loop(settings(), tmp_path, [boxes], stop_after=72)
