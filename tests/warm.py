@@ -30,11 +30,13 @@ def _draw() -> None:
 
 
 def _prepare() -> None:
+    from pipeline.meshes.readers.obj import read_obj
     from pipeline.meshes.readers.off import read_off
     from pipeline.meshes.winding import wrong_faces
 
     data = b"OFF\n4 4 0\n0 0 0\n1 0 0\n0 1 0\n0 0 1.5\n3 0 2 1\n3 0 1 3\n3 0 3 2\n3 1 2 3\n"
     wrong_faces(*read_off(data))
+    read_obj(b"v 0 0 0\nv 1 0 0 1 1 1\nv 1 1 0\nv 0 1 0\nf 1 2 3 4\n", lambda _: None, lambda _: None)
 
 
 def _measure() -> None:

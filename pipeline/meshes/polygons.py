@@ -14,9 +14,6 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
-# A triangle of a fan that is turned against its polygon by more than this share of the polygon's area leaves it.
-_OUTSIDE = 1e-9
-
 
 def triangulate(vertices: Floats, corners: Ints, counts: Ints) -> tuple[Ints, Ints]:
     """Cut polygons into triangles.
@@ -27,56 +24,49 @@ def triangulate(vertices: Floats, corners: Ints, counts: Ints) -> tuple[Ints, In
 
     Returns (T, 3) positions in `corners`, and (T,) the polygon of each triangle, in the order of the polygons.
     """
-    triangles, polygon = _fans(counts)
-    if counts.size == 0 or counts.max() <= 3:
-        return triangles, polygon
-    left = _leave_their_polygon(vertices, corners, counts, triangles, polygon)
+    if (counts == 3).all():
+        return np.arange(3 * len(counts)).reshape(-1, 3), np.arange(len(counts))
+    from pipeline.meshes.fans import fill_fans  # compiled code takes a moment to load
+
+    total = int(np.maximum(counts - 2, 0).sum())
+    triangles, polygon = np.empty((total, 3), dtype=np.int64), np.empty(total, dtype=np.int64)
+    leaves = np.zeros(len(counts), dtype=np.bool_)
+    fill_fans(vertices, corners, counts, triangles, polygon, leaves)
+    left = np.flatnonzero(leaves)
     if not len(left):
         return triangles, polygon
-    starts = np.cumsum(counts) - counts
-    cut = [
-        _clipped(vertices[corners[start : start + count]]) + start for start, count in zip(starts[left], counts[left])
-    ]
+    cut, owner = _clipped(vertices, corners, counts, left)
     stays = ~np.isin(polygon, left)
-    triangles = np.concatenate([triangles[stays], *cut])
-    polygon = np.concatenate([polygon[stays], np.repeat(left, [len(part) for part in cut])])
+    triangles, polygon = np.concatenate([triangles[stays], cut]), np.concatenate([polygon[stays], owner])
     order = np.argsort(polygon, kind="stable")
     return triangles[order], polygon[order]
 
 
-def _fans(counts: Ints) -> tuple[Ints, Ints]:
-    """Corners (T, 3) of the fans of all polygons, and the polygon (T,) of each triangle."""
-    fans = np.maximum(counts - 2, 0)
-    polygon = np.repeat(np.arange(len(counts)), fans)
-    step = np.arange(len(polygon)) - np.repeat(np.cumsum(fans) - fans, fans)
-    start = (np.cumsum(counts) - counts)[polygon]
-    return np.stack([start, start + step + 1, start + step + 2], axis=1), polygon
-
-
-def _leave_their_polygon(vertices: Floats, corners: Ints, counts: Ints, triangles: Ints, polygon: Ints) -> Ints:
-    """The polygons whose fan has a triangle that is turned against the polygon."""
-    several = counts[polygon] > 3
-    a, b, c = (vertices[corners[triangles[several, k]]] for k in range(3))
-    owner = polygon[several]
-    with np.errstate(all="ignore"):  # places that are no numbers: the mesh is refused later
-        areas = np.cross(b - a, c - a)
-        first = np.flatnonzero(np.diff(owner, prepend=-1))
-        normal = np.add.reduceat(areas, first)  # of each polygon: the fan's area vectors add up to Newell's normal
-        rank = np.cumsum(np.diff(owner, prepend=-1) != 0) - 1
-        turned = (areas * normal[rank]).sum(axis=1) < -_OUTSIDE * (normal[rank] ** 2).sum(axis=1)
-    return np.unique(owner[turned])
-
-
-def _clipped(ring: Floats) -> Ints:
-    """(T, 3) corners of the triangles of one polygon (n, 3), wound as the polygon is."""
+def _clipped(vertices: Floats, corners: Ints, counts: Ints, left: Ints) -> tuple[Ints, Ints]:
+    """The polygons of these numbers by ear clipping: corners (T, 3) and polygon (T,) of the triangles."""
     from mapbox_earcut import triangulate_float64
 
-    following = np.roll(ring, -1, axis=0)
-    normal = np.cross(ring - ring[0], following - ring[0]).sum(axis=0)
-    axis = int(np.abs(normal).argmax())
-    flat = np.ascontiguousarray(ring[:, [(axis + 1) % 3, (axis + 2) % 3]] - ring[0, [(axis + 1) % 3, (axis + 2) % 3]])
-    ears = triangulate_float64(flat, np.array([len(ring)], dtype=np.uint32)).reshape(-1, 3).astype(np.int64)
-    a, b, c = (flat[ears[:, k]] for k in range(3))
-    area = (b[:, 0] - a[:, 0]) * (c[:, 1] - a[:, 1]) - (b[:, 1] - a[:, 1]) * (c[:, 0] - a[:, 0])
-    backwards = area.sum() * normal[axis] < 0
-    return ears[:, ::-1] if backwards else ears
+    sizes = counts[left]
+    ends = np.cumsum(sizes)
+    rank = np.repeat(np.arange(len(left)), sizes)  # all their corners in one row, (C,)
+    place = np.arange(len(rank)) - (ends - sizes)[rank] + (np.cumsum(counts) - counts)[left][rank]
+    ring = vertices[corners[place]] - vertices[corners[place[(ends - sizes)[rank]]]]
+    following = np.arange(1, len(rank) + 1)
+    following[ends - 1] = ends - sizes
+    with np.errstate(all="ignore"):
+        normal = np.add.reduceat(np.cross(ring, ring[following]), ends - sizes)
+    axis = np.abs(normal).argmax(axis=1)
+    flat = np.take_along_axis(ring, np.stack([axis + 1, axis + 2], axis=1)[rank] % 3, axis=1)
+    ears = [
+        triangulate_float64(flat[end - size : end], np.array([size], dtype=np.uint32)).reshape(-1, 3) + (end - size)
+        for end, size in zip(ends.tolist(), sizes.tolist())
+    ]
+    cut = np.concatenate(ears).astype(np.int64)
+    # Ear clipping winds all its triangles in one way: they are turned to the polygon's.
+    a, b, c = (flat[cut[:, k]] for k in range(3))
+    with np.errstate(all="ignore"):
+        area = (b[:, 0] - a[:, 0]) * (c[:, 1] - a[:, 1]) - (b[:, 1] - a[:, 1]) * (c[:, 0] - a[:, 0])
+        areas = np.bincount(rank[cut[:, 0]], weights=area, minlength=len(left))
+        backwards = areas * np.take_along_axis(normal, axis[:, None], axis=1)[:, 0] < 0
+    cut = np.where(backwards[rank[cut[:, 0]], None], cut[:, ::-1], cut)
+    return place[cut], left[rank[cut[:, 0]]]

@@ -58,6 +58,7 @@ class _Parsed:
     statements: Ints  # (S, 4) kind, begin, end of the text, and how many faces stand before
 
 
+@np.errstate(all="ignore")  # numbers that are none or too large: the mesh is refused later
 def read_obj(data: bytes, read_sibling: ReadSibling, read_picture: ReadPicture) -> Mesh:
     """OBJ bytes -> Mesh with the materials of its faces.
 

@@ -78,6 +78,7 @@ class _List:
 _Columns: TypeAlias = dict[str, Column | _List]
 
 
+@np.errstate(all="ignore")  # numbers that are none or too large: the mesh is refused later
 def read_ply(data: bytes) -> Mesh:
     """PLY bytes -> Mesh, polygons cut into triangles, with the colours of vertices or faces.
 

@@ -35,6 +35,7 @@ _REST = re.compile(rb"\s*+\Z")
 _HEAD = re.compile(rb"\s*+solid(?:[ \t][^\n\r]*+)?[\n\r]++", re.IGNORECASE)
 
 
+@np.errstate(all="ignore")  # numbers that are none or too large: the mesh is refused later
 def read_stl(data: bytes) -> Mesh:
     """STL bytes -> Mesh; Reject: `truncated`, `malformed`, `bad_number`, `count_mismatch`, `no_faces`."""
     count = int.from_bytes(data[80:84], "little") if len(data) >= 84 else -1

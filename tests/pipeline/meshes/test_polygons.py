@@ -82,6 +82,22 @@ def test_polygons_of_a_file_keep_their_order_and_small_ones_give_none() -> None:
     assert (empty.shape, none.shape) == ((0, 3), (0,))
 
 
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 2**32), names=st.lists(st.sampled_from([*POLYGONS, "square"]), min_size=1, max_size=12))
+def test_polygons_of_one_file_do_not_disturb_each_other(seed: int, names: list[str]) -> None:
+    rng = generator(seed, "many")
+    flats = [np.array({**POLYGONS, "square": [(0, 0), (1, 0), (1, 1), (0, 1)]}[name], float) for name in names]
+    flats = [np.roll(flat, rng.integers(len(flat)), axis=0)[:: rng.choice([1, -1])] for flat in flats]
+    vertices = np.concatenate([placed(flat, seed + number) for number, flat in enumerate(flats)])
+    order = rng.permutation(len(vertices))  # corners name vertices in any order
+    triangles, polygon = triangulate(vertices[order], np.argsort(order), np.array([len(flat) for flat in flats]))
+    parts = area_vectors(vertices, triangles)
+    wanted = [abs((x * np.roll(y, -1) - np.roll(x, -1) * y).sum()) / 2 for x, y in (flat.T for flat in flats)]
+    np.testing.assert_allclose(np.bincount(polygon, np.linalg.norm(parts, axis=1)), wanted, rtol=1e-9)
+    owner = np.repeat(np.arange(len(flats)), [len(flat) for flat in flats])
+    assert (owner[triangles] == polygon[:, None]).all() and (np.diff(polygon) >= 0).all()
+
+
 def test_convex_polygons_are_fans() -> None:
     angles = np.arange(7) * 2 * np.pi / 7
     ring = np.stack([np.cos(angles), np.sin(angles), 0 * angles], axis=1)
