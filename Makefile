@@ -4,9 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 CORES ?= $(shell nproc 2>/dev/null || echo 2)
 .DEFAULT_GOAL := help
-# The gallery's 3D part is three.js, bundled where npm is; the page shows the sheets without it.
-BUNDLE := report/gallery/dist/scene.js
-.PHONY: help setup setup-dev demo test test-slow test-cluster test-kill check format bench bench-gpu dag lock envs schema clean
+.PHONY: help bundle setup setup-dev demo test test-slow test-cluster test-kill check format bench bench-gpu dag lock envs schema clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -25,23 +23,22 @@ $(VENV)/.dev: $(VENV)/.run envs/dev.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r envs/dev.lock
 	@touch $@
 
-$(BUNDLE): report/gallery/package-lock.json report/gallery/scene.js report/gallery/voxels.js report/gallery/orbit.js
-	@if ! command -v npm >/dev/null; then echo "npm is not here: gallery.html will show everything but 3D (install Node.js 18 or newer for it)"; \
-	else cd report/gallery && npm ci --loglevel=silent >/dev/null && npm run --silent build -- --log-level=error || \
-	echo "npm could not bundle three.js: gallery.html will show everything but 3D (cd report/gallery && npm ci says why)"; fi
+bundle:  ## make the 3D part of the pages again: report/gallery/dist (needs npm)
+	cd report/gallery && mkdir -p dist && npm ci --loglevel=error && npm run --silent build -- --log-level=error
+	@$(BIN)/python -m tests.report.bundle
 
-setup: $(VENV)/.run $(BUNDLE)  ## make the virtual environment (.venv) from the lock file
+setup: $(VENV)/.run  ## make the virtual environment (.venv) from the lock file
 setup-dev: $(VENV)/.dev  ## the same plus test and benchmark tools
 
-demo: $(VENV)/.run $(BUNDLE)  ## the whole product on generated furniture: results/report.html
+demo: $(VENV)/.run  ## the whole product on generated furniture: results/report.html
 	@PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --cores $(CORES)
 	@echo "look at results/report.html and results/samples/*/gallery.html"
 
-test: $(VENV)/.dev $(BUNDLE)  ## every test but the slow ones
+test: $(VENV)/.dev  ## every test but the slow ones
 	@$(BIN)/python -m tests.warm
 	@PATH="$(CURDIR)/$(BIN):$$PATH" python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
-test-slow: $(VENV)/.dev $(BUNDLE)  ## the slow tests too
+test-slow: $(VENV)/.dev  ## the slow tests too
 	@PATH="$(CURDIR)/$(BIN):$$PATH" python -m pytest -n auto --dist loadfile --no-loadscope-reorder -m "not cluster"
 
 test-cluster: $(VENV)/.dev  ## a real SLURM of one node (root, Debian's slurm-wlm and munge)

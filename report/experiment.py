@@ -12,7 +12,7 @@ from report import charts, figures, gather, latent, tables, timeline
 from report.charts import Alarm, Curve
 from report.gather import ExperimentFacts
 from report.glance import discriminator
-from report.shapes import triple
+from report.triples import solid, triple
 
 SHOWN = 6  # reconstructions in each group
 SAMPLES = 18  # shapes from the prior
@@ -149,7 +149,7 @@ def _reconstructions(path: Path, results: dict[str, Any]) -> list[dict[str, Any]
     ]
 
 
-def _samples(path: Path) -> list[dict[str, str | None]]:
+def _samples(path: Path) -> list[dict[str, Any]]:
     """The first shapes from the prior, each with the training shape nearest to it."""
     table = gather.arrays(path) if path.exists() else {}
     out = []
@@ -163,6 +163,11 @@ def _samples(path: Path) -> list[dict[str, str | None]]:
                 "nearest": nearest,
                 "id": gather.short(str(table["nearest_id"][row])) if nearest else None,
                 "iou": f"{table['nearest_iou'][row]:.2f}" if nearest else None,
+                "solid": solid(
+                    table["nearest_bits"][row] if nearest else None, table["levels"][row], int(table["threshold"])
+                )
+                if "levels" in table  # an older evaluation kept the bits alone
+                else None,
             }
         )
     return out

@@ -10,7 +10,7 @@ import numpy as np
 from pipeline.formats.results import centre
 from report import gather
 from report.gather import Arrays, ExperimentFacts
-from report.shapes import triple
+from report.triples import triple
 
 SHAPES = 6
 ALMOST_ALL = 0.95  # of the records of a training
@@ -117,7 +117,7 @@ def discriminator(results: dict[str, Any]) -> list[str]:
     ]
 
 
-def typical_shapes(facts: ExperimentFacts) -> list[dict[str, str]]:
+def typical_shapes(facts: ExperimentFacts) -> list[dict[str, Any]]:
     """The median shape of each category; where these are fewer than SHAPES, more from around the median of all."""
     path = facts.folder / "predictions.npz"
     table: Arrays = gather.arrays(path) if path.exists() else {}
@@ -128,11 +128,11 @@ def typical_shapes(facts: ExperimentFacts) -> list[dict[str, str]]:
             **triple(table, row, "image", "levels"),
             "caption": f"{table['category'][row]}, {note} · IoU with the truth {table['iou'][row]:.2f}",
         }
-        for row, note in _typical_rows(table["category"].tolist())
+        for row, note in typical_rows(table["category"].tolist())
     ]
 
 
-def _typical_rows(categories: list[str]) -> list[tuple[int, str]]:
+def typical_rows(categories: list[str]) -> list[tuple[int, str]]:
     """Rows of a table that is sorted by IoU, and what is typical of each."""
     rows = {}
     for category in sorted(set(categories))[:SHAPES]:

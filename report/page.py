@@ -20,6 +20,8 @@ from pipeline.formats.results import COLUMNS, MORE_COLUMNS, figure_at
 from pipeline.progress import Log, progress
 from pipeline.settings.report import Report
 from report import dataset, experiment, gather
+from report.gallery.build import read_asset as read_gallery_asset
+from report.gallery.build import scene_bundle
 from report.gather import ExperimentFacts
 from report.glance import glance
 from report.glossary import glossary
@@ -34,11 +36,14 @@ def write_page(output: Path, page: Path, settings: Report, *, log: Log | None = 
     """Read what the stages left below `output` and publish one self-contained page."""
     runs = gather.experiments(output)
     sections = [experiment.section(facts) for facts in progress(runs, "report", unit="experiment", log=log)]
-    style, script = (read_asset(name) for name in ("style.css", "page.js"))
+    style = read_asset("style.css")
+    script = "\n".join([read_asset("page.js"), read_gallery_asset("unpack.js"), read_asset("shapes.js")])
+    scene = scene_bundle()
     text = template(HOME).render(
-        policy=policy(style, [script], chunks=False),
+        policy=policy(style, [text for text in (scene, script) if text], chunks=False),
         style=markupsafe.Markup(style),
         script=markupsafe.Markup(script),
+        scene=markupsafe.Markup(scene) if scene else None,
         title=settings.title,
         glance=glance(runs),
         glossary=glossary(),

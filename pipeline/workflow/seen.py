@@ -186,7 +186,11 @@ def _files(config: Config, rule: str) -> dict[str, str]:
     if rule == "gallery":
         return {"report/gallery": files_digest(ROOT / "report" / "gallery", (*_PAGE, "dist/*.js"))}
     if rule == "report":
-        return {"report/templates": files_digest(ROOT / "report" / "templates", _PAGE)}
+        return {
+            "report/templates": files_digest(ROOT / "report" / "templates", _PAGE),
+            "report/gallery": files_digest(ROOT / "report" / "gallery", ("unpack.js", "dist/*.js")),
+            "docs/metrics.md": files_digest(ROOT / "docs", ("metrics.md",)),
+        }
     if rule == "render" and config.render.backend != "raster":
         return {"render/backends/shaders": files_digest(ROOT / "render" / "backends" / "shaders", ("*",))}
     return {}

@@ -29,7 +29,7 @@ from report.inline import policy, script_json, template
 
 HOME = Path(__file__).parent
 SCRIPTS = ("camera.js", "unpack.js", "overlay.js", "dialog.js", "page.js")
-BUNDLE = HOME / "dist" / "scene.js"  # made by `make setup` where npm is; the page works without
+BUNDLE = HOME / "dist" / "scene.js"  # made by `make bundle` and committed
 INLINE, CHUNK = 300, 100  # shapes in the page, shapes in each further file
 
 
@@ -151,7 +151,7 @@ def _page(
 ) -> str:
     style = read_asset("style.css")
     script = "\n".join(read_asset(file) for file in SCRIPTS)
-    scene = BUNDLE.read_text(encoding="utf-8") if BUNDLE.exists() else None
+    scene = scene_bundle()
     shown = min(index["views"], size.views)
     across = columns(shown)
     meta = {
@@ -190,6 +190,11 @@ def _page(
         rejects=facts.rejects(ledger),
         provenance=facts.provenance(index, _three_version() if scene else None),
     )
+
+
+def scene_bundle() -> str | None:
+    """The 3D part of the pages; None where somebody has taken it away, and the pages work without."""
+    return BUNDLE.read_text(encoding="utf-8") if BUNDLE.exists() else None
 
 
 def _three_version() -> str:

@@ -148,7 +148,7 @@ function showScene(mesh) {
 }
 
 function startScene() {
-  let why = "3D is not in this page: where Node.js is installed, `make setup` and then the same command again put it there.";
+  let why = "3D is not in this page: report/gallery/dist/scene.js was absent; `git checkout` it, or `make bundle` where npm is.";
   try {
     if (typeof Scene3D !== "undefined") return Scene3D.start(byId("scene"), meta.resolution, sceneColours());
   } catch (error) {

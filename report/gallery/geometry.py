@@ -11,8 +11,6 @@ coordinate c is round((c + 0.5) * 4095) of the unit box: a quarter of a thousand
 
 from __future__ import annotations
 
-import base64
-import zlib
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -21,8 +19,9 @@ import numpy as np
 from jaxtyping import UInt8
 from scipy.spatial import cKDTree
 
-from pipeline.conventions import Array, Faces, Floats, Ints, PackedGrid, Vertices
+from pipeline.conventions import Array, Faces, Floats, Ints, Vertices
 from pipeline.meshes.mesh import Material, Mesh
+from report.packed import packed
 
 STEPS = 4095  # a coordinate has 12 bits: differences of neighbours are small and pack well
 _COLOURS = 255
@@ -52,12 +51,7 @@ def pack_mesh(drawn: Drawn) -> str:
         _differences(drawn.faces.reshape(-1)),
         places.reshape(-1).astype("u1").tobytes(),
     ]
-    return _text(head + b"".join(body))
-
-
-def pack_voxels(bits: PackedGrid) -> str:
-    """The text that `unpackVoxels` of unpack.js reads."""
-    return _text(bits.tobytes())
+    return packed(head + b"".join(body))
 
 
 def drawable(mesh: Mesh, most_faces: int) -> Drawn:
@@ -156,7 +150,3 @@ def _few_colours(colours: Colours) -> Colours:
 
 def _differences(values: Ints) -> bytes:
     return np.diff(values, prepend=0).astype("<u2").tobytes()  # wraps around, and so does the reader
-
-
-def _text(data: bytes) -> str:
-    return base64.b64encode(zlib.compress(data, 9)).decode()

@@ -1,5 +1,5 @@
-// Mesh and voxels side by side in 3D under one camera.  Bundled with three.js into dist/scene.js
-// (`npm run build`), where it is `Scene3D`; the page works without it.
+// Shapes side by side in 3D under one camera: mesh and voxels in the gallery, truth and answer in the report.
+// Bundled with three.js into dist/scene.js (`npm run build`), where it is `Scene3D`; the pages work without it.
 
 import {
   AmbientLight, BufferAttribute, BufferGeometry, CanvasTexture, Color, DirectionalLight, DoubleSide, Group, LineBasicMaterial,
@@ -18,21 +18,23 @@ export function start(canvas, resolution, colours) {
   return new SideBySide(canvas, resolution, colours);
 }
 
-class SideBySide {
-  constructor(canvas, resolution, colours) {
+/** The same for shapes of voxels alone: `show` takes their grids and colours. */
+export function startShapes(canvas, colours) {
+  return new Shapes(canvas, colours);
+}
+
+/** Some scenes that share a camera, in one canvas. */
+class Panels {
+  constructor(canvas, count, colours) {
     this.canvas = canvas;
-    this.resolution = resolution;
     this.renderer = new WebGLRenderer({ canvas, antialias: true, alpha: true });
     this.renderer.localClippingEnabled = true;
     this.renderer.autoClear = false;
     this.camera = new PerspectiveCamera(VIEW_DEG, 1, 0.05, 20);
-    this.plane = new Plane(CUT[1].clone(), 1);
-    this.surface = new MeshLambertMaterial({ vertexColors: true, side: DoubleSide, flatShading: true, clippingPlanes: [this.plane] });
     this.cubes = new MeshLambertMaterial({ vertexColors: true });
-    this.left = new Group();
-    this.right = new Group();
-    this.scenes = [this.left, this.right].map((content) => this.furnish(content));
-    this.recolour(colours);
+    this.contents = Array.from({ length: count }, () => new Group());
+    this.scenes = this.contents.map((content) => this.furnish(content));
+    this.drawAxes(colours);
     this.orbit = new Orbit(canvas, this.camera, () => this.draw());
     new ResizeObserver(() => this.draw()).observe(canvas);
   }
@@ -51,13 +53,75 @@ class SideBySide {
   }
 
   /** Axes and their names in the page's colours. */
-  recolour(colours) {
+  drawAxes(colours) {
     this.colours = colours;
     for (const scene of this.scenes) {
       scene.userData.axes?.removeFromParent();
       scene.userData.axes = axes(colours);
       scene.add(scene.userData.axes);
     }
+  }
+
+  /** Put one object into a panel in place of what is there. */
+  put(panel, object) {
+    for (const old of this.contents[panel].children.splice(0)) old.geometry.dispose();
+    if (object) this.contents[panel].add(object);
+  }
+
+  /** Look from an azimuth and elevation of conventions.py, in degrees. */
+  look(azimuth, elevation) {
+    this.orbit.look(azimuth, elevation);
+  }
+
+  /** All scenes, side by side, or one over the other where the canvas is narrow. */
+  draw() {
+    const width = this.canvas.clientWidth, height = this.canvas.clientHeight;
+    if (!width || !height || !this.orbit) return;
+    this.renderer.setPixelRatio(Math.min(devicePixelRatio, 2));
+    this.renderer.setSize(width, height, false);
+    const wide = width > height, count = this.scenes.length;
+    const w = wide ? width / count : width, h = wide ? height : height / count;
+    this.camera.aspect = w / h;
+    const half = Math.tan(VIEW_DEG / 2 * Math.PI / 180) / Math.min(1, w / h);
+    this.camera.fov = 2 * Math.atan(half) * 180 / Math.PI;
+    this.camera.updateProjectionMatrix();
+    this.renderer.setScissorTest(true);
+    this.scenes.forEach((scene, place) => {
+      const x = wide ? place * w : 0, y = wide ? 0 : (count - 1 - place) * h;
+      this.renderer.setViewport(x, y, w, h);
+      this.renderer.setScissor(x, y, w, h);
+      scene.userData.carrier.quaternion.copy(this.camera.quaternion);
+      this.renderer.clear();
+      this.renderer.render(scene, this.camera);
+    });
+  }
+}
+
+class Shapes extends Panels {
+  constructor(canvas, colours) {
+    super(canvas, 2, colours);
+  }
+
+  /** One grid a panel, one byte a voxel: [{ grid, resolution, colour }, ...]. */
+  show(shapes) {
+    shapes.forEach(({ grid, resolution, colour }, panel) => {
+      this.put(panel, new Mesh(voxelGeometry(grid, resolution, 1, resolution, new Color(colour)), this.cubes));
+    });
+    this.draw();
+  }
+}
+
+class SideBySide extends Panels {
+  constructor(canvas, resolution, colours) {
+    super(canvas, 2, colours);
+    this.resolution = resolution;
+    this.plane = new Plane(CUT[1].clone(), 1);
+    this.surface = new MeshLambertMaterial({ vertexColors: true, side: DoubleSide, flatShading: true, clippingPlanes: [this.plane] });
+  }
+
+  /** Axes and voxels in other colours. */
+  recolour(colours) {
+    this.drawAxes(colours);
     if (this.grid) this.fill();
     else this.draw();
   }
@@ -65,8 +129,7 @@ class SideBySide {
   /** Show a mesh (null: there is none) beside a grid of one byte a voxel. */
   show(mesh, grid) {
     this.grid = grid;
-    for (const old of this.left.children.splice(0)) old.geometry.dispose();
-    if (mesh) this.left.add(new Mesh(surfaceGeometry(mesh), this.surface));
+    this.put(0, mesh && new Mesh(surfaceGeometry(mesh), this.surface));
     this.fill();
   }
 
@@ -80,38 +143,9 @@ class SideBySide {
   }
 
   fill() {
-    for (const old of this.right.children.splice(0)) old.geometry.dispose();
     const { axis, layers } = this.keep ?? { axis: 1, layers: this.resolution };
-    this.right.add(new Mesh(voxelGeometry(this.grid, this.resolution, axis, layers, new Color(this.colours.voxel)), this.cubes));
+    this.put(1, new Mesh(voxelGeometry(this.grid, this.resolution, axis, layers, new Color(this.colours.voxel)), this.cubes));
     this.draw();
-  }
-
-  /** Look from an azimuth and elevation of conventions.py, in degrees. */
-  look(azimuth, elevation) {
-    this.orbit.look(azimuth, elevation);
-  }
-
-  /** Both scenes, side by side, or one over the other where the canvas is narrow. */
-  draw() {
-    const width = this.canvas.clientWidth, height = this.canvas.clientHeight;
-    if (!width || !height || !this.orbit) return;
-    this.renderer.setPixelRatio(Math.min(devicePixelRatio, 2));
-    this.renderer.setSize(width, height, false);
-    const wide = width > height;
-    const w = wide ? width / 2 : width, h = wide ? height : height / 2;
-    this.camera.aspect = w / h;
-    const half = Math.tan(VIEW_DEG / 2 * Math.PI / 180) / Math.min(1, w / h);
-    this.camera.fov = 2 * Math.atan(half) * 180 / Math.PI;
-    this.camera.updateProjectionMatrix();
-    this.renderer.setScissorTest(true);
-    this.scenes.forEach((scene, place) => {
-      const x = wide ? place * w : 0, y = wide ? 0 : (1 - place) * h;
-      this.renderer.setViewport(x, y, w, h);
-      this.renderer.setScissor(x, y, w, h);
-      scene.userData.carrier.quaternion.copy(this.camera.quaternion);
-      this.renderer.clear();
-      this.renderer.render(scene, this.camera);
-    });
   }
 }
 

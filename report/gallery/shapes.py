@@ -19,6 +19,7 @@ from pipeline.pictures.bank import Bank
 from pipeline.shards import Shard
 from pipeline.shards.agreement import LEAST_IOU, ViewSilhouettes, name, view_faults, view_silhouettes
 from report.gallery import geometry, pictures
+from report.packed import pack_voxels
 
 OTHER_AXES = 0.05  # of one shape, another way to read the axes must fit better by this
 THIN_RECALL = 0.95  # of the voxelizer: share of the surface that has a filled voxel beside it
@@ -173,7 +174,7 @@ def detail(shard: Shard, row: int, bank: Bank | None, meshes: Meshes | None, siz
         "large": pictures.large(shard.images(row, bank)[0]),
         "mesh": geometry.pack_mesh(drawn) if drawn else None,
         "drawn": len(drawn.faces) if drawn else 0,
-        "voxels": geometry.pack_voxels(shard.array("voxels")[row]),
+        "voxels": pack_voxels(shard.array("voxels")[row]),
         "facts": facts(record),
     }
 

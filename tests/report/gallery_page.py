@@ -10,9 +10,7 @@ import pytest
 from report.gallery import build
 from tests.report.browser import Page
 
-needs_bundle = pytest.mark.skipif(
-    not build.BUNDLE.exists(), reason="the 3D bundle is not made (make setup makes it where npm is)"
-)
+needs_bundle = pytest.mark.skipif(not build.BUNDLE.exists(), reason="the 3D bundle is not in report/gallery/dist")
 VISIBLE = "[...document.querySelectorAll('#grid .card')].map((card) => card.dataset.key)"
 
 

@@ -18,6 +18,7 @@ from pipeline.pictures.camera import look_at_origin, project
 from pipeline.seeds import generator
 from pipeline.shards import open_shard
 from report.gallery import build, geometry
+from report.packed import pack_voxels
 from tests.report.browser import Browser, Page
 from tests.report.gallery_page import fragment, gallery_of, needs_bundle, open_shape
 from tests.report.gallery_world import furniture, make_gallery, painted
@@ -110,7 +111,7 @@ def test_meshes_and_voxels_arrive_as_they_were_sent(page: Page) -> None:
     assert np.array_equal(np.reshape(found[1], (-1, 3)), drawn.faces)
     assert found[2] == [12, 34, 56] and found[3] == [0] * len(drawn.faces)
     grid = furniture(5)
-    sent = json.dumps(geometry.pack_voxels(pack_grid(grid)))
+    sent = json.dumps(pack_voxels(pack_grid(grid)))
     voxels = page.run(f"unpackVoxels({sent}, 32).then((grid) => [...grid])")
     assert np.array_equal(np.reshape(voxels, (32, 32, 32)), grid)
 
@@ -233,7 +234,7 @@ def test_without_the_bundle_a_line_says_how_to_get_3d(
     shutil.copytree(root, copy)
     page = browser.open(make_gallery(copy))
     open_shape(page, "chair/shape_0000")
-    assert "make setup" in page.run("document.getElementById('no-scene').textContent")
+    assert "make bundle" in page.run("document.getElementById('no-scene').textContent")
     assert page.run("document.querySelector('.scene-box').hidden")
     bare, full = (np.array(page.run(OVERLAY % opacity)) for opacity in (0, 1))
     assert np.abs(full - bare).max() > 30, "the overlay needs no 3D"

@@ -16,6 +16,8 @@ import pytest
 
 from pipeline.formats.results import centre
 from report import gather
+from report.gallery import build
+from report.glance import typical_rows
 from report.page import comparison
 from tests.figures import figures
 from tests.report.browser import Browser
@@ -213,9 +215,11 @@ def test_the_policy_allows_what_the_page_holds_and_nothing_else(page: str) -> No
     assert rules["default-src"] == "'none'" and rules["img-src"] == "data:"
 
     def digest(tag: str) -> str:
-        text = re.findall(rf"<{tag}>(.*?)</{tag}>", page, re.DOTALL)
-        assert len(text) == 1
-        return f"'sha256-{base64.b64encode(hashlib.sha256(text[0].encode()).digest()).decode()}'"
+        texts = re.findall(rf"<{tag}>(.*?)</{tag}>", page, re.DOTALL)
+        assert len(texts) == {"style": 1, "script": 2}[tag], "the page's own, and the 3D part"
+        return " ".join(
+            f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'" for text in texts
+        )
 
     assert (rules["style-src"], rules["script-src"]) == (digest("style"), digest("script"))
     assert not re.search(r'<[^>]+ (style|on\w+)="', page), "attributes that the policy would refuse"
@@ -299,6 +303,70 @@ def test_an_empty_run_has_a_page(tmp_path: Path) -> None:
 
 # ---- in a browser --------------------------------------------------------------------------
 
+
+OPENED = "document.getElementById('shape').dataset.ready"
+
+
+def blue_pixels(page: Any) -> int:
+    """Pixels in the colour of an answer, of the whole window."""
+    red, _, blue = np.moveaxis(page.picture()[..., :3].astype(int), -1, 0)
+    return int((blue > red + 40).sum())
+
+
+def test_an_answer_opens_in_3d_and_its_threshold_moves(root: Path, browser: Browser) -> None:
+    page = browser.open(root / "report.html")
+    page.run("document.querySelector('[data-levels]').focus()")
+    page.key("Enter")
+    page.wait(f"{OPENED} === '0'")
+    line = "document.getElementById('threshold-line').textContent"
+    caption = page.run("document.querySelector('[data-levels] figcaption').textContent")
+    assert page.run("document.getElementById('shape-name').textContent") == caption
+    table = gather.arrays(root / "runs" / "full" / "predictions.npz")
+    row = typical_rows(table["category"].tolist())[0][0]
+    answer, truth = table["levels"][row] >= table["threshold"], np.unpackbits(table["truth"][row]).astype(bool)
+    iou = (answer & truth).sum() / (answer | truth).sum()
+    assert page.run(line).endswith(f"(the chosen one) · IoU of the two {iou:.2f}"), "computed from the packed voxels"
+    assert blue_pixels(page) > 500, "the WebGL canvas is not empty"
+    ious = []
+    for step in ("min", "max"):
+        page.run(f"document.getElementById('threshold').value = document.getElementById('threshold').{step}")
+        page.run("document.getElementById('threshold').dispatchEvent(new Event('input'))")
+        ious.append(page.run(line).rpartition(" ")[2])
+        assert 0 < float(page.run(line).split(" ")[0]) <= 1
+    assert ious[0] != ious[1]
+    page.run("document.getElementById('close').focus()")
+    page.key("ArrowRight")
+    page.wait(f"{OPENED} === '1'")
+    page.key("Escape")
+    page.wait("!document.getElementById('shape').open")
+    assert page.run("[...document.querySelectorAll('[data-levels]')].indexOf(document.activeElement)") == 1
+    assert page.problems == [] and page.requests == [(root / "report.html").as_uri()]
+
+
+def test_a_sample_stands_beside_its_nearest_training_shape(root: Path, browser: Browser) -> None:
+    page = browser.open(root / "report.html", dark=True, width=420)
+    place = page.run(
+        "[...document.querySelectorAll('[data-levels]')].findIndex((figure) => figure.classList.contains('pair'))"
+    )
+    page.run(f"document.querySelectorAll('[data-levels]')[{place}].click()")
+    page.wait(f"{OPENED} === '{place}'")
+    assert page.run("document.getElementById('first-name').textContent") == "nearest training shape"
+    assert page.run("document.getElementById('shape-picture').hidden"), "a sample has no picture"
+    assert page.run("document.documentElement.scrollWidth") <= 420 and page.problems == []
+
+
+def test_without_the_bundle_the_dialog_says_so(
+    root: Path, browser: Browser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(build, "BUNDLE", tmp_path / "none.js")
+    copy = tmp_path / "run"
+    shutil.copytree(root, copy)
+    page = browser.open(make_page(copy))
+    page.run("document.querySelector('[data-levels]').click()")
+    page.wait(f"{OPENED} === '0'")
+    assert "was absent" in page.run("document.getElementById('no-scene').textContent") and page.problems == []
+
+
 STRIP = "document.querySelector('#e-full .strip')"
 PLACE = f"getComputedStyle({STRIP}).objectPosition"
 
@@ -306,7 +374,9 @@ PLACE = f"getComputedStyle({STRIP}).objectPosition"
 def test_nothing_is_asked_for_and_nothing_goes_wrong(root: Path, browser: Browser) -> None:
     seen = browser.open(root / "report.html")
     assert seen.problems == [] and seen.requests == [(root / "report.html").as_uri()]
-    assert seen.run("[...document.images].every((one) => one.naturalWidth > 0 || one.loading === 'lazy')")
+    assert seen.run(
+        "[...document.querySelectorAll('main img')].every((one) => one.naturalWidth > 0 || one.loading === 'lazy')"
+    )
 
 
 def test_the_slider_goes_through_the_training_by_keys(root: Path, browser: Browser) -> None:

@@ -1,0 +1,34 @@
+"""The committed 3D bundle is what its sources make, with the licence of what it holds."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from report.gallery import build
+from tests.report.bundle import RECORD, SOURCES, digest
+
+
+def test_the_bundle_was_made_of_these_sources() -> None:
+    assert RECORD.read_text(encoding="utf-8").strip() == digest(), "`make bundle` where npm is, and commit dist/"
+
+
+def test_its_licence_lies_beside_it_and_stands_in_it() -> None:
+    assert "MIT License" in (build.BUNDLE.parent / "LICENSE.three").read_text(encoding="utf-8")
+    assert "SPDX-License-Identifier: MIT" in build.BUNDLE.read_text(encoding="utf-8")
+
+
+def test_npm_makes_the_same_bytes_again(tmp_path: Path) -> None:
+    """Only where the packages are: nothing is downloaded in a test."""
+    packages = build.HOME / "node_modules"
+    if shutil.which("npm") is None or not packages.is_dir():
+        pytest.skip("npm or its packages are not here (`make bundle` gets them)")
+    for name in SOURCES:
+        shutil.copy(build.HOME / name, tmp_path / name)
+    (tmp_path / "dist").mkdir()
+    (tmp_path / "node_modules").symlink_to(packages)
+    subprocess.run(["npm", "run", "--silent", "build", "--", "--log-level=error"], cwd=tmp_path, check=True)
+    assert (tmp_path / "dist" / "scene.js").read_bytes() == build.BUNDLE.read_bytes()
