@@ -98,7 +98,7 @@ def evaluate(
     else:
         empty_predictions(predictions, splits.held_out)
 
-    # Shapes that are on both sides of the split, or nearly so: what a network has learned by heart counts for these.
+    # Shapes that are on both sides of the split, or nearly so: a memorised shape gives a high figure there.
     results["near_duplicates"] = near_duplicates(splits, experiment.threads)
 
     # From the prior to shapes.

@@ -78,8 +78,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def measure(peers: list[Peer], cases: dict[str, list[Mesh]], rounds: int, limit: float) -> Times:
     """Seconds of every (peer, mesh, size): the mean over the mesh's variants of the fastest run of each.
 
-    The variants are taken in turn: a processor that is shown one mesh again and again learns its
-    branches by heart, which flatters whoever has most of them.  Peers that take long get fewer.
+    The variants are taken in turn, because a processor that sees a single mesh repeatedly predicts its
+    branches unusually well, and code with many branches would look too fast.  Peers that take long get fewer.
     """
     times: Times = {}
     for size in SIZES:

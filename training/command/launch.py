@@ -1,7 +1,7 @@
 """Start the processes of one training on this machine, as `torchrun --nproc-per-node N` would.
 
-The difference is manners: what a rank has to say is printed once, a signal reaches every
-rank, and no traceback of the launcher follows a plain message.  `torchrun` itself works too:
+Compared with `torchrun`, a message of the ranks is printed once, a signal reaches every rank, and no
+traceback of the launcher follows a plain message.  `torchrun` itself works too:
 
     torchrun --standalone --nproc-per-node 4 -m -- training train ...
 """

@@ -140,7 +140,7 @@ def moved(volumes: Volumes, draws: Float[Tensor, "B 4"], most: int) -> Volumes:
     """Each shape shifted by up to `most` voxels along each axis, half of them mirrored left to right.
 
     Differentiable augmentation (Zhao et al. 2020): D sees real and generated shapes only so, in its own step and in
-    G's, so it cannot learn the shapes of a small set by heart, and G learns nothing of the shifts.
+    G's, so it cannot memorise the shapes of a small set, and G learns nothing of the shifts.
 
     draws : uniform in [0, 1), one row a shape.
     """
