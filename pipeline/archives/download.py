@@ -1,40 +1,41 @@
-"""Download one file over HTTP so that what is published is whole, and nothing is fetched twice.
+"""Download one file over HTTP so that what is published is whole, nothing is fetched twice, and it ends.
 
     archives/D/ModelNet10.zip            published by rename, after it was verified
     archives/D/ModelNet10.zip.sha256     ``sha256sum -c`` format; written on first use where no
                                          checksum is published, later downloads are held to it
-    archives/D/.ModelNet10.zip.part      what has arrived; .part.json holds its address and validator
+    archives/D/.ModelNet10.zip.part      what has arrived; .part.json holds its validator, its size, and
+                                         the digest of its address (which may be signed)
 
 A broken transfer goes on where it stopped (Range with If-Range, RFC 9110 sections 13.1.5 and
 14.2), so a changed file on the server starts over instead of being glued together.  Busy
 servers (429, 5xx) are asked again after Retry-After or a growing pause; 401, 403 and 404 end
-the attempt at once.  A web page in place of an archive is refused.
+the attempt at once.  A web page in place of an archive is refused.  `Patience` bounds attempts,
+bytes, time and the slowest rate; progress is the largest size ever reached.
 """
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
-import email.utils
 import fcntl
-import http.client
+import hashlib
 import json
 import os
+import re
 import shutil
-import socket
-import ssl
 import sys
 import time
 import urllib.error
-import urllib.parse
-import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
 from tqdm import tqdm
 
+from pipeline.archives.addresses import Address, address_of
 from pipeline.archives.checks import problem_of
+from pipeline.archives.headers import RANGE, is_validator, length_of, retry_after, validator_of
+from pipeline.archives.http import Broken, Guard, Refused, asked
 from pipeline.archives.remote import RemoteFile
 from pipeline.atomic import write_text
 from pipeline.errors import UserError, cannot_write
@@ -43,18 +44,24 @@ from pipeline.progress import Log, say
 
 _BLOCK = 1 << 20
 _BUSY = {408, 425, 429, 500, 502, 503, 504}
-# What a dropped line, a stalled server or a broken chunk raises; HTTPError is handled before.
-_NETWORK = (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError, ssl.SSLError)
 
 
 @dataclasses.dataclass(frozen=True)
 class Patience:
-    """How long a server is waited for."""
+    """How long, and for how many bytes, a server is waited for."""
 
-    attempts: int = 6  # in a row that brought no byte
-    pause_s: float = 1.0  # before the second attempt; doubles
+    attempts: int = 6  # in a row that brought no new byte
+    most_attempts: int = 1000  # of one address
+    pause_s: float = 1.0  # before another attempt; doubles while there is nothing new
     longest_pause_s: float = 300.0  # also bounds Retry-After
     timeout_s: float = 30.0  # without a byte
+    slow_after_s: float = 60.0  # after so long, less than `slowest` counts as broken
+    slowest: float = 1024.0  # bytes per second
+    most_s: float = 172_800.0  # for one address
+    waste: float = 3.0  # bytes received, in sizes of the file
+    most_bytes: int = 2**36  # of a file whose size nobody says
+    now: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,11 +69,11 @@ class Downloaded:
     """What was published."""
 
     sha256: str
-    url: str
+    url: str  # as it may be shown
 
 
-class _GiveUp(Exception):
-    """This address will not work; the next one may."""
+class _Damaged(Exception):
+    """What arrived is not the file; another try may bring it."""
 
 
 def download(
@@ -86,24 +93,25 @@ def download(
     if target.exists():
         return _already_there(target, wanted)
     answers: list[str] = []
-    # A transfer that was damaged on its way gets a second chance at the same address.
-    for url in [url for url in addresses for _ in range(2)]:
-        if any(answer.startswith(f"{url}: ") for answer in answers) and not answers[-1].startswith(f"{url}: damaged"):
-            continue
-        try:
-            with _part_file(target) as part:
-                _transfer(file, url, part, wanted, patience, log)
-                sha256 = _verified(file, Path(part.name), wanted)
-                os.fsync(part.fileno())
-                os.replace(part.name, target)
-        except _GiveUp as reason:
-            answers.append(f"{url}: {reason}")
-            log.write("mirror_failed", url=url, reason=str(reason))
-            continue
-        _state_path(target).unlink(missing_ok=True)
-        write_text(_record_path(target), f"{sha256}  {target.name}\n")
-        log.write("downloaded", url=url, file=str(target), bytes=target.stat().st_size, sha256=sha256)
-        return Downloaded(sha256, url)
+    for address in map(address_of, addresses):
+        for _ in range(2):  # a transfer that was damaged on its way gets a second chance at the same address
+            try:
+                with _part_file(target) as part:
+                    _Transfer(file, address, part, wanted, patience, log).run()
+                    sha256 = _verified(file, Path(part.name), wanted)
+                    os.fsync(part.fileno())
+                    os.replace(part.name, target)
+            except (Refused, _Damaged) as reason:
+                answers.append(f"{address.shown}: {reason}")
+                log.write("mirror_failed", url=address.shown, reason=str(reason))
+                if isinstance(reason, _Damaged):
+                    continue
+                break
+            _state_path(target).unlink(missing_ok=True)
+            write_text(_record_path(target), f"{sha256}  {target.name}\n")
+            size = target.stat().st_size
+            log.write("downloaded", url=address.shown, file=str(target), bytes=size, sha256=sha256)
+            return Downloaded(sha256, address.shown)
     if file.optional:
         return None
     raise UserError(
@@ -115,106 +123,172 @@ def download(
     )
 
 
-def token_for(url: str) -> str | None:
-    """The user's Hugging Face token, for that host over https only; never shown or logged."""
-    parts = urllib.parse.urlsplit(url)
-    if parts.scheme != "https" or parts.hostname not in ("huggingface.co", "hf.co"):
-        return None
-    for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"):
-        if os.environ.get(name):
-            return os.environ[name].strip()
-    home = Path(os.environ.get("HF_HOME", Path.home() / ".cache" / "huggingface"))
-    path = Path(os.environ.get("HF_TOKEN_PATH", home / "token"))
-    return path.read_text(encoding="utf-8").strip() or None if path.is_file() else None
-
-
 # ---- one address ---------------------------------------------------------------------------
 
 
-def _transfer(file: RemoteFile, url: str, part: IO[bytes], wanted: str, patience: Patience, log: Log) -> None:
-    """Fill `part` from one address, going on after every break; _GiveUp when it will not work."""
-    state = _state_path(Path(part.name).parent / file.name)
-    fruitless = 0
-    while True:
-        before = _resumable(part, state, url, bool(wanted))
-        pause = patience.pause_s * 2**fruitless
-        try:
-            with _open(url, before, state, patience) as answer:
-                if _receive(file, url, answer, part, before, state):
+@dataclasses.dataclass
+class _Transfer:
+    """Fill `part` from one address, going on after every break; Refused or _Damaged when it will not work."""
+
+    file: RemoteFile
+    address: Address
+    part: IO[bytes]
+    wanted: str
+    patience: Patience
+    log: Log
+
+    def run(self) -> None:
+        began, fruitless, attempts = self.patience.now(), 0, 0
+        self._ends, self._received = began + self.patience.most_s, 0
+        self._state = _state_path(Path(self.part.name).parent / self.file.name)
+        reached = self._resumable()
+        while True:
+            attempts += 1
+            try:
+                if self._attempt():
                     return
-            problem = "the connection ended early"
+                broken = Broken("the connection ended early")
+            except Broken as error:
+                broken = error
+            size = self._size()
+            fruitless = 0 if size > reached else fruitless + 1
+            reached = max(reached, size)
+            self.log.write("broken", url=self.address.shown, problem=str(broken), have=size)
+            if fruitless >= self.patience.attempts:
+                raise Refused(f"{broken}, {fruitless} times in a row")
+            if attempts >= self.patience.most_attempts or self.patience.now() > self._ends:
+                raise Refused(f"{broken}; given up after {attempts} attempts, {reached:,} bytes are kept")
+            pause = max(self.patience.pause_s * 2**fruitless, broken.wait_s or 0.0)
+            self.patience.sleep(min(pause, self.patience.longest_pause_s))
+
+    def _attempt(self) -> bool:
+        """One request; whether everything has arrived."""
+        have, headers = self._resumable(), {}
+        saved = _load_state(self._state)
+        if have:
+            headers["Range"] = f"bytes={have}-"
+            if saved.validator:
+                headers["If-Range"] = saved.validator
+        guard = Guard(self.patience.now, self.patience.timeout_s)
+        try:
+            with asked(self.address, headers, guard) as answer:
+                return self._receive(answer, have, saved, guard)
         except urllib.error.HTTPError as error:
             error.close()
-            if error.code == 416 and before and _total(error.headers.get("Content-Range", "")) == before:
-                return
-            if error.code == 416:
-                part.truncate(0)
-            elif error.code not in _BUSY:
-                raise _GiveUp(_refusal(error.code, url)) from None
-            problem = f"HTTP status {error.code}"
-            pause = _retry_after(error.headers.get("Retry-After"), pause)
-        except _NETWORK as error:
-            _give_up_if_final(getattr(error, "reason", error))
-            problem = f"{type(error).__name__}: {getattr(error, 'reason', error)}"
-        fruitless = 0 if _size(part) > before else fruitless + 1
-        log.write("broken", url=url, problem=problem, have=_size(part))
-        if fruitless >= patience.attempts:
-            raise _GiveUp(f"{problem}, {fruitless} times in a row")
-        time.sleep(min(pause, patience.longest_pause_s) if fruitless else 0.0)
+            found = RANGE.fullmatch(error.headers.get("Content-Range", ""))
+            if error.code == 416 and have:
+                if found and found[3] == str(have) and saved.total in (None, have):
+                    return True
+                self._start_over()
+                raise Broken("the server has no such part of the file") from None
+            if error.code in _BUSY:
+                raise Broken(f"HTTP status {error.code}", retry_after(error.headers.get("Retry-After"))) from None
+            raise Refused(_refusal(error.code, self.address)) from None
+
+    def _receive(self, answer: Any, have: int, saved: _State, guard: Guard) -> bool:
+        """Append or start over, as the server decided; whether everything has arrived."""
+        headers = answer.headers
+        length = None if answer.chunked else length_of(headers)
+        if answer.status == 206:
+            total = self._total_of_part(headers, have, length, saved)
+        elif answer.status == 200:
+            have, total = 0, length
+            self._start_over()
+        else:
+            raise Refused(f"HTTP status {answer.status}")
+        if (headers.get("Content-Encoding") or "identity").strip().lower() != "identity":
+            raise Refused("the file is packed on its way, though that was not asked for")
+        if have == 0:
+            if headers.get_content_type() == "text/html" and not self.file.name.endswith((".html", ".htm")):
+                raise Refused("answers with a web page instead of the file; the address has moved or wants a login")
+            _State(_digest(self.address), validator_of(headers), total).save(self._state)
+        if None not in (total, self.file.bytes) and total != self.file.bytes:
+            raise Refused(f"damaged: it has {total:,} bytes there, {self.file.bytes:,} are published")
+        expected = total if total is not None else self.file.bytes
+        _enough_space(self.part, None if expected is None else expected - have)
+        self.part.seek(have)
+        self._copy(answer, have, expected, guard)
+        self.part.flush()
+        return expected is None or self._size() >= expected
+
+    def _total_of_part(self, headers: Any, have: int, length: int | None, saved: _State) -> int | None:
+        """The whole size, of an answer that holds the rest of the same file; Broken, and start over, for another."""
+        found = RANGE.fullmatch(headers.get("Content-Range", ""))
+        total = int(found[3]) if found and found[3] != "*" else saved.total
+        same = validator_of(headers) in (None, saved.validator) and (saved.total is None or total == saved.total)
+        fits = length is None or total is None or have + length == total
+        if not (found and found[1] == str(have) and have and same and fits):
+            self._start_over()
+            raise Broken("the server sends another part than was asked for")
+        return total
+
+    def _copy(self, answer: Any, have: int, expected: int | None, guard: Guard) -> None:
+        patience, most = self.patience, self.patience.most_bytes if expected is None else expected
+        budget = patience.most_bytes if expected is None else patience.waste * expected + 64 * _BLOCK
+        since, before = patience.now(), self._received
+        with _bar(self.file.name, expected, have) as bar:
+            while True:
+                guard.allow(4 * _BLOCK, patience.slow_after_s)
+                block = answer.read1(_BLOCK)
+                if not block:
+                    return
+                self._received += len(block)
+                have += len(block)
+                if have > most:
+                    self.part.truncate(0)
+                    raise _Damaged(f"damaged: more than the {most:,} bytes that it may have")
+                if self._received > budget:
+                    raise Refused(f"{self._received:,} bytes came for a file of {most:,}")
+                self._write(block, expected)
+                bar.update(len(block))
+                if (passed := patience.now() - since) > patience.slow_after_s:
+                    if self._received - before < patience.slowest * passed:
+                        raise Broken("the server is too slow")
+                    since, before = patience.now(), self._received
+                if patience.now() > self._ends:
+                    raise Refused(f"not done after {patience.most_s:,.0f} s, {have:,} bytes are kept")
+
+    def _write(self, block: bytes, expected: int | None) -> None:
+        if expected is None:
+            _enough_space(self.part, len(block))
+        try:
+            self.part.write(block)
+        except OSError as error:
+            wanted = "" if expected is None else f"{expected:,} bytes for this file"
+            raise cannot_write(error, Path(self.part.name), wanted) from error
+
+    def _resumable(self) -> int:
+        """Bytes that need not be fetched again: those of the same address that a validator or a checksum guards."""
+        saved = _load_state(self._state)
+        if saved.address == _digest(self.address) and (saved.validator or self.wanted):
+            return self._size()
+        self.part.truncate(0)
+        return 0
+
+    def _start_over(self) -> None:
+        self.part.truncate(0)
+        self.part.seek(0)
+
+    def _size(self) -> int:
+        self.part.flush()
+        return os.fstat(self.part.fileno()).st_size
 
 
-def _open(url: str, start: int, state: Path, patience: Patience) -> Any:
-    request = urllib.request.Request(url, headers={"User-Agent": "shapes-to-vaegan", "Accept-Encoding": "identity"})
-    token = token_for(url)
-    if token:  # unredirected: the storage host behind a redirect must not see it
-        request.add_unredirected_header("Authorization", f"Bearer {token}")
-    if start:
-        request.add_header("Range", f"bytes={start}-")
-        validator = _load_state(state).get("validator")
-        if validator:
-            request.add_header("If-Range", validator)
-    return urllib.request.urlopen(request, timeout=patience.timeout_s)
-
-
-def _receive(file: RemoteFile, url: str, answer: Any, part: IO[bytes], start: int, state: Path) -> bool:
-    """Append or start over, as the server decided; whether everything has arrived."""
-    headers = answer.headers
-    length = int(headers["Content-Length"]) if (headers["Content-Length"] or "").isdigit() else None
-    if answer.status == 206 and _start(headers.get("Content-Range", "")) == start:
-        total = _total(headers.get("Content-Range", ""))
-    else:
-        start, total = 0, length
-        part.truncate(0)
-    if start == 0:
-        if headers.get_content_type() == "text/html" and not file.name.endswith((".html", ".htm")):
-            raise _GiveUp("answers with a web page instead of the file; the address has moved or wants a login")
-        state.write_text(json.dumps({"url": url, "validator": _validator(headers)}), encoding="utf-8")
-    expected = total if total is not None else file.bytes
-    _enough_space(part, None if expected is None else expected - start)
-    part.seek(start)
-    with tqdm(
+def _bar(name: str, expected: int | None, have: int) -> Any:
+    return tqdm(
         total=expected,
-        initial=start,
+        initial=have,
         unit="B",
         unit_scale=True,
-        desc=file.name,
+        desc=name,
         leave=False,
         disable=not sys.stderr.isatty(),
         file=sys.stderr,
-    ) as bar:
-        while block := answer.read1(_BLOCK):
-            try:
-                part.write(block)
-            except OSError as error:
-                wanted = "" if expected is None else f"{expected:,} bytes for this file"
-                raise cannot_write(error, Path(part.name), wanted) from error
-            bar.update(len(block))
-    part.flush()
-    return total is None or _size(part) >= total
+    )
 
 
 def _verified(file: RemoteFile, part: Path, wanted: str) -> str:
-    """SHA-256 of the part, or _GiveUp and an empty part."""
+    """SHA-256 of the part, or _Damaged and no part."""
     sha256 = sha256_of(part)
     problem = ""
     if wanted:
@@ -230,11 +304,11 @@ def _verified(file: RemoteFile, part: Path, wanted: str) -> str:
             say(f"fetch: no checksum of {file.name} is published; recorded {sha256[:16]}... on first use")
     if problem:
         part.unlink()
-        raise _GiveUp(f"damaged: {problem}")
+        raise _Damaged(f"damaged: {problem}")
     return sha256
 
 
-# ---- small parts ---------------------------------------------------------------------------
+# ---- what is kept beside the file ----------------------------------------------------------
 
 
 @contextlib.contextmanager
@@ -260,13 +334,31 @@ def _part_file(target: Path) -> Iterator[IO[bytes]]:
         part.close()
 
 
-def _resumable(part: IO[bytes], state: Path, url: str, known_sum: bool) -> int:
-    """Bytes that need not be fetched again: those of the same address that a validator or a checksum guards."""
-    saved = _load_state(state)
-    if saved.get("url") == url and (saved.get("validator") or known_sum):
-        return _size(part)
-    part.truncate(0)
-    return 0
+@dataclasses.dataclass(frozen=True)
+class _State:
+    """What is known of the part file."""
+
+    address: str = ""  # digest
+    validator: str | None = None
+    total: int | None = None  # bytes of the whole file
+
+    def save(self, path: Path) -> None:
+        write_text(path, json.dumps(dataclasses.asdict(self)))
+
+
+def _load_state(path: Path) -> _State:
+    """The state, or none where the file is absent, torn or something else."""
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        state = _State(values["address"], values["validator"], values["total"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return _State()
+    right = isinstance(state.address, str) and (state.total is None or type(state.total) is int)
+    return state if right and (state.validator is None or is_validator(state.validator)) else _State()
+
+
+def _digest(address: Address) -> str:
+    return hashlib.sha256(address.url.encode()).hexdigest()
 
 
 def _already_there(target: Path, wanted: str) -> Downloaded:
@@ -284,7 +376,17 @@ def _already_there(target: Path, wanted: str) -> Downloaded:
 
 def _recorded(target: Path) -> str:
     path = _record_path(target)
-    return path.read_text(encoding="utf-8").split()[0] if path.is_file() else ""
+    if not path.is_file():
+        return ""
+    text = path.read_text(encoding="utf-8", errors="replace").split()
+    if not text or not re.fullmatch("[0-9a-f]{64}", text[0]):
+        raise UserError(
+            "a recorded checksum is none",
+            where=str(path),
+            wanted="64 hexadecimal digits and the name of the file",
+            do="delete it if the file may be taken as it is offered now, then run the same command again",
+        )
+    return text[0]
 
 
 def _record_path(target: Path) -> Path:
@@ -295,67 +397,21 @@ def _state_path(target: Path) -> Path:
     return target.parent / f".{target.name}.part.json"
 
 
-def _load_state(path: Path) -> dict[str, Any]:
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError):
-        return {}
+# ---- small parts ---------------------------------------------------------------------------
 
 
-def _validator(headers: Any) -> str | None:
-    """A strong ETag, or the date; a weak ETag cannot guard a range (RFC 9110, 13.1.5)."""
-    tag: str | None = headers.get("ETag")
-    date: str | None = headers.get("Last-Modified")
-    return tag if tag and not tag.startswith("W/") else date
-
-
-def _start(content_range: str) -> int | None:
-    """``bytes 5-9/10`` -> 5."""
-    head = content_range.removeprefix("bytes ").partition("-")[0]
-    return int(head) if head.isdigit() else None
-
-
-def _total(content_range: str) -> int | None:
-    """``bytes 5-9/10`` or ``bytes */10`` -> 10."""
-    tail = content_range.rpartition("/")[2]
-    return int(tail) if tail.isdigit() else None
-
-
-def _retry_after(value: str | None, default: float) -> float:
-    """Seconds, given as a number or as a date (RFC 9110, 10.2.3)."""
-    if value is None:
-        return default
-    if value.strip().isdigit():
-        return float(value)
-    try:
-        return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - time.time())
-    except ValueError:
-        return default
-
-
-def _give_up_if_final(reason: object) -> None:
-    """A host that does not exist, or cannot prove who it is, will not do better next time."""
-    if isinstance(reason, socket.gaierror) and reason.errno == socket.EAI_NONAME:
-        raise _GiveUp("there is no such host")
-    if isinstance(reason, ssl.SSLCertVerificationError):
-        raise _GiveUp(f"its certificate cannot be verified: {reason.verify_message}")
-
-
-def _refusal(code: int, url: str) -> str:
+def _refusal(code: int, address: Address) -> str:
     if 300 <= code < 400:
-        return f"HTTP status {code}: the address redirects in a circle"
+        return f"HTTP status {code}: the address redirects in a circle, or to where nothing may be fetched from"
     if code in (401, 403):
-        if "huggingface.co/" not in url:
-            return f"HTTP status {code}: access has to be asked for at {urllib.parse.urlsplit(url).hostname}"
+        scheme, host = address.origin
+        if "huggingface.co" not in host:
+            return f"HTTP status {code}: access has to be asked for at {host}"
         return (
-            f"HTTP status {code}: access has to be asked for at {url.partition('/resolve/')[0]}; "
+            f"HTTP status {code}: access has to be asked for at {address.shown.partition('/resolve/')[0]}; "
             "then log in with `huggingface-cli login`, or set HF_TOKEN"
         )
     return f"HTTP status {code}" + (": there is no such file" if code in (404, 410) else "")
-
-
-def _size(part: IO[bytes]) -> int:
-    return os.fstat(part.fileno()).st_size
 
 
 def _enough_space(part: IO[bytes], needed: int | None) -> None:

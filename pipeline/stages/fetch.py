@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.archives import tar
+from pipeline.archives.addresses import shown as shown_address
 from pipeline.archives.archive import directory_digest
 from pipeline.archives.checks import problem_of
 from pipeline.archives.contents import ContentSums
@@ -165,7 +166,12 @@ def fetch_backgrounds(settings: Backgrounds, output: Path, *, log: Log) -> None:
 
 def local_folder(mirror: str) -> Path | None:
     """The folder a mirror names, or None for an address."""
-    parts = urllib.parse.urlsplit(mirror)
+    try:
+        parts = urllib.parse.urlsplit(mirror)
+    except ValueError as error:
+        raise UserError(
+            "a mirror is no address", got=shown_address(mirror), do="correct `mirrors` of the data set"
+        ) from error
     if parts.scheme == "file":
         return Path(urllib.request.url2pathname(parts.path))
     return Path(mirror).expanduser() if parts.scheme not in ("http", "https") else None

@@ -13,13 +13,16 @@ import json
 import os
 import shutil
 import sys
+import tempfile
+import time
 import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
-from pipeline.archives.download import token_for
+from pipeline.archives.addresses import address_of, shown
+from pipeline.archives.http import Broken, Guard, Refused, asked
 from pipeline.archives.remote import RemoteFile
+from pipeline.errors import UserError, in_words
 from pipeline.settings.config import Config, load
 from pipeline.settings.datasets import Dataset
 from pipeline.sources.backgrounds import PHOTOGRAPHS
@@ -148,7 +151,7 @@ def _remote(what: str, title: str, files: list[tuple[RemoteFile, list[str]]], of
     with concurrent.futures.ThreadPoolExecutor(max_workers=8) as pool:
         answers = dict(zip(urls, pool.map(_probe, urls)))
     served = [any(answers[url] == "answers" for url in addresses) for _, addresses in files[:_MOST_PROBES]]
-    told = "; ".join(f"{url}: {answer}" for url, answer in answers.items())
+    told = "; ".join(f"{shown(url)}: {answer}" for url, answer in answers.items())
     if all(served):
         return Line("ok", what, f"{size}, will be fetched ({told})")
     gated = any("access" in answer for answer in answers.values())
@@ -157,18 +160,16 @@ def _remote(what: str, title: str, files: list[tuple[RemoteFile, list[str]]], of
 
 
 def _probe(url: str) -> str:
-    request = urllib.request.Request(url, method="HEAD", headers={"User-Agent": "shapes-to-vaegan"})
-    token = token_for(url)
-    if token:
-        request.add_unredirected_header("Authorization", f"Bearer {token}")
     try:
-        with urllib.request.urlopen(request, timeout=_TIMEOUT_S):
+        with asked(address_of(url), {}, Guard(time.monotonic, _TIMEOUT_S), method="HEAD"):
             return "answers"
     except urllib.error.HTTPError as error:
         error.close()
         return "access has to be asked for" if error.code in (401, 403) else f"HTTP status {error.code}"
-    except (OSError, ValueError) as error:
-        return f"no answer ({getattr(error, 'reason', error)})"
+    except (Broken, Refused) as reason:
+        return f"no answer ({reason})"
+    except UserError as error:
+        return f"no answer ({error.what})"
 
 
 def _backgrounds(config: Config, offline: bool) -> Line:
@@ -195,6 +196,12 @@ def _disk(config: Config) -> Line:
     place = Path(config.output)
     while not place.exists():
         place = place.absolute().parent
+    try:
+        with tempfile.TemporaryFile(dir=place) as probe:  # it has no name, so nothing is left of it
+            probe.write(b"probe")
+    except OSError as error:
+        said = in_words(error)
+        return Line("MISSING", "output", f"nothing can be written in {place}: {error.strerror}", said.do)
     free, shapes = shutil.disk_usage(place).free, sum(_shapes(config, name) for name in config.datasets)
     a_view = config.render.size_px**2 * (4 + 4) * _PACKED  # foreground, then the composited copy
     needed = shapes * (_MESH_BYTES + config.render.views * a_view + config.voxels.resolution**3 / 4)
