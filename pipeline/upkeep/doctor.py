@@ -101,8 +101,9 @@ def _local(config: Config, name: str, dataset: Dataset) -> Line | None:
         folder = Path(dataset.path or ".")
         if not folder.is_dir():
             return Line("MISSING", what, f"no folder {folder}", f"create it, or correct datasets.{name}.path")
-        categories = sum(child.is_dir() for child in folder.iterdir())
-        return Line("ok", what, f"folder {folder} with {categories} categories")
+        folders = sum(child.is_dir() for child in folder.iterdir())
+        held = f"with {folders} sub-folder{'s' * (folders > 1)}" if folders else "of one category"
+        return Line("ok", what, f"folder {folder} {held}")
     record = Path(config.output) / "archives" / f"{name}.json"
     if record.is_file():
         files = json.loads(record.read_text(encoding="utf-8"))["files"]

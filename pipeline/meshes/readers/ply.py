@@ -230,27 +230,30 @@ def _first_counts(data: bytes, at: int, order: str, element: _Element) -> dict[i
 
 
 def _row_by_row(data: bytes, at: int, order: str, element: _Element) -> tuple[_Columns, int]:
-    """An element whose lists have different lengths."""
-    _need(data, at, element.rows, element)  # every row has a byte at least
-    values: list[list[Column]] = [[] for _ in element.properties]
-    kinds = [
-        (None if p.count is None else np.dtype(order + p.count), np.dtype(order + p.type)) for p in element.properties
-    ]
-    for _ in range(element.rows):
-        for into, (count_kind, kind) in zip(values, kinds, strict=True):
-            count = 1
-            if count_kind is not None:
-                _need(data, at, count_kind.itemsize, element)
-                count = _length(np.frombuffer(data, count_kind, 1, at)[0], element)
-                at += count_kind.itemsize
-            _need(data, at, count * kind.itemsize, element)
-            into.append(np.frombuffer(data, kind, count, at))
-            at += count * kind.itemsize
+    """An element whose lists have different lengths: where each list stands is found first, then all are gathered."""
+    from pipeline.meshes.readers.ply_rows import NEGATIVE, TRUNCATED, places  # compiled code takes a moment to load
+
+    if any(one.count and one.count.startswith("f") for one in element.properties):
+        raise Reject("malformed", f"a list of the PLY element {element.name} has a length that is no whole number")
+    sizes = np.array([np.dtype(one.type).itemsize for one in element.properties], np.int64)
+    count_sizes = np.array([np.dtype(one.count).itemsize if one.count else 0 for one in element.properties], np.int64)
+    # The smallest row has empty lists.
+    _need(data, at, element.rows * int(np.where(count_sizes > 0, count_sizes, sizes).sum()), element)
+    signed = np.array([(one.count or "u").startswith("i") for one in element.properties])
+    begins, lengths = np.empty((2, len(sizes), element.rows), np.int64)
+    text = np.frombuffer(data, np.uint8)
+    status, end = places(text, at, order == "<", sizes, count_sizes, signed, begins, lengths)
+    if status == NEGATIVE:
+        raise Reject("malformed", f"a list of the PLY element {element.name} has a length below zero")
+    if status == TRUNCATED:
+        _need(data, len(data), 1, element)
     columns: _Columns = {}
-    for one, rows in zip(element.properties, values, strict=True):
-        joined = np.concatenate([np.empty(0, one.type), *rows])
-        columns[one.name] = joined if one.count is None else _List(joined, np.array([len(r) for r in rows], np.int64))
-    return columns, at
+    for one, size, begin, length in zip(element.properties, sizes.tolist(), begins, lengths, strict=True):
+        within = np.arange(length.sum()) - np.repeat(np.cumsum(length) - length, length)
+        first = np.repeat(begin, length) + within * size
+        values = _native(text[first[:, None] + np.arange(size)].view(order + one.type).reshape(-1))
+        columns[one.name] = _List(values, length.copy()) if one.count else values
+    return columns, end
 
 
 def _length(value: Any, element: _Element) -> int:
