@@ -27,6 +27,7 @@ from training.run import files as run_files
 
 CPU = torch.device("cpu")
 GAN: dict[str, Any] = {"preset": "paper-3dgan", "ema": 0.9}
+R1: dict[str, Any] = {"preset": "r1-3dgan", "r1_every": 2, "discriminator_shift": 2}
 # As a share of the way gone.  In float64 a sum in another order differs by 1e-16 of its size; a training multiplies
 # that by about 1.6 in each step (a GAN; others by less), which makes 1e-13 of it here.  A forgotten exchange is 1e-1.
 ROUNDING = 1e-9
@@ -48,7 +49,9 @@ def distance(experiment: Experiment, one: dict[str, torch.Tensor], other: dict[s
 
 
 @pytest.mark.parametrize(
-    "changes", [{}, GAN, {"views_per_shape": 2, "pooling": "mean"}], ids=["vae-gan", "gan", "multi-view"]
+    "changes",
+    [{}, GAN, R1, {"views_per_shape": 2, "pooling": "mean"}],
+    ids=["vae-gan", "gan", "r1", "multi-view"],
 )
 def test_two_ranks_learn_what_one_learns(changes: dict[str, Any], boxes: Path, tmp_path: Path) -> None:
     """Sixteen steps; beyond the order of additions nothing differs: batches, noise, statistics, gradients, gates."""
