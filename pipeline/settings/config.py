@@ -125,7 +125,13 @@ def check(values: Any, where: str = "config.yaml") -> Config:
 
 def json_schema() -> str:
     """The JSON schema of config.yaml, for editors; `make schema` writes it to config.schema.json."""
-    return json.dumps(Config.model_json_schema(), indent=1, sort_keys=True)
+    schema = Config.model_json_schema()
+    # An entry of `experiments` may stand for several runs; the settings of one run do not know these two keys.
+    schema["$defs"]["Experiment"]["properties"] |= {
+        "seeds": {"type": "integer", "minimum": 1, "maximum": MOST_RUNS, "description": "Runs of equal settings."},
+        "vary": {"type": "object", "description": "A list of values for each key that is varied."},
+    }
+    return json.dumps(schema, indent=1, sort_keys=True)
 
 
 # ---- entries that stand for several runs ---------------------------------------------------
