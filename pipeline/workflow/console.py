@@ -50,7 +50,7 @@ class Console(logging.Handler):
             self._progress(int(_get(record, "done")), int(_get(record, "total")))
 
     def _explain(self, plan: Plan) -> None:
-        for line in [*plan.advice(), "why:", *(f"  {line}" for line in why(plan, plan.asked))]:
+        for line in [*plan.advice(), "why:", *(f"  {line}" for line in why(plan, list(plan.asked)))]:
             say(line)
 
     def _failed(self, record: logging.LogRecord) -> None:

@@ -57,7 +57,7 @@ class Plan(Sent):
         self.store = HeadStore(Path(self.out) / "made" / "heads")
         self.lists = ListKeeper(self.config, self.out, self.store)
         self.due_found: Callable[[Sequence[str]], object] = lambda files: None
-        self.asked: list[Job] = []
+        self.asked: dict[Job, None] = {}  # what Snakemake has asked for and will run
         self._forced: set[Job] = set()
         self._damaged = Shards(self.out)
         self._late = False
@@ -270,8 +270,8 @@ class Plan(Sent):
             state = self.state(job) if self.main else "due"
             if state == "whole":
                 return {}
-            if self.main and job not in self.asked:
-                self.asked.append(job)
+            if self.main:
+                self.asked[job] = None
             if state == "due" and self.main:
                 self.due_found([*self.graph.outputs(job), self.graph.made(job)])
             return {need.label: self._files(need.files, need.jobs) for need in self.graph.needs(job)}
