@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import re
 import shutil
 import zipfile
 from collections import Counter
@@ -105,8 +106,8 @@ class PlannedWorld:
                 )
                 dag = workflow.dag(DAGSettings(targets=frozenset(targets), **asked))  # type: ignore[arg-type]
                 dag.execute_workflow(executor="dryrun", updated_files=updated)
-            jobs = {Path(path) for path in updated if path.startswith("results/made/")}
-            found = Counter(path.relative_to("results/made").parts[0].removesuffix(".json") for path in jobs)
+            records = (re.search(r"(?:^|/)made/(\w+)(?:/.*)?\.json$", path) for path in set(updated))
+            found = Counter(record[1] for record in records if record)
             if not asked:
                 alone = Counter(job.rule for job in self.plan().planned(targets))
                 assert found == alone, f"Snakemake: {found - alone} more, {alone - found} less than the plan"
