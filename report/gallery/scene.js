@@ -7,6 +7,7 @@ import {
   WebGLRenderer,
 } from "three";
 import { Orbit } from "./orbit.js";
+import { surfaceOf } from "./surface.js";
 import { voxelGeometry } from "./voxels.js";
 
 const X = "#d0453a", Y = "#2e8b57", Z = "#3a6fd0";  // the usual red, green, blue for x, y, z
@@ -18,7 +19,7 @@ export function start(canvas, resolution, colours) {
   return new SideBySide(canvas, resolution, colours);
 }
 
-/** The same for shapes of voxels alone: `show` takes their grids and colours. */
+/** The same for an answer in levels: what it stands beside, its voxels at a threshold, its surface there. */
 export function startShapes(canvas, colours) {
   return new Shapes(canvas, colours);
 }
@@ -99,14 +100,18 @@ class Panels {
 
 class Shapes extends Panels {
   constructor(canvas, colours) {
-    super(canvas, 2, colours);
+    super(canvas, 3, colours);
+    this.smooth = new MeshLambertMaterial();
   }
 
-  /** One grid a panel, one byte a voxel: [{ grid, resolution, colour }, ...]. */
-  show(shapes) {
-    shapes.forEach(({ grid, resolution, colour }, panel) => {
+  /** Show a grid of one byte a voxel beside levels, filled from `step` on. */
+  show(beside, levels, step, resolution, [first, second]) {
+    const filled = levels.map((level) => (level >= step ? 1 : 0));
+    [[beside, first], [filled, second]].forEach(([grid, colour], panel) => {
       this.put(panel, new Mesh(voxelGeometry(grid, resolution, 1, resolution, new Color(colour)), this.cubes));
     });
+    this.smooth.color.set(second);
+    this.put(2, new Mesh(surfaceOf(levels, resolution, step), this.smooth));
     this.draw();
   }
 }

@@ -2,12 +2,12 @@
 
 const SAME = 16, STEPS = 32, LEVELS = 8;  // as packed.py has them: the step of the chosen threshold, levels a step
 
+const shown = { figure: null, levels: null, beside: null, scene: undefined };
 startShapes([...document.querySelectorAll("[data-levels]")]);
 
 function startShapes(figures) {
   const byId = (id) => document.getElementById(id);
   const dialog = byId("shape"), slider = byId("threshold");
-  const shown = { figure: null, levels: null, beside: null, scene: undefined };
 
   for (const figure of figures) {
     figure.tabIndex = 0;
@@ -55,7 +55,7 @@ function startShapes(figures) {
     const style = getComputedStyle(document.documentElement);
     const colour = (name) => style.getPropertyValue(`--${name}`).trim();
     const own = figure.classList.contains("triple") ? "voxel" : "grown";
-    scene?.show([{ grid: beside, resolution, colour: colour("beside") }, { grid: answer, resolution, colour: colour(own) }]);
+    scene?.show(beside, levels, step, resolution, [colour("beside"), colour(own)]);
     dialog.querySelector(".scene-box").classList.toggle("tall", byId("scene").clientWidth <= byId("scene").clientHeight);
   }
 

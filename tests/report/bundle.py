@@ -10,7 +10,7 @@ from pathlib import Path
 
 from report.gallery import build
 
-SOURCES = ("orbit.js", "package.json", "package-lock.json", "scene.js", "voxels.js")
+SOURCES = ("orbit.js", "package.json", "package-lock.json", "scene.js", "surface.js", "voxels.js")
 RECORD = build.HOME / "dist" / "sources.sha256"
 
 

@@ -195,7 +195,7 @@ def test_the_cut_takes_the_same_half_of_both(page: Page, axis: int) -> None:
     for before, after in zip(whole, cut):
         assert 0.1 < after.sum() / before.sum() < 0.97
     assert iou(*cut) > 0.55
-    kept = page.run(f"""(() => {{ const p = opened.scene.right.children[0].geometry.getAttribute("position");
+    kept = page.run(f"""(() => {{ const p = opened.scene.contents[1].children[0].geometry.getAttribute("position");
         return Math.max(...Array.from({{ length: p.count }}, (_, n) => p.getComponent(n, {axis}))); }})()""")
     assert kept == pytest.approx(15 / 32 - 0.5)
     plane = page.run("[...opened.scene.plane.normal.toArray(), opened.scene.plane.constant]")

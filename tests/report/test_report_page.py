@@ -327,6 +327,14 @@ def test_an_answer_opens_in_3d_and_its_threshold_moves(root: Path, browser: Brow
     iou = (answer & truth).sum() / (answer | truth).sum()
     assert page.run(line).endswith(f"(the chosen one) · IoU of the two {iou:.2f}"), "computed from the packed voxels"
     assert blue_pixels(page) > 500, "the WebGL canvas is not empty"
+    counts = page.run("shown.scene.contents.map((panel) => panel.children[0].geometry.getIndex().count)")
+    assert len(counts) == 3 and min(counts) > 0, "truth, answer, surface"
+    # Every edge of the surface has a neighbour on the other side: it is closed.
+    corners = np.array(page.run("[...shown.scene.contents[2].children[0].geometry.getIndex().array]")).reshape(-1, 3)
+    edges = np.concatenate([corners[:, [0, 1]], corners[:, [1, 2]], corners[:, [2, 0]]])
+    ways, number = np.unique(edges, axis=0, return_counts=True)
+    back, other = np.unique(edges[:, ::-1], axis=0, return_counts=True)
+    assert np.array_equal(ways, back) and np.array_equal(number, other)
     ious = []
     for step in ("min", "max"):
         page.run(f"document.getElementById('threshold').value = document.getElementById('threshold').{step}")
@@ -339,7 +347,7 @@ def test_an_answer_opens_in_3d_and_its_threshold_moves(root: Path, browser: Brow
     page.wait(f"{OPENED} === '1'")
     page.key("Escape")
     page.wait("!document.getElementById('shape').open")
-    assert page.run("[...document.querySelectorAll('[data-levels]')].indexOf(document.activeElement)") == 1
+    page.wait("[...document.querySelectorAll('[data-levels]')].indexOf(document.activeElement) === 1")
     assert page.problems == [] and page.requests == [(root / "report.html").as_uri()]
 
 
