@@ -89,7 +89,12 @@ _SAID_ELSEWHERE = ("Select jobs to execute", "RuleException:\nCalledProcessError
 def _is_not_ours(record: logging.LogRecord) -> bool:
     """Keep from Snakemake's own handlers what this module says in fewer lines."""
     event = getattr(getattr(record, "event", None), "value", None)
-    return event not in _SAID_HERE and not str(record.msg).startswith(_SAID_ELSEWHERE)
+    text = str(record.msg)
+    # Its own notes are not what this plan goes by.
+    notes = "missing provenance/metadata" in text or text.startswith(
+        ("Rules with missing metadata", "Rules with outdated")
+    )
+    return event not in _SAID_HERE and not notes and not text.startswith(_SAID_ELSEWHERE)
 
 
 def clock(seconds: float) -> str:

@@ -11,7 +11,8 @@ from typing import Any
 
 import pydantic
 
-from pipeline.provenance import ROOT, code_parts, files_digest
+from pipeline import provenance
+from pipeline.provenance import code_parts, files_digest
 from pipeline.settings.base import Strict
 from pipeline.settings.config import Config
 from pipeline.settings.datasets import Procedural
@@ -184,13 +185,13 @@ def _of_experiment(experiment: Experiment, prefix: str, seen: Values) -> None:
 
 def _files(config: Config, rule: str) -> dict[str, str]:
     if rule == "gallery":
-        return {"report/gallery": files_digest(ROOT / "report" / "gallery", (*_PAGE, "dist/*.js"))}
+        return {"report/gallery": files_digest(provenance.ROOT / "report" / "gallery", (*_PAGE, "dist/*.js"))}
     if rule == "report":
         return {
-            "report/templates": files_digest(ROOT / "report" / "templates", _PAGE),
-            "report/gallery": files_digest(ROOT / "report" / "gallery", ("unpack.js", "dist/*.js")),
-            "docs/metrics.md": files_digest(ROOT / "docs", ("metrics.md",)),
+            "report/templates": files_digest(provenance.ROOT / "report" / "templates", _PAGE),
+            "report/gallery": files_digest(provenance.ROOT / "report" / "gallery", ("unpack.js", "dist/*.js")),
+            "docs/metrics.md": files_digest(provenance.ROOT / "docs", ("metrics.md",)),
         }
     if rule == "render" and config.render.backend != "raster":
-        return {"render/backends/shaders": files_digest(ROOT / "render" / "backends" / "shaders", ("*",))}
+        return {"render/backends/shaders": files_digest(provenance.ROOT / "render" / "backends" / "shaders", ("*",))}
     return {}
