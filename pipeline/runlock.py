@@ -4,6 +4,10 @@ Snakemake's own lock survives a kill and then wants ``--unlock``; this one is an
 ``<folder>/.run.lock``, so the same command again is always enough.  The folder may be on a
 shared file system as long as that passes locks between nodes (NFS and BeeGFS do, Lustre
 when mounted with ``flock``).
+
+The package filelock would replace `_locked` alone: who holds the lock, since when and in which
+job is written and read here anyway, and where a file system has no locks it turns to lock files
+that outlive a kill.
 """
 
 from __future__ import annotations

@@ -146,7 +146,7 @@ def mesh(tmp_path: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [KINDS[0], *(pytest.param(kind, marks=pytest.mark.slow) for kind in KINDS[1:])])
 @pytest.mark.parametrize("name", [name for name, words in COMMANDS.items() if INPUT in " ".join(words)])
 def test_an_input_that_cannot_be_read_is_said(name: str, kind: str, mesh: Path, tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
@@ -168,7 +168,9 @@ NOTHING_WRONG = {("pipeline fetch", "folder"), *(("report page", kind) for kind 
 WRITERS = ("pipeline generate", "pipeline rooms", "pipeline fetch", "voxelize", "render", "training sample")
 
 
-@pytest.mark.parametrize("kind", ["proc", "file as a folder", "long name", "folder in the way"])
+@pytest.mark.parametrize(
+    "kind", ["proc", "folder in the way", *(pytest.param(k, marks=pytest.mark.slow) for k in KINDS[2:])]
+)
 @pytest.mark.parametrize("name", WRITERS)
 def test_an_output_that_cannot_be_written_is_said(name: str, kind: str, mesh: Path, tmp_path: Path) -> None:
     words, given = COMMANDS[name], mesh
