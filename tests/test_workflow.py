@@ -47,7 +47,7 @@ def world(built: PlannedWorld, tmp_path: Path) -> PlannedWorld:
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The code, to be edited."""
     folder = tmp_path_factory.mktemp("clone")
-    for name in ("pipeline", "voxelize", "render", "training", "report"):
+    for name in ("pipeline", "voxelize", "render", "training", "report", "docs"):
         ignored = shutil.ignore_patterns("__pycache__", "*.so", "node_modules")
         shutil.copytree(ROOT / name, folder / name, ignore=ignored)
     return folder
