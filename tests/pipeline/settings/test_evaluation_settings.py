@@ -12,6 +12,7 @@ from pipeline.errors import UserError
 from pipeline.settings import config
 from pipeline.settings.evaluation import Evaluation
 from pipeline.settings.parse import parse
+from pipeline.workflow.graph import Job
 from pipeline.workflow.plan import Plan
 
 BASE: dict[str, Any] = {"datasets": {"d": {"source": "modelnet10"}}, "experiments": {"e": {"datasets": ["d"]}}}
@@ -33,19 +34,30 @@ def test_wrong_keys_stop_before_any_job(section: dict[str, Any], message: str) -
     assert message in str(error.value)
 
 
+def needed(plan: Plan, label: str) -> list[str]:
+    """What the evaluation of the experiment `e` reads under this name."""
+    return [path for need in plan.graph.needs(Job("evaluate", "e")) if need.label == label for path in need.files]
+
+
 def test_photographs_have_the_size_of_the_views(tmp_path: Path) -> None:
-    section = {"photographs": {"ikea": {"source": "ikea", "path": str(tmp_path)}}, "render": {"size_px": 128}}
-    plan = Plan(BASE | section)
-    assert json.loads(plan.photographs("ikea")) == {"source": "ikea", "path": str(tmp_path), "size_px": 128}
-    assert plan.photograph_files() == ["results/photographs/ikea.npz"]
-    before = plan.photograph_contents("ikea")
+    def plan() -> Plan:
+        section = {"photographs": {"ikea": {"source": "ikea", "path": str(tmp_path)}}, "render": {"size_px": 128}}
+        return Plan(BASE | section)
+
+    before = plan()
+    assert json.loads(before.photographs("ikea")) == {"source": "ikea", "path": str(tmp_path), "size_px": 128}
+    assert needed(before, "photographs") == ["results/photographs/ikea.npz"]
+    job = Job("photographs", "ikea")
+    pictures = before.sources(job)
+    assert plan().sources(job) == pictures
     (tmp_path / "new.jpg").write_bytes(b"1")
-    assert plan.photograph_contents("ikea") != before
+    assert plan().sources(job) != pictures
 
 
 def test_how_much_is_measured_trains_nothing_again() -> None:
     plain, other = Plan(BASE), Plan(BASE | {"evaluation": {"samples": 9, "views": [1, 5], "classify_on": ["d"]}})
     assert plain.experiment("e") == other.experiment("e")
+    assert plain.head("train", "e").digest == other.head("train", "e").digest
     assert parse(Evaluation, other.section("evaluation"), "x") == other.config.evaluation
-    assert plain.section("evaluation") == "{}" and plain.classified() == plain.photograph_files() == []
-    assert other.classified() == ["results/shards/d/index.json"]
+    assert plain.section("evaluation") == "{}" and needed(plain, "classified") == needed(plain, "photographs") == []
+    assert needed(other, "classified") == ["results/shards/d/index.json"]
