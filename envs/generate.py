@@ -14,9 +14,9 @@ from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parent
 TORCH = "torch==2.13.0"
-BASE = ["h5py", "numpy", "pillow", "psutil", "pydantic", "pyyaml", "tqdm", "zlib-ng"]
+BASE = ["h5py", "jaxtyping", "numpy", "pillow", "psutil", "pydantic", "pyyaml", "tqdm", "zlib-ng"]
 STAGES = {
-    "data": [*BASE, "numba", "requests", "scipy", "networkx", "trimesh"],
+    "data": [*BASE, "mapbox-earcut", "numba", "requests", "scipy", "networkx", "trimesh"],
     "voxelize": [*BASE, "numba", "trimesh", "networkx", "scipy"],
     "render": [*BASE, "numba", "pyopengl", "pyrender", "trimesh", "networkx", "scipy"],
     "report": [
