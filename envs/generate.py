@@ -17,7 +17,7 @@ TORCH = "torch==2.13.0"
 BASE = ["h5py", "jaxtyping", "numpy", "pillow", "psutil", "pydantic", "pyyaml", "tqdm", "zlib-ng"]
 STAGES = {
     "data": [*BASE, "mapbox-earcut", "numba", "requests", "scipy", "networkx", "trimesh"],
-    "voxelize": [*BASE, "numba", "trimesh", "networkx", "scipy"],
+    "voxelize": [*BASE, "mapbox-earcut", "numba", "trimesh", "networkx", "scipy"],
     "render": [*BASE, "numba", "pyopengl", "pyrender", "trimesh", "networkx", "scipy"],
     "report": [
         *BASE,
