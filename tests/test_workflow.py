@@ -360,7 +360,7 @@ CODE: list[tuple[str, str, tuple[str, str], Jobs]] = [
     ("the sheet", "render/sheet.py", ("", "CHANGED = 1\n"), {"sheet": 4, "report": 1}),
     ("the page", "report/page.py", ("", "CHANGED = 1\n"), {"report": 1}),
     ("the page's template", "report/templates/page.html", ("", "<!-- x -->\n"), {"report": 1}),
-    ("the gallery", "report/gallery/build.py", ("", "CHANGED = 1\n"), {"gallery": 4}),
+    ("the gallery", "report/gallery/build.py", ("", "CHANGED = 1\n"), {"gallery": 4, "report": 1}),
     ("an adapter", "pipeline/sources/modelnet.py", ("", "CHANGED = 1\n"), total(data(4, sets=2), LEARNED)),
     ("the folder's adapter", "pipeline/sources/folder.py", ("", "CHANGED = 1\n"), total(data(2), LEARNED)),
     ("the way of listing", "pipeline/stages/index.py", ("", "CHANGED = 1\n"), {}),

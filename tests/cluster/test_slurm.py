@@ -24,7 +24,7 @@ from tests.world import ROOT, TINY, World, lasting_digests
 pytestmark = pytest.mark.cluster
 
 IMPATIENT = Path(__file__).with_name("impatient.py")
-SAMPLES = 480
+SAMPLES = 1920
 PATIENCE_S = 900.0  # of a machine that has other things to do
 
 
