@@ -195,6 +195,7 @@ def _serve(connection: Connection, other_end: Connection, make_job: Callable[[],
     end_with_parent(signal.SIGKILL)
     other_end.close()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends it
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # whatever the parent had set for itself
     if memory is not None:
         _limit_memory(memory)
     jobs: list[Job] = []

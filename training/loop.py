@@ -177,6 +177,7 @@ def open_training(
     """Open data, networks, the last checkpoint if this very experiment left one, and what is written and shown."""
     torch.set_num_threads(settings.threads)
     data = open_data(settings, shards)
+    sampler = Sampler(len(data), settings.batch, settings.seed, ranks.rank, ranks.world)
     validator = open_validator(settings, data, shards)
     networks, average, step = build(settings, data, ranks, device)
 
@@ -213,7 +214,7 @@ def open_training(
         ranks=ranks,
         device=device,
         data=data,
-        sampler=Sampler(len(data), settings.batch, settings.seed, ranks.rank, ranks.world),
+        sampler=sampler,
         prepared=functools.partial(
             to_device,
             device=device,

@@ -128,6 +128,15 @@ def test_who_is_ended_from_outside_is_never_rejected(what: str, name: str) -> No
         assert isolated.call("next") == "next done"
 
 
+def test_a_handler_of_the_parent_does_not_keep_its_worker_alive() -> None:
+    old = signal.signal(signal.SIGTERM, lambda *_: None)
+    try:
+        with worker() as isolated, pytest.raises(UserError, match="ended from outside, twice"):
+            isolated.call("terminated")
+    finally:
+        signal.signal(signal.SIGTERM, old)
+
+
 def test_a_worker_that_was_killed_while_it_waited_costs_nothing() -> None:
     with worker() as isolated:
         os.kill(int(isolated.call("number")), signal.SIGKILL)

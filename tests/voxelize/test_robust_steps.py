@@ -11,9 +11,10 @@ from pipeline.conventions import Grid
 from pipeline.errors import Reject
 from tests.voxelize.solids import Mesh
 from voxelize.engines.builtin import surface_of, voxelize
-from voxelize.kernels.frame import UNIT_BOX
+from voxelize.kernels.frame import Frame
 from voxelize.options import UNIT_BOX_BOUNDS, Options
 
+UNIT_BOX = Frame((-0.5, -0.5, -0.5), 1.0)
 AROUND = np.ones((3, 3, 3), dtype=bool)
 
 
