@@ -42,11 +42,21 @@ class Guard:
 
     def __init__(self, now: Callable[[], float], timeout_s: float):
         self._now, self.timeout_s = now, timeout_s
+        self._opened: list[socket.socket] = []
         self.allow(_HEAD_BYTES, 4 * timeout_s)
 
     def allow(self, count: int, seconds: float) -> None:
         """From now on: so many bytes, within so many seconds."""
         self.left, self.until = count, self._now() + seconds
+
+    def watch(self, connected: socket.socket) -> None:
+        """This connection is closed by `close`, whatever becomes of the answer that it brings."""
+        self._opened.append(connected)
+
+    def close(self) -> None:
+        """Close every connection: an answer that led elsewhere, or to an error, may have left its own open."""
+        while self._opened:
+            self._opened.pop().close()
 
     def check(self) -> int:
         """How many bytes the next reading may bring."""
@@ -99,6 +109,7 @@ class _Plain(http.client.HTTPConnection):
 
     def connect(self) -> None:
         super().connect()
+        self._guard.watch(self.sock)
         self.sock: Any = _Socket(self.sock, self._guard)
 
 
@@ -109,6 +120,7 @@ class _Secure(http.client.HTTPSConnection):
 
     def connect(self) -> None:
         super().connect()
+        self._guard.watch(self.sock)
         self.sock: Any = _Socket(self.sock, self._guard)
 
 
@@ -167,6 +179,8 @@ def asked(address: Address, headers: dict[str, str], guard: Guard, *, method: st
         raise Refused(f"the address leads to what is none: {error.got}") from None
     except ValueError:
         raise Broken("the answer is no HTTP") from None
+    finally:
+        guard.close()
 
 
 def _opener(guard: Guard) -> urllib.request.OpenerDirector:

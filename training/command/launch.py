@@ -20,6 +20,7 @@ from collections.abc import Sequence
 from typing import IO, Any
 
 from pipeline import parent
+from training.run.signals import heeded
 
 PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 GRACE_S = 30.0  # for the others to end after the first has failed
@@ -37,8 +38,7 @@ def start(processes: int, arguments: Sequence[str]) -> int:
                 rank.send_signal(number)
 
         # Under nohup a lost terminal is to be ignored, and stays so.
-        wanted = [number for number in PASSED_ON if signal.getsignal(number) is not signal.SIG_IGN]
-        old = {number: signal.signal(number, pass_on) for number in wanted}
+        old = {number: signal.signal(number, pass_on) for number in heeded(PASSED_ON)}
         try:
             code = _wait(ranks)
         finally:

@@ -5,10 +5,19 @@ from __future__ import annotations
 import contextlib
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 # Ctrl-C, a cancelled job, a lost terminal, and what profiles/slurm sends two minutes before the wall time.
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
+
+
+def heeded(numbers: Iterable[signal.Signals]) -> list[signal.Signals]:
+    """Those that this process has to obey: under nohup a lost terminal is ignored, and stays so.
+
+    The other signals may be ignored by the Snakemake that started this process; they are for the trainer all the same.
+    """
+    nohup = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    return [number for number in numbers if not (nohup and number == signal.SIGHUP)]
 
 
 @contextlib.contextmanager
@@ -31,9 +40,7 @@ def interruptible() -> Iterator[threading.Event]:
             signal.raise_signal(number)
         event.set()
 
-    # Under nohup a lost terminal is to be ignored, and stays so.
-    wanted = [number for number in STOPPING if signal.getsignal(number) is not signal.SIG_IGN]
-    old = {number: signal.signal(number, ask) for number in wanted}
+    old = {number: signal.signal(number, ask) for number in heeded(STOPPING)}
     try:
         yield event
     finally:

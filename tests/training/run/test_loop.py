@@ -169,6 +169,20 @@ def test_another_experiment_is_set_aside_not_mixed_in(boxes: Path, tmp_path: Pat
     assert json.loads((tmp_path / "config.json").read_text())["settings"]["kl_weight"] == 1.0
 
 
+def test_a_signal_that_the_parent_ignores_is_obeyed_unless_it_is_the_one_of_nohup() -> None:
+    """Snakemake ignores SLURM's warning inside a job, and what it starts inherits that."""
+    old = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGUSR1, signal.SIGHUP)}
+    try:
+        with interruptible() as asked:
+            signal.raise_signal(signal.SIGHUP)
+            assert not asked.is_set()
+            signal.raise_signal(signal.SIGUSR1)
+            assert asked.is_set()
+    finally:
+        for number, handler in old.items():
+            signal.signal(number, handler)
+
+
 def test_the_same_signal_twice_is_one_request_and_a_second_interrupt_acts(request: pytest.FixtureRequest) -> None:
     """A cluster signals every process of a job, and the launcher of several passes it on."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs inherit none
