@@ -8,7 +8,7 @@ from typing import Any
 
 from pipeline.errors import UserError
 from pipeline.outputs import Output, one_format, output_of
-from pipeline.progress import say
+from pipeline.progress import progress, say
 
 DEMO = Path(__file__).resolve().parents[2] / "models" / "demo"
 FORMATS = ("glb", "obj", "stl", "binvox", "npy")
@@ -105,7 +105,7 @@ def _write_all(options: argparse.Namespace, output: Output, model: Any, levels: 
         return
     cut = shapes.Cut(shapes.threshold_of(model, options.threshold), options.largest)
     empty = 0
-    for number, one in enumerate(levels):
+    for number, one in enumerate(progress(levels, "write")):
         try:
             shapes.write_shape(output.path / f"{number:03d}.{options.format}", one, model.header.resolution, cut)
         except UserError:
@@ -163,7 +163,21 @@ def _reconstruct(options: argparse.Namespace) -> int:
     ]
     levels = reconstruct(model, photos)
     _write_one(options, output, model, levels)
+    _say_how_familiar(options, model, photos)
     return 0
+
+
+def _say_how_familiar(options: argparse.Namespace, model: Any, photos: Any) -> None:
+    """Whether each photograph is like the pictures that the network was measured on; nothing where none were kept."""
+    from training.inference.familiar import Familiar, in_words
+    from training.inference.held_out import known_pictures
+
+    pictures = known_pictures(options.run)
+    if pictures is None:
+        return
+    familiar = Familiar.of(model, pictures)
+    for path, photo in zip(options.photos, photos, strict=True):
+        say(f"{path}: {in_words(familiar.percentile(model, photo), len(familiar.known))}")
 
 
 def _interpolate(options: argparse.Namespace) -> int:
@@ -191,8 +205,7 @@ def _export(options: argparse.Namespace) -> int:
     from training.inference.export import export
 
     output = output_of(options.output, ()).path
-    results = options.run / "results.json" if options.run.is_dir() else None
-    files = export(_model(options), output, results, onnx=not options.no_onnx)
+    files = export(_model(options), output, options.run if options.run.is_dir() else None, onnx=not options.no_onnx)
     say(f"{output}: {', '.join(path.name for path in files)}")
     return 0
 

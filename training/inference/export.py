@@ -19,6 +19,7 @@ from training.inference.model import CONFIG, WEIGHTS, Model, export_config
 from training.networks.codes import POSTERIOR
 
 SAMPLER, RECONSTRUCTOR = "sampler.onnx", "reconstructor.onnx"
+MEASURED = "measured"  # key of config.json: the sentence of the measurement
 
 
 class Reconstructor(nn.Module):
@@ -52,19 +53,21 @@ class Sampler(nn.Module):
         return logits[:, 0].sigmoid()
 
 
-def export(model: Model, folder: Path, results: Path | None = None, *, onnx: bool = True) -> list[Path]:
-    """Write the folder; returns its files.  `results` is results.json for the model card.
+def export(model: Model, folder: Path, run: Path | None = None, *, onnx: bool = True) -> list[Path]:
+    """Write the folder; returns its files.
 
-    With predictions.npz beside it the folder can be checked by whoever gets it (training/inference/held_out.py).
+    run : folder of an evaluated run, or one that was exported before: the measurement goes on the card, and with its
+        held-out pictures the folder can be checked by whoever gets it (training/inference/held_out.py).
     """
     folder.mkdir(parents=True, exist_ok=True)
     written = _write_graphs(model, folder) if onnx else []
-    kept = [] if results is None else held_out.write_held_out(model, results.with_name("predictions.npz"), folder)
+    kept = [] if run is None else held_out.write_held_out(model, run, folder)
+    measured = None if run is None else measured_of(run)
     weights, card, config = folder / WEIGHTS, folder / "README.md", folder / CONFIG
     with atomic_path(weights) as temporary:
         save_file({name: value.contiguous().cpu() for name, value in model.networks.state_dict().items()}, temporary)
-    write_json(config, export_config(model))
-    write_text(card, model_card(model, _read(results), {path.name for path in (*written, *kept)}))
+    write_json(config, export_config(model) | ({} if measured is None else {MEASURED: measured}))
+    write_text(card, model_card(model, measured, {path.name for path in (*written, *kept)}))
     return [*written, weights, config, card, *kept]
 
 
@@ -101,24 +104,27 @@ def _write_onnx(path: Path, module: nn.Module, example: Tensor, name: str) -> No
         )
 
 
-def _read(results: Path | None) -> dict[str, Any] | None:
-    if results is None or not results.exists():
+def measured_of(run: Path) -> str | None:
+    """How well a run, or the run that a folder was exported from, was measured to work, in a sentence."""
+    results = _read(run / "results.json", "run `python -m training evaluate` again")
+    if results is not None:
+        return str(results["verdict"]["sentence"])
+    config = _read(run / CONFIG, "export it again, or copy it again")
+    return None if config is None else config.get(MEASURED)
+
+
+def _read(path: Path, do: str) -> dict[str, Any] | None:
+    if not path.exists():
         return None
     try:
-        return dict(json.loads(results.read_text(encoding="utf-8")))
-    except ValueError as error:
-        raise UserError(
-            "this is not a results file",
-            where=str(results),
-            got=str(error),
-            do="run `python -m training evaluate` again",
-        ) from error
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError) as error:
+        raise UserError("this file cannot be read", where=str(path), got=str(error), do=do) from error
 
 
-def model_card(model: Model, results: dict[str, Any] | None, beside: set[str]) -> str:
+def model_card(model: Model, measured: str | None, beside: set[str]) -> str:
     """What the model is, what it takes and gives, and how well it was measured to work; `beside`: files beside it."""
     header, settings = model.header, model.settings
-    measured = "Not measured." if results is None else results["verdict"]["sentence"] + "."
     threshold = (header.loop.get("best_threshold") or 128) / 255
     what = "the three axis projections" if settings.encoder_input == "projections" else "RGB, row 0 on top"
     several = "" if settings.views_per_shape == 1 else f", {settings.views_per_shape} views of one object"
@@ -137,7 +143,7 @@ Wu et al. 2016, "Learning a Probabilistic Latent Space of Object Shapes via 3D G
 
 - Categories: {", ".join(header.categories)}
 - Trained on {header.samples} samples; identity {header.identity}
-- Measured: {measured}
+- Measured: {"not yet" if measured is None else measured}.
 
 ## Files
 {files}

@@ -13,15 +13,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import UInt8
 
+from pipeline.conventions import Array
 from pipeline.errors import UserError
 from pipeline.formats.npz import write_npz
 from training.inference.model import Model
 from training.inference.reconstruct import reconstruct
 from training.metrics import voxels as metrics
 
-HELD_OUT = "held-out.npz"
+HELD_OUT, PREDICTIONS = "held-out.npz", "predictions.npz"  # of an exported folder, of a run
 TOLERANCE = 0.005  # other processors round otherwise, which moves a few voxels of some shapes
+FEWEST = 8  # pictures that another one can be compared with
 
 
 @dataclass(frozen=True)
@@ -37,22 +40,36 @@ class Checked:
         return abs(self.stated - self.found) <= TOLERANCE
 
 
-def write_held_out(model: Model, predictions: Path, folder: Path) -> list[Path]:
-    """Write held-out.npz from predictions.npz; nothing for models that one picture is not enough for."""
-    takes_one_picture = model.networks.reads_pictures and model.networks.coding.views == 1
-    if not takes_one_picture or not predictions.exists():
+def write_held_out(model: Model, run: Path, folder: Path) -> list[Path]:
+    """Write held-out.npz of a run's or an exported folder's pictures; nothing where one picture is not enough."""
+    path = _beside(run)
+    if path is None or not (model.networks.reads_pictures and model.networks.coding.views == 1):
         return []
-    with np.load(predictions, allow_pickle=False) as known:
-        write_npz(folder / HELD_OUT, **{k: known[k] for k in ("id", "category", "image", "truth", "threshold", "iou")})
+    write_npz(folder / HELD_OUT, **read_held_out(path))
     return [folder / HELD_OUT]
 
 
-def check(model: Model, folder: Path) -> Checked:
-    """Reconstruct every picture of the folder again; a UserError where the folder has none."""
-    path = folder / HELD_OUT
+def known_pictures(run: Path) -> UInt8[Array, "N S S 3"] | None:
+    """The held-out pictures of a run or an exported folder; None where there are none, or too few to compare with."""
+    path = _beside(run)
+    if path is None:
+        return None
+    try:
+        images: UInt8[Array, "N S S 3"] = read_held_out(path)["image"]
+    except UserError:  # `check` tells it; a photograph can be reconstructed without
+        return None
+    return images if len(images) >= FEWEST else None
+
+
+def _beside(run: Path) -> Path | None:
+    return next((path for name in (HELD_OUT, PREDICTIONS) if (path := run / name).is_file()), None)
+
+
+def read_held_out(path: Path) -> dict[str, Array]:
+    """The members of held-out.npz that this module describes, from it or from predictions.npz."""
     try:
         with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
-            images, truth, threshold, iou = (file[name] for name in ("image", "truth", "threshold", "iou"))
+            return {name: file[name] for name in ("id", "category", "image", "truth", "threshold", "iou")}
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise UserError(
             "there is nothing to check this model against",
@@ -61,6 +78,12 @@ def check(model: Model, folder: Path) -> Checked:
             wanted=f"a folder of `python -m training export`, made of an evaluated run; it holds {HELD_OUT}",
             do="evaluate the run (`snakemake evaluate_all`) and export it again",
         ) from error
+
+
+def check(model: Model, folder: Path) -> Checked:
+    """Reconstruct every picture of the folder again; a UserError where the folder has none."""
+    kept = read_held_out(folder / HELD_OUT)
+    images, truth, threshold, iou = (kept[name] for name in ("image", "truth", "threshold", "iou"))
     answers = np.unpackbits(truth, axis=1, count=model.header.resolution**3).astype(bool)
     levels = np.stack([reconstruct(model, [image]) for image in images]).reshape(answers.shape)
     found = metrics.iou(levels >= threshold, answers)

@@ -11,14 +11,16 @@ from jaxtyping import Float, UInt8
 
 from pipeline.conventions import Array
 from pipeline.errors import UserError
+from pipeline.progress import progress
 from training.data.pictures import normalised
 from training.inference.model import Model
 from training.inference.photograph import read_photo
-from training.inference.predict import levels_of, sample
+from training.inference.predict import levels_of
 from training.metrics.voxels import Level, Levels
 from training.networks.codes import POSTERIOR
 
 Photo = UInt8[Array, "S S 3"]
+SAMPLED = 8  # shapes from the prior in one pass
 
 
 @torch.no_grad()
@@ -78,6 +80,11 @@ def arithmetic(model: Model, plus: Sequence[str], minus: Sequence[str]) -> Level
     return np.asarray(levels_of(model.networks, code, source_of(model, (*plus, *minus)))[0])
 
 
+@torch.no_grad()
 def samples(model: Model, count: int, seed: int) -> Levels:
     """(count, P) occupancy levels from the prior; sample i is the same for every count."""
-    return np.concatenate([sample(model.networks, 1, f"sample {number}", seed=seed) for number in range(count)])
+    # Batches of one size, the last one filled up: another size rounds otherwise.
+    numbers = range(-(-count // SAMPLED) * SAMPLED)
+    codes = [model.networks.prior_codes(1, purpose=f"sample {number}", seed=seed) for number in numbers]
+    batches = progress(torch.split(torch.cat(codes), SAMPLED), "sample", unit="batch")
+    return np.concatenate([levels_of(model.networks, part, model.networks.sampling_source) for part in batches])[:count]

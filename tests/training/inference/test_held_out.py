@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from tests.training.evaluation.test_evaluate import FEW
@@ -54,6 +55,14 @@ def test_a_copy_makes_what_it_made_when_exported(exported: Path, capsys: pytest.
     assert "held-out.npz" in card and "onnx" not in card
 
 
+def test_an_export_of_an_export_loses_nothing(exported: Path, tmp_path: Path) -> None:
+    again = tmp_path / "again"
+    assert main(["export", "--run", str(exported), "--no-onnx", "-o", str(again)]) == 0
+    for path in exported.iterdir():
+        assert (again / path.name).read_bytes() == path.read_bytes(), path.name
+    assert "Measured: IoU 0." in (again / "README.md").read_text(encoding="utf-8")
+
+
 def test_a_copy_with_other_weights_is_found_out(
     exported: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -80,8 +89,6 @@ def test_a_folder_without_its_pictures_says_so(
 
 
 def photo(folder: Path) -> Path:
-    from PIL import Image
-
     Image.new("RGB", (40, 30), (90, 120, 150)).save(folder / "photo.png")
     return folder / "photo.png"
 
@@ -103,3 +110,19 @@ def test_the_demo_model_samples_and_reconstructs_before_anything_is_trained(tmp_
     assert len(shapes) == 4 and all(0.02 < (shape > 127).mean() < 0.4 for shape in shapes)
     assert main(["reconstruct", str(photo(tmp_path)), "-o", str(tmp_path / "x.glb")]) == 0
     assert (tmp_path / "x.glb").read_bytes()[:4] == b"glTF"
+
+
+def test_a_picture_unlike_those_that_the_demo_model_knows_is_called_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A held-out picture is near the others; a plain colour and noise are not."""
+    with np.load(DEMO / "held-out.npz") as file:
+        known = file["image"][100]
+    noise = np.random.default_rng(1).integers(0, 256, known.shape, dtype=np.uint8)
+    words = []
+    for pixels in (known, np.full_like(known, 90), noise):
+        Image.fromarray(pixels).save(tmp_path / "photo.png")
+        assert main(["reconstruct", str(tmp_path / "photo.png"), "-o", str(tmp_path / "x.npy")]) == 0
+        words.append(said(capsys))
+    assert "photo.png: like the pictures that this network knows (nearer than" in words[0]
+    assert all(re.search(r"unlike the pictures .* than (9[5-9]|100) % of its 228 held-out", one) for one in words[1:])
