@@ -260,7 +260,7 @@ def build(
     settings: Experiment, data: ShapeData, ranks: Ranks, device: torch.device
 ) -> tuple[Networks, MovingAverage, Step]:
     """The networks, whose every weight follows from the seed, their average and the rule that updates them."""
-    networks = Networks(settings, size_px=data.size_px, resolution=data.resolution).to(device)
+    networks = Networks(settings, size_px=data.size_px, resolution=data.resolution).on(device)
     set_output_bias(networks.G, float(truth(data, chosen(data, 1024, "occupancy")).mean()))
     average = MovingAverage(networks, settings.ema)
     step = Step.of(settings, networks, ranks)

@@ -130,7 +130,7 @@ def measure(case: Case, device: torch.device, options: argparse.Namespace) -> st
     bf16 = uses_bf16(settings.precision, device, case.resolution)
     with tempfile.TemporaryDirectory() as folder:
         data = ShapeData.open([made_up(Path(folder), case, shapes=2 * batch)], "train", tier="ram")
-        networks = Networks(settings, size_px=case.size_px, resolution=case.resolution).to(device).train()
+        networks = Networks(settings, size_px=case.size_px, resolution=case.resolution).on(device).train()
         step = Step.of(settings, networks)
         loader = Loader(data, Sampler(len(data), batch, settings.seed), device=device)
         flops, traffic = count(step, to_device(loader.batch(0), device))

@@ -10,6 +10,7 @@ from the experiment's seed; batch norm starts at 1 and 0, biases at 0.
 from __future__ import annotations
 
 import math
+from typing import Self
 
 import torch
 import torch.nn.functional as F
@@ -21,9 +22,17 @@ from pipeline.seeds import stable_hash
 from pipeline.settings.training import Experiment
 from training.networks.codes import POSTERIOR, PRIOR, Coding, projections
 from training.networks.encoders import ENCODERS
-from training.networks.layers import SpectralNorm, at_least_float32, channels_last
+from training.networks.layers import (
+    Convolution,
+    SpectralNorm,
+    at_least_float32,
+    channels_last,
+    lay_kernels_channels_last,
+)
 from training.networks.volumes import Discriminator, Generator
 from training.parallel import world_size
+
+FIRST_ITERATIONS = 8  # of each spectral norm's vector at the start, so that the first updates know the norm
 
 Pictures = Float[Tensor, "B V 3 S S"]  # in [-1, 1]
 Codes = Float[Tensor, "B V Z"]
@@ -74,6 +83,13 @@ class Networks(nn.Module):
         self.he = settings.leak if settings.discriminator_init == "he" else None  # as `initialise` takes it
         initialise(self, settings.seed, he=self.he)
 
+    def on(self, device: torch.device) -> Self:
+        """The networks on `device`, in the layout that it likes; a CPU's own is the one they are made in."""
+        self.to(device)
+        if device.type == "cuda":
+            lay_kernels_channels_last(self)
+        return self
+
     @property
     def device(self) -> torch.device:
         """Where the weights are."""
@@ -116,10 +132,10 @@ class Networks(nn.Module):
         return self.coding.expected(*self.encode(images), draws)
 
     def prior_codes(
-        self, count: int, *, step: int = 0, purpose: str = "prior", seed: int | None = None
+        self, count: int, *, step: int = 0, purpose: str = "prior", seed: int | None = None, portable: bool = True
     ) -> Float[Tensor, "B Z"]:
         """Codes from p(z) on the networks' device and in their precision: `Coding.from_prior`."""
-        codes = self.coding.from_prior(count, self.device, step=step, purpose=purpose, seed=seed)
+        codes = self.coding.from_prior(count, self.device, step=step, purpose=purpose, seed=seed, portable=portable)
         return codes.to(self.dtype)
 
     def compile_where_it_pays(self, wanted: str, *, penalised: bool) -> None:
@@ -175,6 +191,10 @@ def initialise(networks: nn.Module, seed: int, *, he: float | None = None) -> No
         if isinstance(module, SpectralNorm):
             source = torch.Generator().manual_seed(stable_hash(seed, "singular vector", name) >> 1)
             module.left.copy_(F.normalize(torch.randn(module.left.shape, generator=source), dim=0))
+    for module in networks.modules():
+        if isinstance(module, Convolution):
+            for _ in range(FIRST_ITERATIONS):
+                module.iterate()
 
 
 def set_output_bias(generator: Generator, occupancy: float) -> None:

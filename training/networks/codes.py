@@ -49,13 +49,21 @@ class Coding:
         return self.pooling == "max" and self.views > 1
 
     def from_prior(
-        self, count: int, device: torch.device, *, step: int = 0, purpose: str = "prior", seed: int | None = None
+        self,
+        count: int,
+        device: torch.device,
+        *,
+        step: int = 0,
+        purpose: str = "prior",
+        seed: int | None = None,
+        portable: bool = True,  # as `noise` takes it
     ) -> Float[Tensor, "B Z"]:
         """(count, Z) codes from p(z); uniform is the normal's distribution function of the same numbers.
 
         seed : another seed than the experiment's gives other codes.
         """
-        z = noise(self.seed if seed is None else seed, step, purpose, (count, self.latent), device)
+        seed = self.seed if seed is None else seed
+        z = noise(seed, step, purpose, (count, self.latent), device, portable=portable)
         if self.prior == "narrow":
             return 0.33 * z
         return torch.special.ndtr(z) if self.prior == "uniform" else z
@@ -93,18 +101,24 @@ class Coding:
 
     def draws(self, views: int, device: torch.device) -> Float[Tensor, "K W Z"]:
         """(DRAWS, views, Z) the noise of `expected`."""
-        return noise(self.seed, 0, "mean code", (DRAWS, views, self.latent), device)
+        return noise(self.seed, 0, "mean code", (DRAWS, views, self.latent), device, portable=True)
 
 
-def noise(seed: int, step: int, purpose: str, shape: tuple[int, ...], device: torch.device) -> Tensor:
-    """Standard normal numbers that depend on (seed, step, purpose) alone."""
-    source = torch.Generator().manual_seed(stable_hash(seed, purpose, step) >> 1)
-    return to_device_async(torch.randn(shape, generator=source), device)
+def noise(
+    seed: int, step: int, purpose: str, shape: tuple[int, ...], device: torch.device, *, portable: bool = False
+) -> Tensor:
+    """Standard normal numbers that depend on (seed, step, purpose) alone, and on the kind of device.
+
+    portable : the same on every device, for evaluations; made on the CPU and copied, for which a GPU's queue waits.
+    """
+    source = source_of_noise(seed, step, purpose, torch.device("cpu") if portable else device)
+    return torch.randn(shape, generator=source, device=source.device).to(device)
 
 
-def to_device_async(values: Tensor, device: torch.device) -> Tensor:
-    """On the device without waiting for it: a copy from pageable memory would empty its queue."""
-    return values.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else values.to(device)
+def source_of_noise(seed: int, step: int, purpose: str, device: torch.device) -> torch.Generator:
+    """A generator on a GPU, which is counter-based there (Philox: Salmon et al. 2011), or on the CPU for all others."""
+    on = device if device.type == "cuda" else torch.device("cpu")
+    return torch.Generator(on).manual_seed(stable_hash(seed, purpose, step) >> 1)
 
 
 def projections(voxels: Float[Tensor, "B 1 R R R"]) -> Float[Tensor, "B 1 3 R R"]:

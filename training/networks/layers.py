@@ -32,6 +32,13 @@ def channels_last(x: Tensor) -> Tensor:
     return x.contiguous(memory_format=torch.channels_last if x.dim() == 4 else torch.channels_last_3d)
 
 
+def lay_kernels_channels_last(module: nn.Module) -> None:
+    """Kernels in the layout of `channels_last`, once for all calls: else a GPU's convolutions copy them in each."""
+    for parameter in module.parameters():
+        if parameter.dim() >= 4:
+            parameter.data = channels_last(parameter.data)
+
+
 class BatchNorm(nn.Module):
     """Batch norm over the GLOBAL batch (Ioffe & Szegedy 2015), running statistics apart for each source of samples.
 
@@ -100,9 +107,7 @@ def minibatch_deviation(x: Float[Tensor, "B C n n n"]) -> Float[Tensor, "B D n n
 class SpectralNorm(nn.Module):
     """Divide a weight by its largest singular value (Miyato et al. 2018, algorithm 1).
 
-    One power iteration in each training-mode call; evaluation uses the stored vector.  Never
-    part of a compiled graph: a compiler may compute the iteration again in the backward pass,
-    from a vector that the next call has moved on.
+    The stored vector u moves by one power iteration when `iterate` is called, once an update; a call does not move it.
     """
 
     left: Tensor  # (rows,)
@@ -113,17 +118,15 @@ class SpectralNorm(nn.Module):
 
     def forward(self, weight: Tensor) -> Tensor:
         with torch.autocast(weight.device.type, enabled=False):  # a singular value to three digits is none
-            return self._divided(weight)
+            # u^T W v with v = W^T u / |W^T u| is |W^T u|, and so is its derivative by W, u v^T.
+            largest: Tensor = (weight.reshape(weight.shape[0], -1).t() @ self.left).norm()
+            return weight / largest
 
-    def _divided(self, weight: Tensor) -> Tensor:
+    @torch.no_grad()
+    def iterate(self, weight: Tensor) -> None:
+        """Move the stored vector: u <- W W^T u, normalised."""
         matrix = weight.reshape(weight.shape[0], -1)
-        with torch.no_grad():
-            right = F.normalize(matrix.detach().t() @ self.left, dim=0)
-            product = matrix.detach() @ right
-            if self.training:
-                self.left.copy_(F.normalize(product, dim=0))
-            left = F.normalize(product, dim=0)
-        return weight / torch.dot(left, matrix @ right)
+        self.left.copy_(F.normalize(matrix @ (matrix.t() @ self.left), dim=0))
 
 
 class Convolution(nn.Module):
@@ -143,8 +146,13 @@ class Convolution(nn.Module):
         self.spectral = SpectralNorm(self.weight) if spectral else None
 
     def effective_weight(self) -> Tensor:
-        """The weight that acts; in training mode each call is one power iteration."""
+        """The weight that acts."""
         return self.weight if self.spectral is None else cast(Tensor, self.spectral(self.weight))
+
+    def iterate(self) -> None:
+        """One power iteration of the spectral norm, where there is one."""
+        if self.spectral is not None:
+            self.spectral.iterate(self.weight)
 
     def forward(self, x: Tensor, weight: Tensor | None = None) -> Tensor:
         """(B, C, n, n, n) -> (B, C', m, m, m); `weight` is an `effective_weight` taken before."""

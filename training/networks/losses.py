@@ -170,5 +170,5 @@ DECISION = {"bce": 0.0, "hinge": 0.0, "lsgan": 0.5}
 
 def soft_labels(size: int, source: torch.Generator, device: torch.device) -> tuple[Numbers, Numbers]:
     """Real labels from 0.7-1.2 cut at 1 (cross-entropy is undefined above), generated from 0-0.3."""
-    real = (0.7 + 0.5 * torch.rand(size, generator=source)).clamp_max(1.0)
-    return real.to(device), (0.3 * torch.rand(size, generator=source)).to(device)
+    real, fake = (torch.rand(size, generator=source, device=source.device).to(device) for _ in range(2))
+    return (0.7 + 0.5 * real).clamp_max(1.0), 0.3 * fake

@@ -93,7 +93,7 @@ class Discriminator(nn.Module):
 
     def forward(self, occupancy: Float[Tensor, "B 1 R R R"], source: int) -> Float[Tensor, " B"]:
         """(B, 1, R, R, R) in [0, 1] -> (B,) logits; `source` is REAL or GENERATED."""
-        # The weights are made outside of `judged`, which may be compiled: spectral norm must not be.
+        # The weights are made outside of `judged`, which may be compiled and cannot know when they move.
         return self.judged(occupancy, source, self._weights())
 
     def judged(self, occupancy: Float[Tensor, "B 1 R R R"], source: int, weights: list[Tensor]) -> Float[Tensor, " B"]:
@@ -106,8 +106,13 @@ class Discriminator(nn.Module):
         """(B, 1, R, R, R) in [0, 1] -> the four layers' activations, finest first."""
         return self._activations(occupancy, source, self._weights()[:-1])
 
+    def iterate(self) -> None:
+        """One power iteration of each spectral norm: once an update, before its first pass (Miyato et al. 2018)."""
+        for layer in (*self.middle, self.last):
+            cast(Convolution, layer).iterate()
+
     def _weights(self) -> list[Tensor]:
-        """The weights that act; in training mode one power iteration of each spectral norm."""
+        """The weights that act."""
         return [cast(Convolution, layer).effective_weight() for layer in (*self.middle, self.last)]
 
     def _activations(self, occupancy: Tensor, source: int, weights: list[Tensor]) -> list[Tensor]:

@@ -87,12 +87,17 @@ def restore(path: Path, networks: Networks, average: MovingAverage, step: Step) 
     for name, optimizer in step.optimizers.items():
         parameters = optimizer.param_groups[0]["params"]
         state = {
-            i: {m: tensors[key] for m in MOMENTS if (key := f"adam.{name}.{i}.{m}") in tensors}
-            for i in range(len(parameters))
+            i: {m: _laid_out(tensors[key], one) for m in MOMENTS if (key := f"adam.{name}.{i}.{m}") in tensors}
+            for i, one in enumerate(parameters)
         }
         groups = optimizer.state_dict()["param_groups"]
         optimizer.load_state_dict({"state": {i: s for i, s in state.items() if s}, "param_groups": groups})
     return header
+
+
+def _laid_out(moment: Tensor, parameter: Tensor) -> Tensor:
+    """A moment in its parameter's memory layout, which fused Adam wants; the step count as it is."""
+    return moment if moment.dim() == 0 else torch.empty_like(parameter, dtype=moment.dtype).copy_(moment)
 
 
 def all_finite(*modules: torch.nn.Module) -> bool:

@@ -20,12 +20,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from pipeline.seeds import stable_hash
 from pipeline.settings.training import Experiment
 from training.data.batches import Inputs
 from training.networks import losses
 from training.networks.build import Networks
-from training.networks.codes import GENERATED, POSTERIOR, PRIOR, REAL, noise
+from training.networks.codes import GENERATED, POSTERIOR, PRIOR, REAL, noise, source_of_noise
 from training.networks.layers import at_least_float32
 from training.networks.losses import Objective
 from training.parallel import Ranks
@@ -103,7 +102,7 @@ class Step:
         fake: Tensor | None = None
         if self.networks.D is not None and step % self.objective.adversarial_every == 0:
             count = len(batch["voxels"]) * self.ranks.world
-            z = self.ranks.rows(self.networks.prior_codes(count, step=step))
+            z = self.ranks.rows(self.networks.prior_codes(count, step=step, portable=False))
             fake = self._generate(z, PRIOR).sigmoid()
             out |= self.discriminator_step(batch["voxels"], fake.detach(), step)
         if self.networks.E is not None:
@@ -116,6 +115,8 @@ class Step:
         gate, kind = self.objective.discriminator_gate, self.objective.adversarial
         # A gate of 1 never closes, so there is no need to wait for the last accuracy.
         learns = gate >= 1 or self.accuracy <= gate
+        assert self.networks.D is not None
+        self.networks.D.iterate()
         real, fake = self._moved(real, step, "real"), self._moved(fake, step, "fake")
         with contextlib.nullcontext() if learns else torch.no_grad():
             real_logits, fake_logits = self._judge(real, REAL), self._judge(fake, GENERATED)
@@ -173,7 +174,7 @@ class Step:
     def _discriminator_loss(self, real_logits: Tensor, fake_logits: Tensor, step: int) -> Tensor:
         kind = self.objective.adversarial
         if kind == "bce" and self.objective.soft_labels:
-            source = torch.Generator().manual_seed(stable_hash(self.seed, "labels", step) >> 1)
+            source = source_of_noise(self.seed, step, "labels", fake_logits.device)
             labels = losses.soft_labels(len(fake_logits) * self.ranks.world, source, fake_logits.device)
             return losses.discriminator_bce(
                 real_logits, fake_logits, (self.ranks.rows(labels[0]), self.ranks.rows(labels[1]))
@@ -251,7 +252,8 @@ class Values:
 def uses_bf16(wanted: str, device: torch.device, resolution: int) -> bool:
     """Whether the networks compute in bf16; "auto" does where a GPU's arithmetic, not its launches, takes the time."""
     if wanted == "auto":
-        return device.type == "cuda" and resolution >= 64 and torch.cuda.is_bf16_supported()
+        native = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+        return native and resolution >= 64
     return wanted == "bf16"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +13,11 @@ import torch
 from tests.training.tiny_world import fixed, settings
 from training.data.batches import Inputs
 from training.networks.build import Networks
+from training.networks.checkpoint import Header
 from training.networks.codes import POSTERIOR, Coding, noise, projections
+from training.networks.layers import lay_kernels_channels_last
+from training.run.average import MovingAverage
+from training.run.checkpoints import restore, save
 from training.run.step import Step, frozen
 
 
@@ -141,6 +146,35 @@ def test_priors_have_their_moments_and_depend_on_the_step_alone() -> None:
     assert torch.equal(one, coding.from_prior(4, cpu, step=3))
     assert not torch.equal(one, coding.from_prior(4, cpu, step=4))
     assert not torch.equal(one, coding.from_prior(4, cpu, step=3, seed=coding.seed + 1))
+
+
+def test_the_layout_of_kernels_changes_speed_alone_and_moments_follow_it(tmp_path: Path) -> None:
+    """As on a GPU, where fused Adam refuses a moment in another layout than its weight's."""
+    plain, step = made()
+    step(batch(), 0)
+    header = Header("", settings().model_dump(mode="json"), 32, 16, [], 0, {})
+    save(tmp_path / "0.safetensors", header, plain, MovingAverage(plain, 0.9), step)
+    networks, _ = made()
+    lay_kernels_channels_last(networks)
+    again = Step.of(settings(adversarial_every=1), networks)
+    restore(tmp_path / "0.safetensors", networks, MovingAverage(networks, 0.9), again)
+    for name, optimizer in again.optimizers.items():
+        for parameter in getattr(networks, name).parameters():
+            assert optimizer.state[parameter]["exp_avg"].stride() == parameter.stride()
+    one, other = step(batch(), 1).numbers(), again(batch(), 1).numbers()
+    assert one == pytest.approx(other, rel=1e-3)
+    name = "D.middle.1.weight"
+    assert networks.get_parameter(name).stride() != plain.get_parameter(name).stride()
+
+
+def test_spectral_norms_move_once_an_update() -> None:
+    networks, step = made()
+    assert networks.D is not None
+    moves: list[int] = []
+    networks.D.iterate = lambda: moves.append(1)  # type: ignore[method-assign]
+    for number in range(3):
+        step(batch(), number)
+    assert len(moves) == 3
 
 
 def test_frozen_gives_its_gradients_back() -> None:
