@@ -37,7 +37,7 @@ def optional(name: str) -> Any:
         try:
             return importlib.import_module(name)
         except (ImportError, OSError) as error:
-            pytest.skip(f"{name} does not load here: {error}")
+            pytest.skip(f"{name} does not load here: {error}", allow_module_level=True)
 
 
 @pytest.fixture(scope="session")

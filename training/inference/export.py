@@ -20,6 +20,7 @@ from training.networks.codes import POSTERIOR
 
 SAMPLER, RECONSTRUCTOR = "sampler.onnx", "reconstructor.onnx"
 MEASURED = "measured"  # key of config.json: the sentence of the measurement
+SCRIPT = "reconstruct.py"  # a copy of portable.py, which is part of no process that runs here
 
 
 class Reconstructor(nn.Module):
@@ -73,10 +74,13 @@ def export(model: Model, folder: Path, run: Path | None = None, *, onnx: bool = 
 
 def _write_graphs(model: Model, folder: Path) -> list[Path]:
     written = [folder / SAMPLER]
-    _write_onnx(written[0], Sampler(model), torch.zeros(2, model.networks.coding.latent), "codes")
+    _write_onnx(written[0], Sampler(model), torch.zeros(2, model.networks.coding.latent), "codes", {0: "batch"})
     if model.networks.E is not None:
         written.append(folder / RECONSTRUCTOR)
-        _write_onnx(written[-1], Reconstructor(model), torch.zeros(2, *_taken(model)), "images")
+        _write_onnx(written[-1], Reconstructor(model), torch.zeros(2, *_taken(model)), "images", _free(model))
+    if model.networks.reads_pictures:
+        written.append(folder / SCRIPT)
+        write_text(written[-1], Path(__file__).with_name("portable.py").read_text(encoding="utf-8"))
     return written
 
 
@@ -88,7 +92,13 @@ def _taken(model: Model) -> tuple[int, ...]:
     return (*views, 3, side, side)
 
 
-def _write_onnx(path: Path, module: nn.Module, example: Tensor, name: str) -> None:
+def _free(model: Model) -> dict[int, str]:
+    """Axes of the reconstructor's pictures that may have any length: the mean of any number of views is one code."""
+    coding = model.networks.coding
+    return {0: "batch"} if coding.views == 1 or coding.is_sampled else {0: "batch", 1: "views"}
+
+
+def _write_onnx(path: Path, module: nn.Module, example: Tensor, name: str, free: dict[int, str]) -> None:
     with atomic_path(path) as temporary, warnings.catch_warnings():
         # The exporter that needs no package beside torch announces its age each time.
         warnings.simplefilter("ignore")
@@ -100,7 +110,7 @@ def _write_onnx(path: Path, module: nn.Module, example: Tensor, name: str) -> No
             opset_version=17,
             input_names=[name],
             output_names=["occupancy"],
-            dynamic_axes={name: {0: "batch"}, "occupancy": {0: "batch"}},
+            dynamic_axes={name: free, "occupancy": {0: "batch"}},
         )
 
 
@@ -132,6 +142,8 @@ def model_card(model: Model, measured: str | None, beside: set[str]) -> str:
         WEIGHTS: "with `config.json` the weights and every setting",
         RECONSTRUCTOR: f"`images` (batch, {', '.join(map(str, _taken(model)))}) float32 in [-1, 1], {what}{several}, "
         "to `occupancy`",
+        SCRIPT: "a shape from a photograph, with numpy, onnxruntime and pillow alone; "
+        "`python reconstruct.py photo.jpg -o shape.obj`",
         SAMPLER: f"`codes` (batch, {settings.latent}) from the prior `{settings.prior}` to `occupancy`",
         held_out.HELD_OUT: "a picture of each held-out shape and what was made of it; "
         "`python -m training check --run FOLDER` makes it again and compares",
