@@ -176,6 +176,12 @@ def _stop_table(width: float) -> list[str]:
     return lines
 
 
+def made_up(batch: int) -> Inputs:
+    """Inputs of noise."""
+    images, voxels = _data(batch)
+    return {"images": images[:, None], "voxels": voxels}
+
+
 def _data(batch: int) -> tuple[Tensor, Tensor]:
     source = torch.Generator().manual_seed(1)
     images = torch.rand(batch, 3, SIZE_PX, SIZE_PX, generator=source) * 2 - 1

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import pytest
 import torch
 
 from benchmarks.trainer import __main__ as trainer
+from benchmarks.trainer import busy
 from benchmarks.trainer import gpu as trainer_gpu
 
 
@@ -35,3 +37,10 @@ def test_the_benchmark_fills_its_tables(tmp_path: Path) -> None:
     trainer.fill(document, "update", "new")
     trainer.fill(document, "absent", "never")
     assert document.read_text() == "before\n<!-- update: begin -->\nnew\n<!-- update: end -->\nafter\n"
+
+
+def test_a_worker_says_the_digest_of_its_weights_and_then_its_speed() -> None:
+    answers = io.StringIO()
+    busy.work(1, io.StringIO("0.001\n"), answers)
+    digest, rate = answers.getvalue().split()
+    assert len(digest) == 64 and float(rate) > 0

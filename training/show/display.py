@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import sys
 import time
+from collections import deque
 from types import TracebackType
+from typing import Any
 
 from tqdm import tqdm
 
@@ -25,6 +27,47 @@ ADVICE = {
 }
 
 
+WINDOW_S, MOMENT_S = 60.0, 1.0  # a rate is of the last minute, known to a second
+
+
+class Pace:
+    """How fast samples go by now: over the last minute, validations and checkpoints included."""
+
+    def __init__(self, samples: int):
+        self.restart(samples)
+
+    @property
+    def rate(self) -> float:
+        """Samples per second."""
+        start, samples = self._moments[0]
+        return (self._samples - samples) / max(time.monotonic() - start, 1e-9)
+
+    def advance(self, samples: int) -> None:
+        """So many samples have been seen."""
+        now, self._samples = time.monotonic(), samples
+        if now - self._moments[-1][0] >= MOMENT_S:
+            self._moments.append((now, samples))
+        while len(self._moments) > 1 and self._moments[1][0] <= now - WINDOW_S:
+            self._moments.popleft()
+
+    def restart(self, samples: int) -> None:
+        """The training goes on from so many samples."""
+        self._samples, self._moments = samples, deque([(time.monotonic(), samples)])
+
+
+class Bar(tqdm):  # type: ignore[type-arg]
+    """A bar whose rate and remaining time are those of a `Pace`."""
+
+    def __init__(self, pace: Pace, **settings: Any):
+        self._pace = pace
+        super().__init__(**settings)
+
+    @property
+    def format_dict(self) -> dict[str, Any]:
+        """What the bar is made from."""
+        return {**super().format_dict, "rate": self._pace.rate}
+
+
 class Display:
     """A bar with samples/s, losses, validation IoU and ETA; JSON lines for machines in `log`."""
 
@@ -32,11 +75,13 @@ class Display:
         self, name: str, batch: int, total: int, done: int, log: Log, every_s: float = 30.0, *, quiet: bool = False
     ):
         self._name, self._batch, self._total, self._log, self._every_s = name, batch, total, log, every_s
-        self._first, self._done, self._quiet = done, done, quiet
-        self._start = self._last = time.monotonic()
+        self._done, self._quiet = done, quiet
+        self._last = time.monotonic()
         self._iou = ""
         self._alarms: list[str] = []
-        self._bar = tqdm(
+        self._pace = Pace(done * batch)
+        self._bar = Bar(
+            self._pace,
             total=total * batch,
             initial=done * batch,
             desc=name,
@@ -50,8 +95,8 @@ class Display:
 
     @property
     def rate(self) -> float:
-        """Samples per second since this process started, validations and checkpoints included."""
-        return (self._done - self._first) * self._batch / max(time.monotonic() - self._start, 1e-9)
+        """Samples per second over the last minute, validations and checkpoints included."""
+        return self._pace.rate
 
     @property
     def eta_s(self) -> float:
@@ -61,6 +106,7 @@ class Display:
         """`step` batches are done; `values` are the last batch's losses."""
         self._bar.update((step - self._done) * self._batch)
         self._done = step
+        self._pace.advance(step * self._batch)
         if not self._bar.disable:
             losses = " ".join(
                 f"{key} {values[key]:.3g}" for key in ("reconstruction", "kl", "d_loss", "g_loss") if key in values
@@ -104,7 +150,8 @@ class Display:
         if not self._quiet:
             say(f"{self._name}: back to {step * self._batch} samples: {why}")
         self._bar.update((step - self._done) * self._batch)
-        self._done, self._first = step, min(self._first, step)
+        self._done = step
+        self._pace.restart(step * self._batch)
         self._log.write("rollback", samples=step * self._batch, why=why)
 
     def __enter__(self) -> Display:

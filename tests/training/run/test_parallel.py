@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import signal
 import subprocess
 import sys
@@ -89,6 +90,23 @@ def test_ranks_of_one_experiment_write_each_file_once(boxes: Path, tmp_path: Pat
 
 def command(experiment: Any, boxes: Path, run: Path) -> list[str]:
     return ["train", "--settings", experiment.model_dump_json(), "--shards", str(boxes), "--run", str(run)]
+
+
+@pytest.mark.parametrize(("set_by_user", "wanted"), [({}, "PASSIVE"), ({"GOMP_SPINCOUNT": "9"}, None)])
+def test_threads_that_wait_sleep_from_the_first_on(set_by_user: dict[str, str], wanted: str | None) -> None:
+    """OpenMP reads its policy when torch is loaded, so it must be there before; a user's own stays."""
+    code = (
+        "import os, runpy, sys\n"
+        "class Load:\n"
+        "    def find_spec(self, name, *_):\n"
+        "        if name == 'torch': print(os.environ.get('OMP_WAIT_POLICY')); sys.exit()\n"
+        "sys.meta_path.insert(0, Load())\n"
+        "sys.argv[1:] = ['reconstruct', 'none.png', '--run', 'none', '--output', 'none']\n"
+        "runpy.run_module('training', run_name='__main__', alter_sys=True)\n"
+    )
+    bare = {name: value for name, value in os.environ.items() if name not in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")}
+    done = subprocess.run([sys.executable, "-c", code], env=bare | set_by_user, capture_output=True, text=True)
+    assert done.stdout.strip() == str(wanted), done.stderr
 
 
 def test_a_signal_to_the_launcher_stops_every_rank_after_a_checkpoint(boxes: Path, tmp_path: Path) -> None:
