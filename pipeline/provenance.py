@@ -8,15 +8,22 @@ the modules that declare them are no part either.
 
 The digests are the same on every version of Python: they are made from the fields of syntax trees that
 have a value, not from `ast.dump`, whose text differs between versions.
+
+To parse two hundred modules takes two seconds, so what was learnt of a file is kept under the SHA-256 of its
+content, beside the compiled modules; a file that was edited has no entry, and the whole may be removed.
 """
 
 from __future__ import annotations
 
 import ast
+import contextlib
 import functools
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("pipeline", "voxelize", "render", "training", "report")
@@ -46,7 +53,8 @@ def code_parts(*roots: str) -> dict[str, str]:
         else:
             modules.add(module)
     for module in reachable(*modules):
-        parts[module] = _module_digest(_path(module))
+        parts[module] = _known(module).digest
+    _LEARNT.save()
     return parts
 
 
@@ -89,7 +97,7 @@ def normal_form(tree: ast.AST) -> str:
 
 def forget() -> None:
     """Read all files again (tests change them)."""
-    for cache in (_imports, _module_digest, _function):
+    for cache in (_imports, _known, _content, _function, _exists):
         cache.cache_clear()
 
 
@@ -103,10 +111,15 @@ def _is_no_part(module: str) -> bool:
 @functools.cache
 def _imports(module: str) -> tuple[str, ...]:
     parents = [".".join(module.split(".")[:n]) for n in range(1, module.count(".") + 1)]
-    return tuple(sorted(imports_of(_path(module), module) | set(parents)))
+    return tuple(sorted({name for name in _known(module).names if _exists(name)} | set(parents)))
 
 
 def _imported(nodes: Iterable[ast.AST], module: str) -> set[str]:
+    return {name for name in _named(nodes, module) if _exists(name)}
+
+
+def _named(nodes: Iterable[ast.AST], module: str) -> set[str]:
+    """What import statements name: modules, and what may be modules or something in them."""
     found: set[str] = set()
     for node in nodes:
         if isinstance(node, ast.Import):
@@ -116,14 +129,18 @@ def _imported(nodes: Iterable[ast.AST], module: str) -> set[str]:
             names = [base] + [f"{base}.{alias.name}" for alias in node.names]
         else:
             continue
-        found.update(name for name in names if name.split(".")[0] in PACKAGES and _exists(name))
+        found.update(name for name in names if name.split(".")[0] in PACKAGES)
     return found
 
 
 @functools.cache
 def _function(module: str, name: str) -> tuple[str, frozenset[str]]:
     """Digest of a function with what it uses of its module, and the project modules that these import."""
-    tree = ast.parse(_path(module).read_text(encoding="utf-8"))
+    learnt = _LEARNT.of(f"{module}:{name}", _content(module), lambda tree: _learn_function(tree, module, name))
+    return learnt.digest, frozenset(word for word in learnt.names if _exists(word) and word != module)
+
+
+def _learn_function(tree: ast.Module, module: str, name: str) -> _Learnt:
     defined: dict[str, ast.stmt] = {}
     for statement in tree.body:
         defined |= dict.fromkeys(_binds(statement), statement)
@@ -138,7 +155,7 @@ def _function(module: str, name: str) -> tuple[str, frozenset[str]]:
         raise KeyError(f"{module} has no {name}")
     text = "".join(normal_form(used[word]) for word in sorted(used))
     inside = (node for statement in used.values() for node in ast.walk(statement))
-    return _short(text), frozenset(_imported(inside, module) - {module})
+    return _Learnt(_short(text), tuple(sorted(_named(inside, module))))
 
 
 def _binds(statement: ast.stmt) -> list[str]:
@@ -161,6 +178,7 @@ def _absolute(node: ast.ImportFrom, module: str) -> str:
     return ".".join([*package, *([node.module] if node.module else [])])
 
 
+@functools.cache
 def _exists(module: str) -> bool:
     base = ROOT.joinpath(*module.split("."))
     return base.with_suffix(".py").is_file() or (base / "__init__.py").is_file()
@@ -174,9 +192,67 @@ def _path(module: str) -> Path:
 # ---- the code of a module -------------------------------------------------------------------
 
 
+class _Learnt(NamedTuple):
+    digest: str
+    names: tuple[str, ...]  # that it imports, or may import
+
+
+class _Cache:
+    """What was learnt of files by their content, kept from one process to the next."""
+
+    def __init__(self, path: Path):
+        self._path = path
+        self._new = False
+
+    @functools.cached_property
+    def _entries(self) -> dict[str, list[Any]]:
+        with contextlib.suppress(OSError, ValueError, TypeError):
+            return dict(json.loads(self._path.read_text(encoding="utf-8")))
+        return {}
+
+    @functools.cached_property
+    def _rules(self) -> bytes:
+        """This module decides what an entry says."""
+        return Path(__file__).read_bytes()
+
+    def of(self, what: str, content: bytes, learn: Callable[[ast.Module], _Learnt]) -> _Learnt:
+        """What is known of a part of a file with this content."""
+        key = hashlib.sha256(b"\0".join((self._rules, what.encode(), content))).hexdigest()[:32]
+        if key not in self._entries:
+            digest, names = learn(ast.parse(content))
+            self._entries[key] = [digest, list(names)]
+            self._new = True
+        digest, names = self._entries[key]
+        return _Learnt(digest, tuple(names))
+
+    def save(self) -> None:
+        """Write it down; where that may not be, the next process learns again."""
+        if self._new:
+            self._new = False
+            kept = dict(list(self._entries.items())[-_MOST_KEPT:])
+            with contextlib.suppress(OSError):
+                self._path.parent.mkdir(exist_ok=True)
+                temporary = self._path.with_suffix(f".{os.getpid()}.tmp")
+                temporary.write_text(json.dumps(kept), encoding="utf-8")
+                os.replace(temporary, self._path)
+
+
+_MOST_KEPT = 4000
+_LEARNT = _Cache(Path(__file__).parent / "__pycache__" / "provenance.json")
+
+
 @functools.cache
-def _module_digest(path: Path) -> str:
-    return _short(normal_form(ast.parse(path.read_text(encoding="utf-8"))))
+def _content(module: str) -> bytes:
+    return _path(module).read_bytes()
+
+
+@functools.cache
+def _known(module: str) -> _Learnt:
+    return _LEARNT.of(module, _content(module), lambda tree: _learn_module(tree, module))
+
+
+def _learn_module(tree: ast.Module, module: str) -> _Learnt:
+    return _Learnt(_short(normal_form(tree)), tuple(sorted(_named(ast.walk(tree), module))))
 
 
 def _short(text: str) -> str:

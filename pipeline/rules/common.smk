@@ -13,7 +13,7 @@ import sys
 sys.path.insert(0, str(workflow.basedir))  # the stages live beside the Snakefile
 
 from pipeline import errors, parent
-from pipeline.workflow import console
+from pipeline.workflow import console, places
 from pipeline.workflow.plan import Plan
 
 
@@ -28,9 +28,20 @@ def in_words(act):
         os._exit(1)
 
 
-PLAN = in_words(lambda: Plan(config, main=workflow.is_main_process))
+def place(out):
+    """Where products lie: in a folder, or in the storage that the command names."""
+    provider = workflow.storage_registry.default_storage_provider
+    if provider is None:
+        return places.Shared()
+    return places.Apart(
+        provider, workflow.storage_settings.default_storage_prefix or "", out
+    )
+
+
+PLAN = in_words(lambda: Plan(config, main=workflow.is_main_process, place=place))
+here = PLAN.place.local  # where the commands of a job find and leave a file
 if workflow.is_main_process:
-    PLAN.due_found = lambda files: workflow.dag.forcefiles.update(files)
+    PLAN.due_found = lambda files: workflow.dag.forcefiles.update(map(here, files))
     console.listen(
         PLAN, is_look=lambda: workflow.dryrun, begin=lambda: in_words(PLAN.begin)
     )
@@ -102,3 +113,24 @@ def needs(rule):
         return in_words(lambda: inputs(wildcards))
 
     return function
+
+
+def in_pieces(w):
+    """Commands before a training where no two jobs see the same folder: take up the run that another job has left.
+
+    Of a job that fails Snakemake carries the logs alone, so the run that is to be continued is one of them.
+    """
+    if not PLAN.place.apart:
+        return ""
+    run = shlex.quote(here(f"{OUT}/runs/{w.experiment}"))
+    kept = shlex.quote(here(PLAN.graph.suspended(w.experiment)))
+    return (
+        f"mkdir -p {run}; if [ -s {kept} ]; then tar -xf {kept} -C {run}; fi; : > {kept}; "
+        f"leave() {{ code=$?; [ $code = 0 ] || tar -cf {kept} -C {run} .; exit $code; }}; trap leave EXIT; "
+    )
+
+
+def beside(rule, **words):
+    """What a job leaves beside its product, where that has to be carried: folders and files."""
+    left = PLAN.graph.left_beside(PLAN.job(rule, words))
+    return [path if os.path.splitext(path)[1] else directory(path) for path in left]

@@ -30,11 +30,15 @@ rule generate:
         "&& made {output.made:q} {params.made:q}"
 
 
+KEEP = "--keep" if PLAN.place.apart else ""
+
+
 rule fetch:
     input:
         unpack(needs("fetch")),
     output:
         product=f"{OUT}/archives/{{dataset}}.json",
+        contents=beside("fetch", dataset="{dataset}"),
         made=f"{OUT}/made/fetch/{{dataset}}.json",
     log:
         f"{OUT}/logs/fetch/{{dataset}}.jsonl",
@@ -56,7 +60,7 @@ rule fetch:
         ),
     shell:
         "python -m pipeline fetch --dataset {wildcards.dataset} --settings {params.settings:q} "
-        "{params.mirror} -o {output.product:q} --log {log:q} "
+        "{params.mirror} {KEEP} -o {output.product:q} --log {log:q} "
         "&& made {output.made:q} {params.made:q}"
 
 
@@ -67,9 +71,7 @@ for _name, _rule in PLAN.index_rules().items():
         name:
             _rule
         input:
-            archives=lambda w, name=_name: needs("index")({"dataset": name}).get(
-                "archives", []
-            ),
+            unpack(lambda w, name=_name: needs("index")({"dataset": name})),
         output:
             lists=[PLAN.graph.list_file(_name, shard) for shard in PLAN.shards(_name)],
             rejects=f"{OUT}/index/{_name}/rejects.jsonl",
@@ -115,8 +117,8 @@ rule prepare:
         runtime=lambda w, attempt: 120 * attempt,
     params:
         made=PLAN.made("prepare"),
-        shapes=lambda w: PLAN.graph.list_file(w.dataset, w.shard),
-        archives=lambda w: f"{OUT}/archives/{w.dataset}.json",
+        shapes=lambda w: here(PLAN.graph.list_file(w.dataset, w.shard)),
+        archives=lambda w: here(f"{OUT}/archives/{w.dataset}.json"),
         settings=lambda w: PLAN.prepare(w.dataset),
     shell:
         "python -m pipeline prepare --settings {params.settings:q} "
@@ -144,7 +146,7 @@ rule voxelize:
         made=PLAN.made("voxelize"),
         settings=PLAN.section("voxels"),
     shell:
-        "python -m voxelize shard --settings {params.settings:q} --prepared {input:q} -o {output.product:q} --log {log:q} "
+        "python -m voxelize shard --settings {params.settings:q} --prepared {input.prepared:q} -o {output.product:q} --log {log:q} "
         "&& made {output.made:q} {params.made:q}"
 
 
@@ -169,7 +171,7 @@ rule render:
         seed=SEED,
         settings=PLAN.section("render"),
     shell:
-        "python -m render shard --seed {params.seed} --settings {params.settings:q} --prepared {input:q} "
+        "python -m render shard --seed {params.seed} --settings {params.settings:q} --prepared {input.prepared:q} "
         "-o {output.product:q} --log {log:q} "
         "&& made {output.made:q} {params.made:q}"
 
@@ -199,8 +201,8 @@ if PLAN.graph.imported("voxels"):
             runtime=lambda w, attempt: 60 * attempt,
         params:
             made=PLAN.made("import_voxels"),
-            shapes=lambda w: PLAN.graph.list_file(w.dataset, w.shard),
-            archives=lambda w: f"{OUT}/archives/{w.dataset}.json",
+            shapes=lambda w: here(PLAN.graph.list_file(w.dataset, w.shard)),
+            archives=lambda w: here(f"{OUT}/archives/{w.dataset}.json"),
             settings=lambda w: PLAN.import_voxels(w.dataset),
         shell:
             "python -m pipeline import_voxels --settings {params.settings:q} --archives {params.archives:q} "
@@ -232,8 +234,8 @@ if PLAN.graph.imported("views"):
             runtime=lambda w, attempt: 60 * attempt,
         params:
             made=PLAN.made("import_views"),
-            shapes=lambda w: PLAN.graph.list_file(w.dataset, w.shard),
-            archives=lambda w: f"{OUT}/archives/{w.dataset}.json",
+            shapes=lambda w: here(PLAN.graph.list_file(w.dataset, w.shard)),
+            archives=lambda w: here(f"{OUT}/archives/{w.dataset}.json"),
             settings=lambda w: PLAN.import_views(w.dataset),
             prepared=lambda w, input: (
                 shlex.join(["--prepared", *input.prepared])
@@ -276,6 +278,7 @@ rule fetch_backgrounds:
         unpack(needs("fetch_backgrounds")),
     output:
         product=f"{OUT}/archives/backgrounds.json",
+        contents=beside("fetch_backgrounds"),
         made=f"{OUT}/made/fetch_backgrounds.json",
     log:
         f"{OUT}/logs/fetch/backgrounds.jsonl",
@@ -291,7 +294,7 @@ rule fetch_backgrounds:
         made=PLAN.made("fetch_backgrounds"),
         settings=PLAN.section("backgrounds"),
     shell:
-        "python -m pipeline fetch --backgrounds --settings {params.settings:q} -o {output.product:q} --log {log:q} "
+        "python -m pipeline fetch --backgrounds --settings {params.settings:q} {KEEP} -o {output.product:q} --log {log:q} "
         "&& made {output.made:q} {params.made:q}"
 
 
@@ -315,7 +318,7 @@ rule backgrounds:
         made=PLAN.made("backgrounds"),
         seed=SEED,
         settings=PLAN.section("backgrounds"),
-        source=lambda w, input: PLAN.background_source(input),
+        source=lambda w, input: PLAN.background_source(input.get("source")),
         render_px=PLAN.config.render.size_px,
     shell:
         "python -m render backgrounds --seed {params.seed} --settings {params.settings:q} "
@@ -341,10 +344,10 @@ rule pack:
         runtime=lambda w, attempt: 60 * attempt,
     params:
         made=PLAN.made("pack"),
-        shapes=lambda w: PLAN.graph.list_file(w.dataset, w.shard),
+        shapes=lambda w: here(PLAN.graph.list_file(w.dataset, w.shard)),
         seed=SEED,
         settings=PLAN.pack(),
-        bank=shlex.join(["--bank", *PLAN.bank()]) if PLAN.bank() else "",
+        bank=shlex.join(["--bank", *map(here, PLAN.bank())]) if PLAN.bank() else "",
     shell:
         "python -m render pack --seed {params.seed} --settings {params.settings:q} --renders {input.renders:q} "
         "--voxels {input.voxels:q} --shapes {params.shapes:q} {params.bank} -o {output.product:q} --log {log:q} "
@@ -376,7 +379,7 @@ rule ledger:
     params:
         made=PLAN.made("ledger"),
         settings=lambda w: PLAN.ledger(w.dataset),
-        folder=lambda w: f"{OUT}/index/{w.dataset}",
+        folder=lambda w: here(f"{OUT}/index/{w.dataset}"),
     shell:
         "python -m pipeline ledger --dataset {wildcards.dataset} --settings {params.settings:q} "
         "--index {params.folder:q} --packs {input.prepared:q} {input.voxels:q} {input.renders:q} "

@@ -24,9 +24,9 @@ rule sheet:
         runtime=30,
     params:
         made=PLAN.made("sheet"),
-        folder=lambda w: f"{OUT}/samples/{w.dataset}",
+        folder=lambda w: here(f"{OUT}/samples/{w.dataset}"),
         shapes=PLAN.config.report.shapes,
-        bank=shlex.join(["--bank", *PLAN.bank()]) if PLAN.bank() else "",
+        bank=shlex.join(["--bank", *map(here, PLAN.bank())]) if PLAN.bank() else "",
     shell:
         "python -m render sheet --shards-index {input.index:q} --shapes {params.shapes} "
         "{params.bank} -o {params.folder:q} --log {log:q} "
@@ -40,6 +40,7 @@ rule gallery:
         unpack(needs("gallery")),
     output:
         product=f"{OUT}/samples/{{dataset}}/gallery.html",
+        beside=beside("gallery", dataset="{dataset}"),
         made=f"{OUT}/made/gallery/{{dataset}}.json",
     log:
         f"{OUT}/logs/gallery/{{dataset}}.jsonl",
@@ -53,13 +54,18 @@ rule gallery:
         runtime=lambda w, attempt: 120 * attempt,
     params:
         made=PLAN.made("gallery"),
-        prepared=lambda w: f"{OUT}/prepared/{w.dataset}",
+        prepared=lambda w: here(f"{OUT}/prepared/{w.dataset}"),
         shapes=PLAN.config.report.gallery_shapes,
-        bank=shlex.join(["--bank", *PLAN.bank()]) if PLAN.bank() else "",
+        # A storage knows no empty folder.
+        beside=lambda w, output: "".join(
+            f"&& mkdir -p {shlex.quote(path)} && touch {shlex.quote(path)}/.whole "
+            for path in output.get("beside", [])
+        ),
+        bank=shlex.join(["--bank", *map(here, PLAN.bank())]) if PLAN.bank() else "",
     shell:
         "python -m report gallery --shards-index {input.index:q} --prepared {params.prepared:q} "
         "--ledger {input.ledger:q} {params.bank} --shapes {params.shapes} -o {output.product:q} --log {log:q} "
-        "&& made {output.made:q} {params.made:q}"
+        "{params.beside}&& made {output.made:q} {params.made:q}"
 
 
 # A planted or real axis fault must not reach training unseen: this fails with advice.
@@ -87,7 +93,7 @@ rule audit:
     params:
         made=PLAN.made("audit"),
     shell:
-        "python -m render audit --shards-index {input:q} -o {output.product:q} --log {log:q} "
+        "python -m render audit --shards-index {input.index:q} -o {output.product:q} --log {log:q} "
         "&& made {output.made:q} {params.made:q}"
 
 

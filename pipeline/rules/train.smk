@@ -4,6 +4,7 @@
 rule train:
     input:
         unpack(needs("train")),
+        suspended=lambda w: PLAN.suspended(w.experiment),
     output:
         product=report(
             f"{OUT}/runs/{{experiment}}/train.json",
@@ -11,9 +12,11 @@ rule train:
             category="Metrics",
             labels={"experiment": "{experiment}", "what": "training"},
         ),
+        beside=beside("train", experiment="{experiment}"),
         made=f"{OUT}/made/train/{{experiment}}.json",
     log:
         f"{OUT}/logs/train/{{experiment}}.jsonl",
+        *([PLAN.graph.suspended("{experiment}")] if PLAN.place.apart else []),
     benchmark:
         f"{OUT}/benchmarks/train/{{experiment}}.tsv"
     conda:
@@ -28,12 +31,13 @@ rule train:
         made=PLAN.made("train"),
         seed=SEED,
         settings=lambda w: PLAN.experiment(w.experiment),
-        run=lambda w: f"{OUT}/runs/{w.experiment}",
+        run=lambda w: here(f"{OUT}/runs/{w.experiment}"),
+        in_pieces=in_pieces,
     # SIGTERM, SIGHUP and SIGUSR1 are the trainer's: it saves and leaves, and the shell must outlive it.
     shell:
-        "trap : TERM HUP USR1; "
+        "trap : TERM HUP USR1; {params.in_pieces}"
         "python -m training train --name {wildcards.experiment} --seed {params.seed} --settings {params.settings:q} "
-        "--shards {input.shards:q} --audits {input.audits:q} --run {params.run:q} --log {log:q} "
+        "--shards {input.shards:q} --audits {input.audits:q} --run {params.run:q} --log {log[0]:q} "
         "&& made {output.made:q} {params.made:q}"
 
 
@@ -96,7 +100,7 @@ rule evaluate:
         gpu=lambda w: min(1, PLAN.gpus(w.experiment)),
     params:
         made=PLAN.made("evaluate"),
-        run=lambda w: f"{OUT}/runs/{w.experiment}",
+        run=lambda w: here(f"{OUT}/runs/{w.experiment}"),
         settings=PLAN.section("evaluation"),
     shell:
         "python -m training evaluate --run {params.run:q} --shards {input.shards:q} --settings {params.settings:q} "

@@ -1,9 +1,10 @@
 """Get the archives of one data set, or find them where they already are.
 
-    python -m pipeline fetch --dataset D --settings JSON [--mirror DIR] -o archives/D.json
+    python -m pipeline fetch --dataset D --settings JSON [--mirror DIR] [--keep] -o archives/D.json
 
 A mirror that is a folder (or ``file://``) is used in place: nothing is copied, and an
-unpacked folder stands for its zip.  Addresses are downloaded into ``archives/D/``.  The list
+unpacked folder stands for its zip.  Addresses are downloaded into ``archives/D/``.  With ``--keep``
+what lies in a mirror is put there too, for jobs that cannot see the mirror.  The list
 that is written last names every file with its size and SHA-256.
 """
 
@@ -13,6 +14,7 @@ import argparse
 import dataclasses
 import json
 import os
+import shutil
 import urllib.parse
 import urllib.request
 from collections.abc import Callable
@@ -42,6 +44,7 @@ def fetch_dataset(
     output: Path,  # D.json
     *,
     mirror: Path | None = None,  # a folder to try before the configured mirrors
+    keep: bool = False,  # put what lies in a mirror beside D.json, in the folder D
     log: Log,
 ) -> None:
     """Make every file of the data set available; D.json is written last."""
@@ -59,6 +62,7 @@ def fetch_dataset(
             lambda offered: _wanted(source.files(dataset, offered), dataset),
             output,
             log,
+            keep=keep,
         )
     write_json_if_changed(output, record_of(name, entries))
     made = "generated, in the layout of " if dataset.source == "procedural" else ""
@@ -147,7 +151,7 @@ def _wanted(files: list[RemoteFile], dataset: Dataset) -> list[RemoteFile]:
     return [dataclasses.replace(file, sha256="", md5="", bytes=None) for file in files]
 
 
-def fetch_backgrounds(settings: Backgrounds, output: Path, *, log: Log) -> None:
+def fetch_backgrounds(settings: Backgrounds, output: Path, *, keep: bool = False, log: Log) -> None:
     """Make the archive of photographs available; the record has the form of a data set's."""
     collection = PHOTOGRAPHS[settings.source]
     entries = _entries(
@@ -159,6 +163,7 @@ def fetch_backgrounds(settings: Backgrounds, output: Path, *, log: Log) -> None:
         lambda offered: [collection.file],
         output,
         log,
+        keep=keep,
     )
     write_json_if_changed(output, record_of("backgrounds", entries))
     _report("backgrounds", entries, collection.title, log)
@@ -186,6 +191,8 @@ def _entries(
     files: Callable[[list[str] | None], list[RemoteFile]],  # from the names that local mirrors offer
     output: Path,
     log: Log,
+    *,
+    keep: bool,
 ) -> list[dict[str, Any]]:
     folders = [folder for folder in map(local_folder, mirrors) if folder is not None]
     for folder in folders:
@@ -200,7 +207,7 @@ def _entries(
     if len(folders) < max(1, len(mirrors)):  # what lies in a folder has been agreed to by whoever put it there
         say(f"fetch: terms of {title}: {terms} See {page}")
     wanted = files(offered)
-    entries = [entry for file in wanted for entry in _get(file, mirrors, folders, output, log)]
+    entries = [entry for file in wanted for entry in _get(file, mirrors, folders, output, log, keep=keep)]
     if not entries:
         raise UserError(
             f"no file of {title} was found",
@@ -217,10 +224,14 @@ def _report(name: str, entries: list[dict[str, Any]], title: str, log: Log) -> N
     say(f"fetch: {name}: {len(entries)} files, {total / 1e6:.1f} MB, {title}")
 
 
-def _get(file: RemoteFile, mirrors: list[str], folders: list[Path], output: Path, log: Log) -> list[dict[str, Any]]:
+def _get(
+    file: RemoteFile, mirrors: list[str], folders: list[Path], output: Path, log: Log, *, keep: bool
+) -> list[dict[str, Any]]:
     """One entry of the list; none for an optional file that nobody has."""
     for folder in folders:
         for candidate in (folder / file.name, folder / file.folder):
+            if keep and candidate.exists():
+                candidate = _kept(candidate, output.parent / output.stem)
             if candidate.is_dir():
                 return [_listed(candidate)]
             if candidate.is_file():
@@ -242,6 +253,28 @@ def _get(file: RemoteFile, mirrors: list[str], folders: list[Path], output: Path
     target = output.parent / output.stem / file.name
     found = download(file, addresses, target, log=log)
     return [] if found is None else [_available(target, found.sha256, found.url, file, output)]
+
+
+def _kept(path: Path, folder: Path) -> Path:
+    """A second name in `folder` for what lies in a mirror; a copy where the file system gives no second name."""
+    target = folder / path.name
+    folder.mkdir(parents=True, exist_ok=True)
+    if path.is_dir():
+        with atomic_folder(target) as temporary:
+            shutil.copytree(path, temporary, copy_function=_link, dirs_exist_ok=True)
+    else:
+        temporary = target.with_name(f".{target.name}.tmp")
+        _link(path, temporary)
+        os.replace(temporary, target)
+    return target
+
+
+def _link(path: str | Path, target: str | Path) -> None:
+    Path(target).unlink(missing_ok=True)
+    try:
+        os.link(path, target)
+    except OSError:
+        shutil.copyfile(path, target)
 
 
 def _sum_of(path: Path, file: RemoteFile) -> str:
@@ -298,12 +331,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--dataset")
     what.add_argument("--backgrounds", action="store_true", help="the photographs views are put in front of")
     parser.add_argument("--mirror", type=Path, help="a folder to try first")
+    parser.add_argument("--keep", action="store_true", help="put what lies in a mirror beside the list of files")
 
 
 def run(given: argparse.Namespace, log: Log) -> None:
     """The command."""
     if given.backgrounds:
-        fetch_backgrounds(parse(Backgrounds, given.settings, "--settings"), given.output, log=log)
+        fetch_backgrounds(parse(Backgrounds, given.settings, "--settings"), given.output, keep=given.keep, log=log)
     else:
         settings = parse(Dataset, given.settings, "--settings")
-        fetch_dataset(given.dataset, settings, given.output, mirror=given.mirror, log=log)
+        fetch_dataset(given.dataset, settings, given.output, mirror=given.mirror, keep=given.keep, log=log)

@@ -35,6 +35,7 @@ PATHS = {
     "evaluate": "runs/{name}/results.json",
     "report": "report.html",
 }
+TRAINED = ("config.json", "metrics.jsonl", "timing.jsonl", "timeline", "checkpoints")
 EVALUATED = ("predictions.npz", "samples.npz", "results.md", "latent.npz", "interpolations.npz")
 
 
@@ -56,10 +57,13 @@ class Need(NamedTuple):
 
 
 class Graph:
-    """The jobs of a configuration, below `out`; `shards` says how many shards a data set has."""
+    """The jobs of a configuration, below `out`; `shards` says how many shards a data set has.
 
-    def __init__(self, config: Config, out: str, shards: Callable[[str], list[str]]):
-        self.config, self.out, self.shards = config, out, shards
+    apart : no two jobs see the same folder, so that each names every file that it reads or leaves.
+    """
+
+    def __init__(self, config: Config, out: str, shards: Callable[[str], list[str]], *, apart: bool = False):
+        self.config, self.out, self.shards, self.apart = config, out, shards, apart
         self.datasets = sorted(config.datasets)
         self.experiments = sorted(config.experiments)
 
@@ -134,7 +138,21 @@ class Graph:
         if job.rule == "evaluate":
             more = [*EVALUATED, *(["photographs.npz"] if self.config.photographs else [])]
             return [self.path(job), *(f"{self.out}/runs/{job.name}/{file}" for file in more)]
-        return [self.path(job)]
+        return [self.path(job), *self.left_beside(job)]
+
+    def left_beside(self, job: Job) -> list[str]:
+        """Files and folders that a job leaves beside its product; named where they have to be carried."""
+        if not self.apart:
+            return []
+        if job.rule in ("fetch", "fetch_backgrounds"):
+            return [self.path(job).removesuffix(".json")]
+        if job.rule == "gallery":
+            return [self.path(job).removesuffix(".html") + "-data"]
+        return [f"{self.out}/runs/{job.name}/{file}" for file in TRAINED] if job.rule == "train" else []
+
+    def suspended(self, name: str) -> str:
+        """What an interrupted training leaves for the next job where no two jobs see the same folder."""
+        return f"{self.out}/logs/train/{name}.tar"
 
     # ---- what a job needs ------------------------------------------------------------------------
 
@@ -147,12 +165,27 @@ class Graph:
         jobs = tuple(jobs)
         return Need(label, jobs, tuple(self.path(job) for job in jobs), content)
 
+    def _carried(self, label: str, jobs: Iterable[Job], files: Iterable[str]) -> Iterator[Need]:
+        """Files that are read by way of another one, and are in place where all jobs see one folder."""
+        if self.apart:
+            yield Need(label, tuple(jobs), tuple(files), content=False)
+
+    def _contents(self, record: str, jobs: Iterable[Job]) -> Iterator[Need]:
+        """The archives that a record of fetched files names."""
+        yield from self._carried("contents", jobs, [record.removesuffix(".json")])
+
+    def _packs(self, datasets: Iterable[str]) -> Iterator[Need]:
+        """The shards behind indexes."""
+        jobs = [job for name in dict.fromkeys(datasets) for job in self.per_shard("pack", name)]
+        yield from self._carried("packs", jobs, map(self.path, jobs))
+
     def _fetch(self, name: str, shard: str) -> Iterator[Need]:
         if name in self.sourced(GENERATED):
             yield self._of("mirror", [Job("generate", name)])
 
     def _index(self, name: str, shard: str) -> Iterator[Need]:
         yield self._of("archives", [Job("fetch", name)])
+        yield from self._contents(f"{self.out}/archives/{name}.json", [Job("fetch", name)])
 
     def _listed(self, name: str, shards: Iterable[str]) -> Iterator[Need]:
         """Lists are content by themselves: what they say counts, not how they came about."""
@@ -163,6 +196,7 @@ class Graph:
         yield from self._listed(name, [shard])
         jobs = (Job("fetch", name),) if name in self.archived else ()
         yield Need("archives", jobs, (f"{self.out}/archives/{name}.json",), content=False)
+        yield from self._contents(f"{self.out}/archives/{name}.json", jobs)
 
     _prepare = _import_voxels = _from_archives
 
@@ -180,6 +214,8 @@ class Graph:
         made = {"procedural": [Job("rooms")], "folder": []}
         jobs = made.get(self.config.backgrounds.source, [Job("fetch_backgrounds")])
         yield self._of("source", jobs)
+        if jobs == [Job("fetch_backgrounds")]:
+            yield from self._contents(self.path(jobs[0]), jobs)
 
     def _bank(self) -> Need:
         return self._of("bank", [] if self.config.backgrounds.source == "none" else [Job("backgrounds")])
@@ -204,10 +240,12 @@ class Graph:
 
     def _audit(self, name: str, shard: str) -> Iterator[Need]:
         yield self._of("index", [Job("shard_index", name)])
+        yield from self._packs([name])
 
     def _sheet(self, name: str, shard: str) -> Iterator[Need]:
         yield self._of("index", [Job("shard_index", name)])
         yield self._bank()
+        yield from self._packs([name])
 
     def _gallery(self, name: str, shard: str) -> Iterator[Need]:
         yield from self._sheet(name, shard)
@@ -222,18 +260,30 @@ class Graph:
         yield self._of("ledgers", [Job("ledger", dataset) for dataset in datasets], content=False)
         # Shards stored in layers are composited while training, from the bank itself.
         yield self._bank() if self.config.shards.storage == "layers" else self._of("bank", [])
+        yield from self._packs(datasets)
 
     def _evaluate(self, name: str, shard: str) -> Iterator[Need]:
+        datasets = self.config.experiments[name].datasets
         yield self._of("run", [Job("train", name)])
-        yield self._of("shards", [Job("shard_index", d) for d in self.config.experiments[name].datasets])
+        yield self._of("shards", [Job("shard_index", dataset) for dataset in datasets])
         yield self._of("classified", [Job("shard_index", d) for d in self.config.evaluation.classify_on])
         yield self._of("photographs", [Job("photographs", p) for p in sorted(self.config.photographs)])
+        yield from self._carried("trained", [Job("train", name)], self.left_beside(Job("train", name)))
+        yield from self._packs([*datasets, *self.config.evaluation.classify_on])
 
     def _report(self, name: str, shard: str) -> Iterator[Need]:
         labels = {"sheets": "sheet", "indexes": "shard_index", "audits": "audit", "ledgers": "ledger"}
         for label, rule in labels.items():
             yield self._of(label, [Job(rule, dataset) for dataset in self.datasets])
-        yield self._of("results", [Job("evaluate", experiment) for experiment in self.experiments])
+        evaluated = [Job("evaluate", experiment) for experiment in self.experiments]
+        yield self._of("results", evaluated)
+        # The page looks for these below the folder of the results.
+        yield from self._carried("answers", evaluated, (path for job in evaluated for path in self.outputs(job)[1:]))
+        trained = [Job("train", experiment) for experiment in self.experiments]
+        shown = [path for job in trained for path in self.outputs(job) if not path.endswith("/checkpoints")]
+        yield from self._carried("trained", trained, shown)
+        voxels = [job for dataset in self.datasets for job in self.per_shard("voxels", dataset)]
+        yield from self._carried("voxels", voxels, map(self.path, voxels))
 
     # ---- what one can ask for ----------------------------------------------------------------------
 

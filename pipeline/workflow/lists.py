@@ -22,6 +22,7 @@ from pipeline.settings.sources import GENERATED
 from pipeline.stages.fetch import located, own_folder, record_of, recorded
 from pipeline.stages.index import SHAPES_PER_SHARD, Listing, list_shapes
 from pipeline.workflow.heads import Head, HeadStore, digest_of
+from pipeline.workflow.places import Shared
 from pipeline.workflow.seen import head_of
 
 _GENERATED_CATEGORIES = 6
@@ -49,10 +50,11 @@ class Lists:
 class ListKeeper:
     """The lists of all data sets of a run below `out`, each looked at once."""
 
-    def __init__(self, config: Config, out: str, store: HeadStore):
-        self._config, self._out, self._store = config, Path(out), store
+    def __init__(self, config: Config, out: str, store: HeadStore, place: Shared):
+        self._config, self._out, self._store, self._place = config, Path(out), store, place
         self._known: dict[str, Lists] = {}
         self._sums: dict[str, ContentSums] = {}
+        self._brought: set[str] = set()
         self._disk: dict[str, tuple[int, list[tuple[str, str]]]] = {}
 
     def of(self, name: str, *, regenerated: bool = False) -> Lists:
@@ -74,6 +76,7 @@ class ListKeeper:
 
     def on_disk(self, name: str) -> list[tuple[str, str]]:
         """Digests of the lists as they lie on the disk, for what runs after they were written."""
+        self.bring(name)
         try:
             written = self._folder(name).stat().st_mtime_ns  # every list that is published changes it
         except OSError:
@@ -82,8 +85,15 @@ class ListKeeper:
             self._disk[name] = written, [_digests(text) for text in self.texts(name)]
         return self._disk[name][1]
 
+    def bring(self, name: str) -> None:
+        """The lists of a data set from where all jobs leave them, once."""
+        if name not in self._brought:
+            self._place.pull(str(self._folder(name)))
+            self._brought.add(name)
+
     def rejects(self, name: str) -> str:
         """Digest of rejects.jsonl as it lies on the disk."""
+        self.bring(name)
         return _rejects(self._folder(name))
 
     def changed(self, name: str) -> dict[int, str]:
@@ -98,9 +108,7 @@ class ListKeeper:
         """Write what has changed: the lists, D.json, and what is remembered of both."""
         known = self.of(name)
         if known.entries is not None:
-            record = self._record(name)
-            if list(recorded(record).values()) != known.entries and known.fetched_now:
-                write_json_if_changed(record, record_of(name, known.entries))
+            self._publish_record(name, known)
         if known.listing is not None:
             known.listing.publish(self._folder(name))
         if known.key and known.digests is not None:
@@ -115,6 +123,19 @@ class ListKeeper:
             )
         if name in self._sums:
             self._sums[name].save()
+
+    def _publish_record(self, name: str, known: Lists) -> None:
+        record, entries = self._record(name), known.entries or []
+        if not self._place.apart:
+            if list(recorded(record).values()) != entries and known.fetched_now:
+                write_json_if_changed(record, record_of(name, entries))
+        elif self._config.datasets[name].source == "folder":
+            contents = str(record.with_suffix(""))
+            if known.listing is not None or not self._place.exists(contents):
+                self._place.send(Path(entries[0]["path"]), contents)
+            moved = entries[0] | {"path": self._place.local(contents), "mirror": ""}
+            write_json_if_changed(record, record_of(name, [moved]))
+            self._place.push(str(record))
 
     # ---- looking ---------------------------------------------------------------------------
 

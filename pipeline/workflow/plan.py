@@ -14,7 +14,6 @@ Planning writes nothing.  `begin`, called when a run really starts, takes the lo
 from __future__ import annotations
 
 import copy
-import functools
 import json
 import os
 import re
@@ -23,9 +22,6 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import runlock
-from pipeline.archives.contents import ContentSums, folder_identity
-from pipeline.atomic import write_json
-from pipeline.errors import UserError
 from pipeline.settings import config as configuration
 from pipeline.settings.config import Config
 from pipeline.stages.fetch import recorded as recorded_files
@@ -34,6 +30,8 @@ from pipeline.workflow.graph import PATHS, Graph, Job
 from pipeline.workflow.heads import Head, HeadStore, differences, digest_of
 from pipeline.workflow.lists import ListKeeper, Lists
 from pipeline.workflow.memo import forget, remembered
+from pipeline.workflow.places import Shared
+from pipeline.workflow.published import Published
 from pipeline.workflow.seen import checks, head_of, is_shared
 from pipeline.workflow.sent import Sent
 
@@ -41,21 +39,32 @@ from pipeline.workflow.sent import Sent
 _ONLY_LISTS = {"index"}
 
 
-class Plan(Sent):
+class Plan(Published, Sent):
     """Everything the rules ask for, from one checked configuration.
 
     main : whether this is the process that plans; a job of it takes what the plan has published.
+    place : from the output folder, where the products lie.
     """
 
-    def __init__(self, values: dict[str, Any], where: str = "config.yaml", *, main: bool = True):
+    def __init__(
+        self,
+        values: dict[str, Any],
+        where: str = "config.yaml",
+        *,
+        main: bool = True,
+        place: Callable[[str], Shared] = lambda out: Shared(),
+    ):
         self.config: Config = configuration.check(values, where)
         self.out = self.config.output.rstrip("/")
         self.main = main
+        self.place = place(self.out)
         self.datasets = sorted(self.config.datasets)
         self.experiments = sorted(self.config.experiments)
-        self.graph = Graph(self.config, self.out, self.shards)
+        self.graph = Graph(self.config, self.out, self.shards, apart=self.place.apart)
+        if main:
+            self._pull()
         self.store = HeadStore(Path(self.out) / "made" / "heads")
-        self.lists = ListKeeper(self.config, self.out, self.store)
+        self.lists = ListKeeper(self.config, self.out, self.store, self.place)
         self.due_found: Callable[[Sequence[str]], object] = lambda files: None
         self.asked: dict[Job, None] = {}  # what Snakemake has asked for and will run
         self._forced: set[Job] = set()
@@ -67,10 +76,11 @@ class Plan(Sent):
 
     def shards(self, name: str) -> list[str]:
         """Names of a data set's shards: ``["000", "001", ...]``."""
-        return [f"{number:03d}" for number in range(self._count(name))]
+        return [f"{number:03d}" for number in range(self.count(name))]
 
     @remembered
-    def _count(self, name: str) -> int:
+    def count(self, name: str) -> int:
+        """How many shards a data set has."""
         asked = self.config.datasets[name].shards
         if isinstance(asked, int):
             return asked
@@ -92,7 +102,8 @@ class Plan(Sent):
         return head_of(self.config, rule, "" if is_shared(rule) else name)
 
     @remembered
-    def _head_digest(self, rule: str, name: str) -> str:
+    def head_digest(self, rule: str, name: str) -> str:
+        """The digest under which products of this head are known."""
         if not self.main:
             return str(self._published["heads"][f"{rule}/{'' if is_shared(rule) else name}"])
         return self.store.stands_for(self.head(rule, name))
@@ -135,30 +146,16 @@ class Plan(Sent):
         return self.lists_of(name).digests if self.main and not self._late else self.lists.on_disk(name)
 
     @remembered
-    def _folder(self, what: str, path: str) -> str:
-        if not self.main:
-            return str(self._published["folders"][what])
-        folder = Path(path)
-        if not folder.is_dir():
-            return "no such folder"  # its job says so in words
-        self._sums[what] = ContentSums(Path(self.out) / "made" / "contents" / f"{what}.json")
-        return folder_identity(folder, self._sums[what])
-
-    @functools.cached_property
-    def _sums(self) -> dict[str, ContentSums]:
-        return {}
-
-    @remembered
     def digest(self, job: Job) -> str | None:
         """Of everything that a product follows from; None where something of it is not known yet."""
         sources = self.sources(job)
         if None in sources.values():
             return None
-        return digest_of([job.rule, self._head_digest(job.rule, job.name), sources])
+        return digest_of([job.rule, self.head_digest(job.rule, job.name), sources])
 
     def record(self, job: Job) -> dict[str, Any]:
         """What a job's product is recorded with when it is made."""
-        record = {"digest": self.digest(job), "head": self._head_digest(job.rule, job.name)}
+        record = {"digest": self.digest(job), "head": self.head_digest(job.rule, job.name)}
         return record | {"sources": self.sources(job), "checks": checks(self.config, job.rule, job.name)}
 
     @remembered
@@ -183,7 +180,7 @@ class Plan(Sent):
         """Whether a job has left anything."""
         if job.rule in _ONLY_LISTS and self.lists_of(job.name).digests is not None:
             return True
-        return any(os.path.exists(path) for path in self.graph.outputs(job))
+        return any(self.place.exists(path) for path in self.graph.outputs(job))
 
     @remembered
     def reasons(self, job: Job) -> tuple[str, ...]:
@@ -195,15 +192,22 @@ class Plan(Sent):
         if job.rule in _ONLY_LISTS:
             known = self.lists_of(job.name)
             return () if known.digests is not None else (known.why,)
-        lost = [path for path in self.graph.outputs(job) if not os.path.exists(path)]
+        lost = [path for path in self.graph.outputs(job) if not self.place.exists(path)]
         if lost:
             return tuple(f"{path} is missing" for path in lost)
-        if job.rule == "fetch_backgrounds" and any(not os.path.exists(path) for path in self._fetched_pictures()):
-            return ("its archive was removed",)
-        if job.rule == "fetch" and not self.lists_of(job.name).fetched:
-            return (self.lists_of(job.name).why or "an archive is not the one that was fetched",)
+        if (lost_archive := self._lost_archive(job)) is not None:
+            return (lost_archive,)
         damage = self._damaged.problem(job)
         return (damage,) if damage else self._outdated(job)
+
+    def _lost_archive(self, job: Job) -> str | None:
+        """Why something is fetched again although the record of it is there."""
+        if job.rule == "fetch_backgrounds" and not self.place.apart:
+            lost = any(not os.path.exists(path) for path in self._fetched_pictures())
+            return "its archive was removed" if lost else None
+        if job.rule == "fetch" and not self.lists_of(job.name).fetched:
+            return self.lists_of(job.name).why or "an archive is not the one that was fetched"
+        return None
 
     def _outdated(self, job: Job) -> tuple[str, ...]:
         before, now = self.recorded(job), self.record(job)
@@ -239,7 +243,7 @@ class Plan(Sent):
         self._forced.update(job for word in (*words, *targets) for job in self.graph.target(word))
         self._forced.update(self.graph.everything() if everything else ())
         if self._forced:
-            self.lists = ListKeeper(self.config, self.out, self.store)
+            self.lists = ListKeeper(self.config, self.out, self.store, self.place)
         forget(self)
 
     def planned(self, targets: Iterable[str]) -> list[Job]:
@@ -282,7 +286,12 @@ class Plan(Sent):
         """Files of rules that will run, and those that are there: lists that the plan writes may not be yet."""
         listed = not self.main or any(job.rule == "index" and self.state(job) != "whole" for job in jobs)
         by_rules = bool(jobs) and (listed or jobs[0].rule not in _ONLY_LISTS)
-        return [path for path in files if by_rules or os.path.exists(path)]
+        return [path for path in files if by_rules or self.place.exists(path)]
+
+    def suspended(self, experiment: str) -> list[str]:
+        """What a job that trains goes on from, where there is anything and the run's folder is not there by itself."""
+        path = self.graph.suspended(experiment)
+        return [path] if self.place.apart and not self.main and self.place.exists(path) else []
 
     def index_rules(self) -> dict[str, str]:
         """Name of the rule that lists each data set that comes as archives; no two alike (`a-b`, `a.b`)."""
@@ -314,7 +323,7 @@ class Plan(Sent):
     def _later(self) -> Plan:
         """This plan as a job sees it that starts now: with the lists that lie on the disk by then."""
         later = copy.copy(self)
-        forget(later, but=("head", "_head_digest", "_folder", "_count"))
+        forget(later, but=("head", "head_digest", "_folder", "count"))
         later._late = True
         return later
 
@@ -331,63 +340,6 @@ class Plan(Sent):
                 )
         return lines
 
-    # ---- when a run starts -------------------------------------------------------------------
-
-    def begin(self) -> None:
-        """Take the lock, and publish what the plan has found."""
-        if runlock.hold(Path(self.out)) != self._lock_before:
-            raise UserError(
-                "another run has worked in this folder while this one was planned",
-                where=self.out,
-                do="run the same command again",
-            )
-        self.publish()
-
-    def publish(self) -> None:
-        """Write lists of shapes, heads, and what jobs need to know; damaged shards go out of the way."""
-        for name in self.graph.datasets:
-            if self.lists_of(name).shards:
-                self.lists.publish(name)
-        for sums in self._sums.values():
-            sums.save()
-        heads = {}
-        for job in self.graph.everything():
-            shared = "" if is_shared(job.rule) else job.name
-            if f"{job.rule}/{shared}" not in heads:
-                self.store.keep(self.head(job.rule, shared))
-                heads[f"{job.rule}/{shared}"] = self._head_digest(job.rule, shared)
-        write_json(
-            self._published_path,
-            {
-                "heads": heads,
-                "shards": {name: self._count(name) for name in self.graph.datasets},
-                "folders": {what: self._folder(what, path) for what, path in self._folders()},
-            },
-        )
-        self._damaged.set_aside(self.graph)
-
     def _fetched_pictures(self) -> list[str]:
         record = Path(self.out) / PATHS["fetch_backgrounds"]
         return [str(entry["path"]) for entry in recorded_files(record).values()]
-
-    def _folders(self) -> list[tuple[str, str]]:
-        found = [(f"photographs-{name}", chosen.path) for name, chosen in sorted(self.config.photographs.items())]
-        if self.config.backgrounds.source == "folder":
-            found.append(("backgrounds", self.config.backgrounds.path or "."))
-        return found
-
-    @property
-    def _published_path(self) -> Path:
-        return Path(self.out) / "made" / "plan.json"
-
-    @functools.cached_property
-    def _published(self) -> dict[str, Any]:
-        try:
-            return dict(json.loads(self._published_path.read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError) as error:
-            raise UserError(
-                "a job cannot read the plan of its run",
-                where=str(self._published_path),
-                got=str(error),
-                do="start jobs by Snakemake; run the same command again",
-            ) from error
