@@ -16,13 +16,15 @@ ROOT = Path(__file__).resolve().parent.parent
 # Sub-commands that a command takes off its line before argparse sees them.
 TAKEN_OFF = {"voxelize": ("info", "shard"), "render": ("shard", "backgrounds", "pack", "sheet", "audit")}
 
+COPIED = ("training/inference/portable.py",)  # into exported folders, and run there
+
 
 def commands() -> Iterator[str]:
     """Dotted names that ``python -m`` runs."""
     for package in ("pipeline", "voxelize", "render", "training", "report", "benchmarks"):
         for path in sorted((ROOT / package).rglob("*.py")):
             parts = path.relative_to(ROOT).with_suffix("").parts
-            if "node_modules" in parts:
+            if "node_modules" in parts or path.relative_to(ROOT).as_posix() in COPIED:
                 continue
             if parts[-1] == "__main__":
                 yield ".".join(parts[:-1])

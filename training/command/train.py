@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from pipeline.errors import run_command
+from pipeline.errors import UserError, run_command
 from pipeline.progress import Log, say
 from pipeline.seeds import stable_hash
 from pipeline.settings.parse import parse
@@ -19,6 +19,7 @@ from training.command import launch
 from training.command import measure as command_measure
 from training.command import use as command_use
 
+ON_THE_HUB = "hf:"  # begins the name of a run that is no path
 TERMINATED = 143  # what a shell reports for a process that SIGTERM ended
 
 
@@ -27,7 +28,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     options.arguments = list(sys.argv[1:] if arguments is None else arguments)
     command: Callable[[argparse.Namespace], int] = options.command
-    return run_command(lambda: command(options))
+    return run_command(lambda: command(_with_networks_here(options)))
+
+
+def _with_networks_here(options: argparse.Namespace) -> argparse.Namespace:
+    """The options, where a network of the Hub stands as the folder that it was pulled to."""
+    run = getattr(options, "run", None)
+    if run is None or not str(run).startswith(ON_THE_HUB):
+        return options
+    if options.command is _train:
+        raise UserError(
+            "a training writes to a folder",
+            where="--run",
+            got=str(run),
+            do="push it with `export --push` when it is done",
+        )
+    from training.inference.hub import pull
+
+    return argparse.Namespace(**{**vars(options), "run": pull(str(run))})
 
 
 def parser() -> argparse.ArgumentParser:

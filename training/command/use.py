@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +60,9 @@ def add(commands: Any) -> None:
     arithmetic.set_defaults(command=_arithmetic)
 
     export = commands.add_parser("export", help="write ONNX graphs, weights and a model card for sharing")
-    export.add_argument("-o", "--output", required=True, help="folder")
+    export.add_argument("-o", "--output", help="folder; needed without --push")
+    export.add_argument("--push", metavar="USER/NAME", help="also send it to the Hub, where it is hf:USER/NAME")
+    export.add_argument("--license", default="unknown", help="of the weights, as the Hub names it: mit, cc-by-4.0, ...")
     export.add_argument("--no-onnx", action="store_true", help="without the ONNX graphs, which double the size")
     export.set_defaults(command=_export)
 
@@ -70,7 +74,8 @@ def add(commands: Any) -> None:
             "--run",
             type=Path,
             default=DEMO,
-            help="folder of a run or of an exported model, or one checkpoint file; default: models/demo",
+            help="folder of a run or of an exported model, one checkpoint file, or hf:user/name[@revision] on the Hub; "
+            "default: models/demo",
         )
     export.add_argument("--run", type=Path, required=True, help="folder of the run, or one checkpoint file")
     for command in (sample, reconstruct, interpolate, arithmetic):
@@ -204,9 +209,17 @@ def _arithmetic(options: argparse.Namespace) -> int:
 def _export(options: argparse.Namespace) -> int:
     from training.inference.export import export
 
-    output = output_of(options.output, ()).path
-    files = export(_model(options), output, options.run if options.run.is_dir() else None, onnx=not options.no_onnx)
-    say(f"{output}: {', '.join(path.name for path in files)}")
+    if options.output is None and options.push is None:
+        raise UserError("the exported model has no place to go", wanted="-o FOLDER, --push USER/NAME, or both")
+    with contextlib.ExitStack() as stack:
+        output = options.output or stack.enter_context(tempfile.TemporaryDirectory())
+        folder, run = output_of(output, ()).path, options.run if options.run.is_dir() else None
+        files = export(_model(options), folder, run, onnx=not options.no_onnx, licence=options.license)
+        say(f"{options.output or options.push}: {', '.join(path.name for path in files)}")
+        if options.push is not None:
+            from training.inference.hub import push
+
+            say(f"{options.push}: {push(files, options.push)}")
     return 0
 
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from pipeline.atomic import atomic_path, write_json, write_text
 from pipeline.errors import UserError
 from training.inference import held_out
+from training.inference.card import UNKNOWN_LICENCE, model_card
 from training.inference.model import CONFIG, WEIGHTS, Model, export_config
 from training.networks.codes import POSTERIOR
 
@@ -54,11 +55,14 @@ class Sampler(nn.Module):
         return logits[:, 0].sigmoid()
 
 
-def export(model: Model, folder: Path, run: Path | None = None, *, onnx: bool = True) -> list[Path]:
+def export(
+    model: Model, folder: Path, run: Path | None = None, *, onnx: bool = True, licence: str = UNKNOWN_LICENCE
+) -> list[Path]:
     """Write the folder; returns its files.
 
     run : folder of an evaluated run, or one that was exported before: the measurement goes on the card, and with its
         held-out pictures the folder can be checked by whoever gets it (training/inference/held_out.py).
+    licence : of the weights, as the Hub names licences ("mit", "cc-by-4.0"), for the card.
     """
     folder.mkdir(parents=True, exist_ok=True)
     written = _write_graphs(model, folder) if onnx else []
@@ -68,7 +72,9 @@ def export(model: Model, folder: Path, run: Path | None = None, *, onnx: bool = 
     with atomic_path(weights) as temporary:
         save_file({name: value.contiguous().cpu() for name, value in model.networks.state_dict().items()}, temporary)
     write_json(config, export_config(model) | ({} if measured is None else {MEASURED: measured}))
-    write_text(card, model_card(model, measured, {path.name for path in (*written, *kept)}))
+    ious = [float(iou) for path in kept for iou in held_out.read_held_out(path)["iou"]]
+    about = _about(model, {path.name for path in (*written, *kept)})
+    write_text(card, model_card(model, about, measured=measured, ious=ious, licence=licence))
     return [*written, weights, config, card, *kept]
 
 
@@ -132,10 +138,9 @@ def _read(path: Path, do: str) -> dict[str, Any] | None:
         raise UserError("this file cannot be read", where=str(path), got=str(error), do=do) from error
 
 
-def model_card(model: Model, measured: str | None, beside: set[str]) -> str:
-    """What the model is, what it takes and gives, and how well it was measured to work; `beside`: files beside it."""
-    header, settings = model.header, model.settings
-    threshold = (header.loop.get("best_threshold") or 128) / 255
+def _about(model: Model, beside: set[str]) -> dict[str, str]:
+    """What each file of the folder is, for its card; `beside`: names of the files beside the weights."""
+    settings = model.settings
     what = "the three axis projections" if settings.encoder_input == "projections" else "RGB, row 0 on top"
     several = "" if settings.views_per_shape == 1 else f", {settings.views_per_shape} views of one object"
     about = {
@@ -148,25 +153,4 @@ def model_card(model: Model, measured: str | None, beside: set[str]) -> str:
         held_out.HELD_OUT: "a picture of each held-out shape and what was made of it; "
         "`python -m training check --run FOLDER` makes it again and compares",
     }
-    files = "\n".join(f"- `{name}`: {text}" for name, text in about.items() if name in beside | {WEIGHTS})
-    return f"""# 3D-VAE-GAN, preset {settings.preset}
-
-Wu et al. 2016, "Learning a Probabilistic Latent Space of Object Shapes via 3D Generative-Adversarial Modeling".
-
-- Categories: {", ".join(header.categories)}
-- Trained on {header.samples} samples; identity {header.identity}
-- Measured: {"not yet" if measured is None else measured}.
-
-## Files
-{files}
-
-`occupancy` is (batch, {header.resolution}, {header.resolution}, {header.resolution}) indexed x, y, z, +Y up, -Z front;
-a voxel is occupied above {threshold:.3f}, chosen on validation shapes.
-
-    python -m training reconstruct photo.jpg --run FOLDER -o shape.glb
-    python -m training sample --run FOLDER --count 16 -o samples/
-
-## Limits
-It knows the categories above in pictures like those it was trained on, and nothing else.
-Reconstruction and generation are different abilities: the measurement above speaks of the first only.
-"""
+    return {name: text for name, text in about.items() if name in beside | {WEIGHTS}}
