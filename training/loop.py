@@ -39,10 +39,10 @@ from training.run import files as run_files
 from training.run.alarms import symptoms
 from training.run.average import MovingAverage
 from training.run.checkpoints import Checkpoints
-from training.run.schedule import Schedule
+from training.run.phases import Phase, phase_at, phases_of
 from training.run.signals import interruptible
 from training.run.state import LoopState
-from training.run.step import Step, Values
+from training.run.step import Values
 from training.run.timeline import Timeline
 from training.show.boards import open_boards
 from training.show.display import Display
@@ -93,9 +93,13 @@ def training_loop(
 
 
 def train(training: Training) -> None:
-    """Train batch by batch and do what is due after each; where a number is not finite, go back and on from there."""
+    """Train phase by phase and batch by batch and do what is due after each; after a number that is not finite go back.
+
+    Each turn of the outer loop begins a phase, or goes on within one.
+    """
     while training.state.step < training.last_step:
         try:
+            training.begin_phase()
             for number, batch in training.batches():
                 train_batch(training, number, batch)
                 do_what_is_due(training, number)
@@ -120,8 +124,7 @@ class Training:
     validator: Validator
     networks: Networks
     average: MovingAverage
-    step: Step
-    schedule: Schedule
+    phases: list[Phase]
     checkpoints: Checkpoints
     state: LoopState
     metrics: run_files.Metrics
@@ -134,14 +137,32 @@ class Training:
     @property
     def total_steps(self) -> int:
         """Of the whole training."""
-        return math.ceil(self.settings.samples / self.settings.batch)
+        return self.phases[-1].last
+
+    @property
+    def phase(self) -> Phase:
+        """The one that the next update belongs to."""
+        return phase_at(self.phases, self.state.step)
+
+    def said_of(self, phase: Phase) -> dict[str, str]:
+        """What lines of metrics.jsonl say of their phase, where there are several."""
+        return {"phase": phase.name} if len(self.phases) > 1 else {}
 
     def samples(self, step: int) -> int:
         """Samples seen after `step` steps."""
         return step * self.settings.batch
 
+    def begin_phase(self) -> None:
+        """Begin the phase of the next update, or go on in it; optimizers of other phases forget what they know."""
+        for phase in self.phases:
+            if phase is not self.phase:
+                for optimizer in phase.step.optimizers.values():
+                    optimizer.state.clear()
+        self.phase.begin(self.data, self.state.d_accuracy)
+        self.display.begin(self.phase.name if len(self.phases) > 1 else "")
+
     def batches(self) -> Iterator[tuple[int, Batch]]:
-        """From the step that comes next to the last one, with nothing on its way from steps before."""
+        """From the step that comes next to the last of its phase, with nothing on its way from steps before."""
         self.pending.clear()
         return iter(
             Loader(
@@ -150,7 +171,8 @@ class Training:
                 views_per_shape=self.settings.views_per_shape,
                 device=self.device,
                 start_step=self.state.step,
-                stop_step=self.last_step,
+                stop_step=min(self.phase.last, self.last_step),
+                cameras=self.settings.camera_weight > 0,
             )
         )
 
@@ -179,7 +201,8 @@ def open_training(
     data = open_data(settings, shards)
     sampler = Sampler(len(data), settings.batch, settings.seed, ranks.rank, ranks.world)
     validator = open_validator(settings, data, shards)
-    networks, average, step = build(settings, data, ranks, device)
+    networks, average = build(settings, data, device)
+    phases = phases_of(settings, networks, ranks)
 
     # Load the previous checkpoint, and forget what was logged after it.
     identity = run_files.identity(settings, shards)
@@ -189,10 +212,16 @@ def open_training(
     config = settings.model_dump(mode="json")
     about = Header(identity, config, data.size_px, data.resolution, data.categories, samples=0, loop={})
     checkpoints = Checkpoints(
-        run / "checkpoints", about, networks, average, step, count=settings.keep_checkpoints, ranks=ranks
+        run / "checkpoints",
+        about,
+        networks,
+        average,
+        {f"{phase.name}.{name}": one for phase in phases for name, one in phase.step.optimizers.items()},
+        count=settings.keep_checkpoints,
+        ranks=ranks,
     )
     state = checkpoints.last_good()
-    samples, total_steps = state.step * settings.batch, math.ceil(settings.samples / settings.batch)
+    samples, total_steps = state.step * settings.batch, phases[-1].last
     if state.step == 0:
         checkpoints.save(state, 0)  # so that a roll-back always finds one
     elif ranks.first:
@@ -206,7 +235,7 @@ def open_training(
     timeline = Timeline(run / "timeline" if ranks.first else None, validator.data, views=settings.views_per_shape)
     timeline.rewind(samples)
     if state.step == 0 and ranks.first:
-        timeline.write(average.networks, 0, None)
+        timeline.write(phases[0].of(average.networks), 0, None)
     return Training(
         name=name,
         identity=identity,
@@ -225,8 +254,7 @@ def open_training(
         validator=validator,
         networks=networks,
         average=average,
-        step=step,
-        schedule=Schedule.of(settings),
+        phases=phases,
         checkpoints=checkpoints,
         state=state,
         metrics=run_files.Metrics(run if ranks.first else None, samples, boards),
@@ -256,24 +284,21 @@ def open_validator(settings: Experiment, data: ShapeData, shards: Sequence[Path]
     return Validator(held_out, fallback, shapes=settings.validation_shapes, views=settings.views_per_shape)
 
 
-def build(
-    settings: Experiment, data: ShapeData, ranks: Ranks, device: torch.device
-) -> tuple[Networks, MovingAverage, Step]:
-    """The networks, whose every weight follows from the seed, their average and the rule that updates them."""
+def build(settings: Experiment, data: ShapeData, device: torch.device) -> tuple[Networks, MovingAverage]:
+    """The networks, whose every weight follows from the seed, and their average."""
     networks = Networks(settings, size_px=data.size_px, resolution=data.resolution).on(device)
     set_output_bias(networks.G, float(truth(data, chosen(data, 1024, "occupancy")).mean()))
     average = MovingAverage(networks, settings.ema)
-    step = Step.of(settings, networks, ranks)
     penalised = settings.adversarial == "wgan-gp" or settings.r1_gamma > 0
     networks.compile_where_it_pays(settings.compile, penalised=penalised)
-    return networks, average, step
+    return networks, average
 
 
 def train_batch(training: Training, number: int, batch: Batch) -> None:
     """Update the networks with batch `number`, and their average; batches that gave NaN before are passed over."""
     samples = training.samples(number + 1)
-    step = training.step
-    step.set_rate_factors({network: training.schedule.factor(samples, network) for network in step.optimizers})
+    step, schedule = training.phase.step, training.phase.schedule
+    step.set_rate_factors({network: schedule.factor(samples, network) for network in step.optimizers})
     if number not in training.state.skipped:
         training.networks.train()
         training.pending.append((number, step(training.prepared(batch), number)))
@@ -283,15 +308,15 @@ def train_batch(training: Training, number: int, batch: Batch) -> None:
 
 def do_what_is_due(training: Training, number: int) -> None:
     """Validate, log and save after batch `number`, each by its own interval; raises Interrupted if asked to stop."""
-    settings, ranks, total = training.settings, training.ranks, training.total_steps
+    settings, ranks, phase = training.settings, training.ranks, phase_at(training.phases, number)
     steps = number + 1
     samples = training.samples(steps)
 
     def due(every: int) -> bool:
-        return crosses(every, samples, settings.batch) or steps == total
+        return crosses(every, samples, settings.batch) or steps == phase.last
 
     stop = ranks.any(training.asked_to_stop.is_set()) and steps < training.last_step
-    ends = steps in (total, training.last_step) or stop
+    ends = steps in (phase.last, training.last_step) or stop
     validates, logs, saves = due(settings.validate_every), due(settings.log_every), due(settings.checkpoint_every)
 
     # The numbers of the last steps are asked for late, but before they are needed.
@@ -300,9 +325,9 @@ def do_what_is_due(training: Training, number: int) -> None:
     if settings.standing_statistics and (validates or saves or ends):
         training.average.measure_statistics()
     if validates:
-        validate(training, samples)
+        validate(training, phase, samples)
     if logs:
-        training.metrics.write("losses", samples, **training.state.take_means())
+        training.metrics.write("losses", samples, **training.said_of(phase), **training.state.take_means())
         training.metrics.timing(samples, samples_per_s=round(training.display.rate, 2))
     if saves or ends or training.state.best_is_new:
         training.checkpoints.save(training.state, samples, passing=not saves and not training.state.best_is_new)
@@ -313,18 +338,19 @@ def do_what_is_due(training: Training, number: int) -> None:
         )
 
 
-def validate(training: Training, samples: int) -> None:
+def validate(training: Training, phase: Phase, samples: int) -> None:
     """Measure validation shapes and samples from the prior; raise or clear alarms; every rank has the same state."""
-    state = training.state
+    state, networks = training.state, phase.of(training.average.networks)
     if training.ranks.first:
-        found = training.validator(training.average.networks)
-        training.metrics.write("look", samples, held_out=training.validator.held_out, **found.as_json())
-        frame = training.timeline.write(training.average.networks, samples, found.threshold)
+        found, about = training.validator(networks), training.said_of(phase)
+        training.metrics.write("look", samples, held_out=training.validator.held_out, **about, **found.as_json())
+        frame = training.timeline.write(networks, samples, found.threshold)
         training.metrics.frame(frame, samples, training.data.resolution)
         for alarm, raised in state.change_alarms(symptoms(found, *state.take_discriminator()), samples):
             training.metrics.write("alarm", samples, alarm=alarm, raised=raised)
             training.display.alarm(alarm, raised, samples)
-        state.note_validation(found, samples)
+        if phase.name != "autoencode":  # which sees the shape itself: its answers are no answers to pictures
+            state.note_validation(found, samples)
         training.display.validation(found, samples, state.alarms)
     training.state = LoopState(**training.ranks.shared(dataclasses.asdict(state)))
 

@@ -171,7 +171,7 @@ def _stop_table(width: float) -> list[str]:
         middle = time.perf_counter()
         with tempfile.TemporaryDirectory() as folder:
             header = Header("", settings.model_dump(mode="json"), SIZE_PX, RESOLUTION, [], 0, {})
-            save(Path(folder) / "0.safetensors", header, networks, average, step)
+            save(Path(folder) / "0.safetensors", header, networks, average, step.optimizers)
         lines.append(f"| {name} | {middle - start:.2f} | {time.perf_counter() - middle:.2f} | 5 |")
     return lines
 

@@ -29,6 +29,15 @@ Preset = Literal[
 REMOVED = {"micro_batch": "use a smaller batch", "on_out_of_memory": "use a smaller batch"}
 
 
+class WarmStart(Strict):
+    """What comes before the update of all networks, each as a share of the samples; 0 leaves both out."""
+
+    autoencode: float = pydantic.Field(default=0.0, ge=0, lt=1)
+    """A voxel encoder and the generator learn to autoencode shapes, with a discriminator where there is one."""
+    encode: float = pydantic.Field(default=0.0, ge=0, lt=1)
+    """The encoder learns from pictures the code that the voxel encoder gives; no 3D convolution, many times faster."""
+
+
 class Experiment(Strict):
     """One training run; every key may be left out, the preset fills it."""
 
@@ -44,6 +53,8 @@ class Experiment(Strict):
     # How long, on what.
     samples: int = pydantic.Field(default=64_000, ge=1)
     """Length of the training in samples seen (views drawn), never in time; 1,000 shapes want about 60,000."""
+    warm_start: WarmStart = WarmStart()
+    """Shares of the samples with which codes of shapes, then codes of pictures are learned (Girdhar et al. 2016)."""
     batch: int = pydantic.Field(default=16, ge=2, le=4096)
     """Samples in a batch; small batches learn faster per sample on a CPU, 64-128 fill a GPU."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -113,6 +124,8 @@ class Experiment(Strict):
     """1e-4 in the paper at 64^3, with `l2`."""
     mask_weight: float = pydantic.Field(default=0.0, ge=0)
     """Weight of telling the object from what is behind it, by a small head on the encoder; 0 leaves it out."""
+    camera_weight: float = pydantic.Field(default=0.0, ge=0)
+    """Weight of telling from where the object is seen, by a head on the encoder; 0 leaves it out."""
     kl_weight: float = pydantic.Field(default=0.5, ge=0)
     """5 in the paper, which empties the code at 32^3; raise it for better samples, lower for reconstructions."""
     adversarial: Literal["bce", "hinge", "lsgan", "wgan-gp"] = "hinge"
@@ -207,8 +220,15 @@ class Experiment(Strict):
             raise ValueError("encoder_input 'projections' sees the shape itself; set views_per_shape to 1")
         if self.turn and self.encoder != "none" and self.encoder_input == "picture":
             raise ValueError("turned shapes do not fit their pictures; set turn to false, or encoder to 'none'")
-        if self.mask_weight > 0 and (self.encoder == "none" or self.encoder_input == "projections"):
-            raise ValueError("mask_weight needs an encoder of pictures; set it to 0")
+        for key in ("mask_weight", "camera_weight"):
+            if getattr(self, key) > 0 and (self.encoder == "none" or self.encoder_input == "projections"):
+                raise ValueError(f"{key} needs an encoder of pictures; set it to 0")
+        if (self.warm_start.autoencode > 0) != (self.warm_start.encode > 0):
+            raise ValueError("warm_start needs both `autoencode` and `encode`, or neither")
+        if self.warm_start.autoencode + self.warm_start.encode >= 1:
+            raise ValueError("warm_start leaves no samples for the joint update; lower `autoencode` or `encode`")
+        if self.warm_start.autoencode > 0 and (self.encoder == "none" or self.reconstruction_weight == 0 or self.turn):
+            raise ValueError("warm_start needs an encoder, a reconstruction loss and shapes that are not turned")
         if self.batch % self.processes:
             raise ValueError(f"{self.processes} processes cannot share a batch of {self.batch} evenly")
         if self.recolour > 0 and not self.random_background:

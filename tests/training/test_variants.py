@@ -120,6 +120,7 @@ VARIANTS: list[dict[str, object]] = [
     {"colour_jitter": 0.2, "erase": 0.5},
     {"precision": "bf16"},
     {"encoder": "paper", "adversarial": "lsgan"},
+    {"warm_start": {"autoencode": 0.3, "encode": 0.3}, "mask_weight": 1.0, "camera_weight": 1.0},
     {"r1_gamma": 0.1, "discriminator_shift": 2, "minibatch_deviation": True, "discriminator_init": "he"},
 ]
 
@@ -237,6 +238,13 @@ def test_a_variant_learns_eight_shapes_by_heart(preset: str, tmp_path: Path) -> 
         ({"datasets": ["a"], "adversarial": "wgan-gp", "discriminator_norm": True}, "set discriminator_norm to false"),
         ({"datasets": ["a"], "preset": "paper-3dgan", "r1_gamma": 1}, "set discriminator_norm to false"),
         ({"datasets": ["a"], "preset": "wgan-gp", "discriminator_gate": 0.8}, "set discriminator_gate to 1"),
+        ({"datasets": ["a"], "warm_start": {"autoencode": 0.2}}, "both `autoencode` and `encode`"),
+        ({"datasets": ["a"], "warm_start": {"autoencode": 0.5, "encode": 0.5}}, "no samples for the joint update"),
+        (
+            {"datasets": ["a"], "preset": "paper-3dgan", "warm_start": {"autoencode": 0.2, "encode": 0.2}},
+            "warm_start needs an encoder",
+        ),
+        ({"datasets": ["a"], "encoder_input": "projections", "camera_weight": 1}, "camera_weight needs an encoder"),
         ({"datasets": ["a"], "sample": 5}, "did you mean 'samples'"),
         ({"datasets": ["a"], "micro_batch": 8}, "key `micro_batch` was removed in 0.2: use a smaller batch"),
         ({"datasets": ["a"], "on_out_of_memory": "halve"}, "key `on_out_of_memory` was removed in 0.2"),

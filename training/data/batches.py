@@ -53,6 +53,7 @@ class Inputs(TypedDict, total=False):
     images: Tensor  # (B, k, 3, S, S) float in [-1, 1]
     voxels: Tensor  # (B, 1, R, R, R) float, 0 or 1
     masks: Tensor  # (B, k, 1, S, S) float in [0, 1], of alpha or of 4-channel pictures
+    mirrored: Tensor  # (B,) bool, where half of the shapes are mirrored
     labels: Tensor
     objects: Tensor
     views: Tensor
@@ -102,7 +103,7 @@ def to_device(
     if masks is not None:
         out["masks"] = masks.reshape(*draws.shape[:2], *masks.shape[1:])
     if augment.mirror:
-        flipped = drawn(draws[:, 0], "mirror")[:, 0] < 0.5
+        flipped = out["mirrored"] = drawn(draws[:, 0], "mirror")[:, 0] < 0.5
         images = torch.where(flipped[:, None, None, None, None], images.flip(-1), images)
         if masks is not None:
             out["masks"] = torch.where(flipped[:, None, None, None, None], out["masks"].flip(-1), out["masks"])

@@ -40,7 +40,8 @@ def load_model(run: Path, device: torch.device) -> Model:
         header, tensors = checkpoint.load(path, device)
     settings = header.experiment
     networks = Networks(settings, size_px=header.size_px, resolution=header.resolution).to(device)
-    networks.D = None
+    networks.D = networks.V = None  # of the training alone
+    tensors = {name: value for name, value in tensors.items() if not name.startswith(f"{prefix}V.")}
     checkpoint.load_weights(networks, tensors, prefix, path)
     return Model(path, header, settings, networks.requires_grad_(False).eval())
 

@@ -20,7 +20,7 @@ from training.data.shapes import ShapeData
 from training.metrics import voxels as metrics
 from training.metrics.voxels import Bits, Levels
 from training.networks.build import Networks
-from training.networks.codes import POSTERIOR, projections
+from training.networks.codes import POSTERIOR
 
 BATCH = 64  # pictures or codes in one pass
 
@@ -62,10 +62,10 @@ def pictures_of(data: ShapeData, objects: Objects, views: Objects) -> UInt8[Arra
     return data.gather(objects, views) if len(objects) else np.zeros((0, data.size_px, data.size_px, 3), np.uint8)
 
 
-def encoder_pictures(networks: Networks, data: ShapeData, objects: Objects, views: Views) -> Float[Tensor, "N k 3 S S"]:
+def encoder_pictures(networks: Networks, data: ShapeData, objects: Objects, views: Views) -> Float[Tensor, "N W C ..."]:
     """What the encoder is shown of objects (N,) in views (N, k)."""
-    if networks.coding.takes == "projections":
-        return projections(unpack_bits(torch.from_numpy(data.voxels_bits[objects])).to(networks.device))
+    if networks.coding.takes != "picture":
+        return networks.coding.view_of(unpack_bits(torch.from_numpy(data.voxels_bits[objects])).to(networks.device))
     return normalised(torch.from_numpy(data.gather(objects, views)).to(networks.device))
 
 

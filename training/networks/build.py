@@ -1,6 +1,7 @@
 """The networks of one experiment: encoder E, generator G and discriminator D, with what their codes are.
 
-E picture -> (mean, log-variance), G code -> occupancy logits, D occupancy -> one logit.
+E picture -> (mean, log-variance), G code -> occupancy logits, D occupancy -> one logit; for a warm start also
+V occupancy -> (mean, log-variance).
 Shape letters: B shapes, V views, S pixels a side, R voxels a side, Z numbers in the code.
 
 Initial weights: Kaiming uniform with a = sqrt(5) (torch's default for convolutions), drawn
@@ -9,8 +10,9 @@ from the experiment's seed; batch norm starts at 1 and 0, biases at 0.
 
 from __future__ import annotations
 
+import copy
 import math
-from typing import Self
+from typing import NamedTuple, Self
 
 import torch
 import torch.nn.functional as F
@@ -20,7 +22,7 @@ from torch import Tensor, nn
 from pipeline.errors import UserError
 from pipeline.seeds import stable_hash
 from pipeline.settings.training import Experiment
-from training.networks.codes import POSTERIOR, PRIOR, Coding, projections
+from training.networks.codes import POSTERIOR, PRIOR, Coding
 from training.networks.encoders import ENCODERS
 from training.networks.layers import (
     Convolution,
@@ -29,7 +31,7 @@ from training.networks.layers import (
     channels_last,
     lay_kernels_channels_last,
 )
-from training.networks.volumes import Discriminator, Generator
+from training.networks.volumes import Discriminator, Generator, VoxelEncoder
 from training.parallel import world_size
 
 FIRST_ITERATIONS = 8  # of each spectral norm's vector at the start, so that the first updates know the norm
@@ -38,8 +40,17 @@ Pictures = Float[Tensor, "B V 3 S S"]  # in [-1, 1]
 Codes = Float[Tensor, "B V Z"]
 
 
+class Encoded(NamedTuple):
+    """What E says of B shapes in V views."""
+
+    mean: Codes
+    log_variance: Codes
+    marks: Float[Tensor, "BV 1 n n"] | None  # logits of where the object is, at S/8, from an encoder with that head
+    camera: Float[Tensor, "B V 4"] | None  # of `losses.camera_numbers`, from an encoder with that head
+
+
 class Networks(nn.Module):
-    """E, G and D of one experiment; E or D is None where the experiment has none."""
+    """E, G, D and V of one experiment; E, D or V is None where the experiment has none."""
 
     def __init__(self, settings: Experiment, *, size_px: int, resolution: int):
         super().__init__()
@@ -56,7 +67,13 @@ class Networks(nn.Module):
                 settings.encoder_width,
                 bias=settings.bias,
                 mask=settings.mask_weight > 0,
+                camera=settings.camera_weight > 0,
             )
+        )
+        self.V = (
+            VoxelEncoder(resolution, settings.latent, settings.width, style=settings.networks, leak=settings.leak)
+            if settings.warm_start.autoencode > 0
+            else None
         )
         self.G = Generator(
             settings.latent,
@@ -110,24 +127,39 @@ class Networks(nn.Module):
         """Whether there is an encoder, and one of pictures."""
         return self.E is not None and self.coding.takes == "picture"
 
-    def encoder_input(self, pictures: Pictures, voxels: Float[Tensor, "B 1 R R R"]) -> Float[Tensor, "B W 3 T T"]:
-        """What the encoder is shown of shapes: the pictures, or the shapes' own projections."""
-        return projections(voxels) if self.coding.takes == "projections" else pictures
+    def autoencoder(self) -> Networks:
+        """The same networks with V in the place of E: what they are shown are the shapes themselves."""
+        view = copy.copy(self)
+        view._modules = {**self._modules, "E": self.V, "V": None}
+        view.coding = self.coding.of_shapes()
+        return view
 
-    def encode(self, images: Pictures) -> tuple[Codes, Codes]:
+    def encoder_input(self, pictures: Pictures, voxels: Float[Tensor, "B 1 R R R"]) -> Float[Tensor, "B W C ..."]:
+        """What the encoder is shown of shapes: the pictures, or the shapes themselves."""
+        return pictures if self.coding.takes == "picture" else self.coding.view_of(voxels)
+
+    def encode(self, images: Float[Tensor, "B V C ..."]) -> tuple[Codes, Codes]:
         """Mean and log-variance of every view; all views in one pass."""
-        return self.encode_with_mask(images)[:2]
+        return self.encode_fully(images)[:2]
 
-    def encode_with_mask(self, images: Pictures) -> tuple[Codes, Codes, Float[Tensor, "BV 1 n n"] | None]:
-        """The same, and (B V, 1, S/8, S/8) logits of where the object is, from an encoder with that head."""
+    def encode_fully(self, images: Float[Tensor, "B V C ..."]) -> Encoded:
+        """The same, and what the encoder's other heads say."""
         assert self.E is not None
         b, views = images.shape[:2]
-        codes, mask = self.E(channels_last(images.flatten(0, 1).to(self.dtype)))
-        mean, log_variance = at_least_float32(codes).reshape(b, views, -1).chunk(2, dim=-1)
-        # exp() stays finite.
-        return mean, log_variance.clamp(-15, 15), None if mask is None else at_least_float32(mask)
+        codes, marks = self.E(channels_last(images.flatten(0, 1).to(self.dtype)))
+        latent = self.coding.latent
+        codes = at_least_float32(codes).reshape(b, views, -1)
+        mean, log_variance, camera = torch.tensor_split(codes, (latent, 2 * latent), dim=-1)
+        return Encoded(
+            mean,
+            log_variance.clamp(-15, 15),  # exp() stays finite
+            None if marks is None else at_least_float32(marks),
+            camera if camera.shape[-1] else None,
+        )
 
-    def mean_code(self, images: Pictures, draws: Float[Tensor, "K W Z"] | None = None) -> Float[Tensor, "B Z"]:
+    def mean_code(
+        self, images: Float[Tensor, "B V C ..."], draws: Float[Tensor, "K W Z"] | None = None
+    ) -> Float[Tensor, "B Z"]:
         """The code of the shape in the pictures, without noise: `Coding.expected` of what E says."""
         return self.coding.expected(*self.encode(images), draws)
 
@@ -148,7 +180,7 @@ class Networks(nn.Module):
         pays = self.device.type == "cuda" and world_size() == 1
         if wanted == "off" or (wanted == "auto" and not pays):
             return
-        for network in (self.E, self.G):
+        for network in (self.E, self.G, self.V):
             if network is not None:
                 network.compile()
         if self.D is not None and not penalised:

@@ -3,7 +3,7 @@
     checkpoints/000064000.safetensors    named by samples seen; the last k are kept
     checkpoints/best.safetensors         the one with the best validation IoU
 
-Tensors: ``networks.*``, ``average.*``, ``adam.<network>.<n>.<moment>``.  The header's one
+Tensors: ``networks.*``, ``average.*``, ``adam.<phase>.<network>.<n>.<moment>``.  The header's one
 metadata entry ``state`` is JSON: format, version, the experiment, its identity and sizes,
 the step, and what the loop remembers.  Equal states give equal bytes.
 """

@@ -5,7 +5,7 @@ Shape letters: B shapes, V views of each, Z numbers in the code, R voxels a side
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
@@ -28,7 +28,7 @@ class Coding:
     prior: str  # "normal", "narrow" or "uniform"
     pooling: str  # "max" or "mean": how the codes of several views become one
     views: int  # that are encoded together in training
-    takes: str  # "picture", or "projections" of the shape itself
+    takes: str  # "picture", or of the shape itself: "projections" or "voxels"
     seed: int
 
     @classmethod
@@ -42,6 +42,14 @@ class Coding:
             settings.encoder_input,
             settings.seed,
         )
+
+    def of_shapes(self) -> Coding:
+        """The same for the encoder of voxels: it is shown the shape itself, once."""
+        return replace(self, takes="voxels", views=1)
+
+    def view_of(self, voxels: Float[Tensor, "B 1 R R R"]) -> Float[Tensor, "B 1 C ..."]:
+        """What an encoder of shapes is shown, in the place of one picture."""
+        return voxels[:, None] if self.takes == "voxels" else projections(voxels)
 
     @property
     def is_sampled(self) -> bool:

@@ -6,6 +6,7 @@ Shape letters: B pictures, S pixels a side, C and D channels, n and m cells a si
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import torch.nn.functional as F
 from jaxtyping import Float
@@ -13,20 +14,27 @@ from torch import Tensor, nn
 
 from training.networks.layers import BatchNorm, channels_of
 
+CAMERA = 4  # numbers that say where the camera stands: `losses.camera_numbers`
 Pictures = Float[Tensor, "B 3 S S"]
 Marks = Float[Tensor, "B 1 n n"]  # logits
+
+
+class Seen(NamedTuple):
+    """What an encoder says of B pictures or shapes."""
+
+    codes: Float[Tensor, "B Q"]  # means and log-variances, and after them what the camera's head says
+    marks: Marks | None = None  # of the object in the picture, at S/8
 
 
 class Encoder(nn.Module):
     """Pictures to codes; with `mask`, a head on the features at S/8 that marks where the object is.
 
-    That head is for training only: its loss tells the first layers the object from what is behind it.
+    That head is for training only: its loss tells the first layers the object from what is behind it.  So are the
+    numbers of the `camera`: whoever knows from where a shape is seen can turn what is seen into its own frame.
     """
 
-    mask: nn.Conv2d | None
-
-    def forward(self, images: Pictures) -> tuple[Float[Tensor, "B Q"], Marks | None]:
-        """(B, 3, S, S) -> (B, 2Z), and (B, 1, S/8, S/8) logits of the mask where the encoder has that head."""
+    def forward(self, images: Tensor) -> Seen:
+        """(B, 3, S, S) -> (B, 2Z) or (B, 2Z + CAMERA), and (B, 1, S/8, S/8) logits of the mask with that head."""
         raise NotImplementedError
 
 
@@ -52,26 +60,31 @@ class ChainEncoder(Encoder):
         self.head, self.mask_after = head, mask_after
         self.mask = None if mask_after is None else nn.Conv2d(channels[mask_after], 1, 1)
 
-    def forward(self, images: Pictures) -> tuple[Float[Tensor, "B Q"], Marks | None]:
+    def forward(self, images: Pictures) -> Seen:
         x, marks = images, None
         for number, (layer, norm) in enumerate(zip(self.layers, self.norms, strict=True), start=1):
             x = F.relu(norm(layer(x)))
             if self.mask is not None and number == self.mask_after:
                 marks = self.mask(x)
-        return self.head(x).flatten(1), marks
+        return Seen(self.head(x).flatten(1), marks)
 
 
-def paper_encoder(size_px: int, latent: int, width: float, *, bias: bool = False, mask: bool = False) -> Encoder:
+def paper_encoder(
+    size_px: int, latent: int, width: float, *, bias: bool = False, mask: bool = False, camera: bool = False
+) -> Encoder:
     """Section 3.3: kernels 11, 5, 5, 5, S/32, strides 4, 2, 2, 2, 1, channels 64 ... 512, 2Z."""
     c = [3, *(channels_of(64 * 2**i, width) for i in range(4))]
-    head = nn.Conv2d(c[4], 2 * latent, max(1, size_px // 32), bias=False)
+    head = nn.Conv2d(c[4], 2 * latent + CAMERA * camera, max(1, size_px // 32), bias=False)
     return ChainEncoder(c, (11, 5, 5, 5), (4, 2, 2, 2), head, bias=bias, mask_after=2 if mask else None)
 
 
-def strided_encoder(size_px: int, latent: int, width: float, *, bias: bool = False, mask: bool = False) -> Encoder:
+def strided_encoder(
+    size_px: int, latent: int, width: float, *, bias: bool = False, mask: bool = False, camera: bool = False
+) -> Encoder:
     """A kernel-5 and four kernel-3 convolutions, all with stride 2, then one linear layer."""
     c = [3, *(channels_of(64 * 2**i, width) for i in range(5))]
-    head = nn.Sequential(nn.Flatten(), nn.Linear(c[5] * max(1, size_px // 32) ** 2, 2 * latent))
+    features = c[5] * max(1, size_px // 32) ** 2
+    head = nn.Sequential(nn.Flatten(), nn.Linear(features, 2 * latent + CAMERA * camera))
     return ChainEncoder(c, (5, 3, 3, 3, 3), (2,) * 5, head, bias=bias, mask_after=3 if mask else None)
 
 
@@ -110,7 +123,9 @@ class ResidualEncoder(Encoder):
 
     MASK_AFTER = 6  # blocks: the last ones at S/8
 
-    def __init__(self, size_px: int, latent: int, width: float, *, bias: bool = False, mask: bool = False):
+    def __init__(
+        self, size_px: int, latent: int, width: float, *, bias: bool = False, mask: bool = False, camera: bool = False
+    ):
         super().__init__()
         c = [channels_of(64 * 2**i, width) for i in range(4)]
         self.first, self.norm = nn.Conv2d(3, c[0], 5, 2, 2, bias=bias), BatchNorm(c[0], sources=1)
@@ -120,16 +135,16 @@ class ResidualEncoder(Encoder):
             for i in range(4)
             for j in range(2)
         )
-        self.head = nn.Linear(c[3], 2 * latent)
+        self.head = nn.Linear(c[3], 2 * latent + CAMERA * camera)
         self.mask = nn.Conv2d(c[2], 1, 1) if mask else None
 
-    def forward(self, images: Pictures) -> tuple[Float[Tensor, "B Q"], Marks | None]:
+    def forward(self, images: Pictures) -> Seen:
         x, marks = self.pool(F.relu(self.norm(self.first(images)))), None
         for number, block in enumerate(self.blocks, start=1):
             x = block(x)
             if self.mask is not None and number == self.MASK_AFTER:
                 marks = self.mask(x)
-        return self.head(x.mean((2, 3))), marks
+        return Seen(self.head(x.mean((2, 3))), marks)
 
 
 ENCODERS: dict[str, Callable[..., Encoder]] = {

@@ -29,6 +29,7 @@ class Objective:
     reconstruction_weight: float
     kl_weight: float
     mask_weight: float
+    camera_weight: float
     adversarial: str  # a key of DISCRIMINATOR and GENERATOR
     adversarial_weight: float
     adversarial_every: int  # steps
@@ -51,6 +52,24 @@ def kl_to_standard_normal(mean: Codes, log_variance: Codes) -> Float[Tensor, "*b
     Kingma & Welling 2014, appendix B; equation 5 of Wu et al. 2016.  (..., Z) -> (...,).
     """
     return 0.5 * (mean.square() + log_variance.exp() - log_variance - 1).sum(-1)
+
+
+def kl_between(
+    mean: Codes, log_variance: Codes, other_mean: Codes, other_log_variance: Codes
+) -> Float[Tensor, "*batch"]:
+    """KL(N(mean, variance) || N(other mean, other variance)), diagonal normals.  (..., Z) -> (...,).
+
+    Kullback 1959, section 9.1: 1/2 sum(log(s2'/s2) + (s2 + (m - m')^2) / s2' - 1).
+    """
+    ratio = (log_variance - other_log_variance).exp()
+    apart = (mean - other_mean).square() * (-other_log_variance).exp()
+    return 0.5 * (other_log_variance - log_variance + ratio + apart - 1).sum(-1)
+
+
+def camera_numbers(azimuth_deg: Tensor, elevation_deg: Tensor, distance: Tensor) -> Float[Tensor, "*batch 4"]:
+    """Where a camera stands: sine and cosine of its azimuth, elevation in radians, distance in sides of the box."""
+    azimuth = azimuth_deg.deg2rad()
+    return torch.stack([azimuth.sin(), azimuth.cos(), elevation_deg.deg2rad(), distance], dim=-1)
 
 
 def reconstruction_bce(logits: Volumes, occupancy: Volumes) -> Numbers:

@@ -1,6 +1,6 @@
-"""The generator, codes to volumes, and the discriminator, volumes to one number.
+"""The generator, codes to volumes; the discriminator, volumes to one number; the voxel encoder, volumes to codes.
 
-Shape letters: B samples, R voxels a side, Z numbers in the code.
+Shape letters: B samples, R voxels a side, Z numbers in the code, Q = 2 Z.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from training.networks.encoders import Encoder, Seen
 from training.networks.layers import (
     BatchNorm,
     Convolution,
@@ -58,6 +59,39 @@ class Generator(nn.Module):
         return x
 
 
+def last_side(resolution: int, kernel: int, padding: int) -> int:
+    """Cells a side that four convolutions of stride 2 leave."""
+    side = resolution
+    for _ in range(4):
+        side = (side + 2 * padding - kernel) // 2 + 1
+    return side
+
+
+class VoxelEncoder(Encoder):
+    """The discriminator's layers with batch norm, and a code at their end: what autoencodes shapes with G.
+
+    The TL-embedding network of Girdhar et al. 2016 (arXiv 1603.08637) begins with such an autoencoder.
+    """
+
+    def __init__(self, resolution: int, latent: int, width: float, *, style: str = "paper", leak: float = 0.2):
+        super().__init__()
+        c = [1, *(channels_of(resolution * 2**i, width) for i in range(4))]
+        kernel, padding = (4, 1) if style == "paper" else (3, 0)
+        self.leak = leak
+        self.layers = nn.ModuleList(
+            Convolution(c[i], c[i + 1], kernel=kernel, stride=2, padding=padding, bias=False, spectral=False)
+            for i in range(4)
+        )
+        self.norms = nn.ModuleList(BatchNorm(channels, sources=1) for channels in c[1:])
+        self.head = nn.Linear(c[4] * last_side(resolution, kernel, padding) ** 3, 2 * latent)
+
+    def forward(self, occupancy: Float[Tensor, "B 1 R R R"]) -> Seen:
+        x = occupancy
+        for layer, norm in zip(self.layers, self.norms, strict=True):
+            x = F.leaky_relu(norm(layer(x)), self.leak)
+        return Seen(self.head(x.flatten(1)))
+
+
 class Discriminator(nn.Module):
     """The generator's mirror with leaky ReLU (appendix A); `small` has kernel 3 without padding."""
 
@@ -86,9 +120,7 @@ class Discriminator(nn.Module):
         self.norms = nn.ModuleList(
             BatchNorm(channels) if norm and i > 0 else nn.Identity() for i, channels in enumerate(c[1:])
         )
-        side = resolution
-        for _ in range(4):
-            side = (side + 2 * padding - kernel) // 2 + 1
+        side = last_side(resolution, kernel, padding)
         self.last = Convolution(c[4] + deviation, 1, kernel=side, stride=1, padding=0, bias=has_bias, spectral=spectral)
 
     def forward(self, occupancy: Float[Tensor, "B 1 R R R"], source: int) -> Float[Tensor, " B"]:

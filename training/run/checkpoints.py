@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 from torch import Tensor
+from torch.optim import Optimizer
 
 from training.networks.build import Networks
 from training.networks.checkpoint import Folder, Header, load, load_weights, write
 from training.parallel import Ranks
 from training.run.average import MovingAverage
 from training.run.state import LoopState
-from training.run.step import Step
 
 MOMENTS = ("exp_avg", "exp_avg_sq", "step")  # of Adam, for each parameter
 
@@ -27,13 +28,14 @@ class Checkpoints:
         about: Header,  # of the run; `samples` and `loop` are filled in when it is saved
         networks: Networks,
         average: MovingAverage,
-        step: Step,
+        optimizers: Mapping[str, Optimizer],  # by names of their own; those that have moved nothing leave no trace
         *,
         count: int,  # of the newest that stay, beside the best
         ranks: Ranks = Ranks(),  # noqa: B008 - frozen
     ):
         self.folder, self.about = Folder(folder, count), about
-        self.networks, self.average, self.step, self.ranks = networks, average, step, ranks
+        self.networks, self.average, self.ranks = networks, average, ranks
+        self.optimizers = optimizers
 
     def save(self, state: LoopState, samples: int, *, passing: bool = False) -> None:
         """Publish a checkpoint of `state`; FloatingPointError, on every process, where a weight is not finite.
@@ -47,7 +49,7 @@ class Checkpoints:
         if self.ranks.first:
             path = self.folder.path(samples)
             header = dataclasses.replace(self.about, samples=samples, loop=state.as_json())
-            save(path, header, self.networks, self.average, self.step)
+            save(path, header, self.networks, self.average, self.optimizers)
             if state.best_is_new:
                 self.folder.mark_best(path)
             self.folder.prune()
@@ -56,14 +58,13 @@ class Checkpoints:
 
     def last_good(self) -> LoopState:
         """Put everything back as the newest whole checkpoint has it; as it is where there is none."""
-        for optimizer in self.step.optimizers.values():
+        for optimizer in self.optimizers.values():
             optimizer.zero_grad(set_to_none=True)
         latest = self.ranks.shared(str(self.folder.latest() or "") if self.ranks.first else "")
         if not latest:
             return LoopState()
-        header = restore(Path(latest), self.networks, self.average, self.step)
+        header = restore(Path(latest), self.networks, self.average, self.optimizers)
         state = LoopState(**header.loop)
-        self.step.accuracy = state.d_accuracy
         if self.ranks.first:
             # A run that was killed right after writing this one had no time for these two.
             if state.best_samples == header.samples:
@@ -72,19 +73,21 @@ class Checkpoints:
         return state
 
 
-def save(path: Path, header: Header, networks: Networks, average: MovingAverage, step: Step) -> None:
+def save(
+    path: Path, header: Header, networks: Networks, average: MovingAverage, optimizers: Mapping[str, Optimizer]
+) -> None:
     """Write weights, averaged weights and the optimizers' moments; raises UserError when the disk is full."""
     tensors = {f"networks.{name}": value for name, value in networks.state_dict().items()}
     tensors |= {f"average.{name}": value for name, value in average.networks.state_dict().items()}
-    write(path, header, tensors | _optimizer_tensors(step))
+    write(path, header, tensors | _optimizer_tensors(optimizers))
 
 
-def restore(path: Path, networks: Networks, average: MovingAverage, step: Step) -> Header:
+def restore(path: Path, networks: Networks, average: MovingAverage, optimizers: Mapping[str, Optimizer]) -> Header:
     """Put everything back as `save` found it; other networks than the checkpoint's are a UserError."""
     header, tensors = load(path, networks.device)
     load_weights(networks, tensors, "networks.", path)
     load_weights(average.networks, tensors, "average.", path)
-    for name, optimizer in step.optimizers.items():
+    for name, optimizer in optimizers.items():
         parameters = optimizer.param_groups[0]["params"]
         state = {
             i: {m: _laid_out(tensors[key], one) for m in MOMENTS if (key := f"adam.{name}.{i}.{m}") in tensors}
@@ -105,9 +108,9 @@ def all_finite(*modules: torch.nn.Module) -> bool:
     return all(bool(value.isfinite().all()) for module in modules for value in module.state_dict().values())
 
 
-def _optimizer_tensors(step: Step) -> dict[str, Tensor]:
+def _optimizer_tensors(optimizers: Mapping[str, Optimizer]) -> dict[str, Tensor]:
     out: dict[str, Tensor] = {}
-    for name, optimizer in step.optimizers.items():
+    for name, optimizer in optimizers.items():
         for i, moments in optimizer.state_dict()["state"].items():
             out |= {f"adam.{name}.{i}.{moment}": moments[moment] for moment in MOMENTS}
     return out

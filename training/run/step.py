@@ -13,8 +13,9 @@ and (3), so one backward pass fills both gradients before either network moves.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import torch
 from jaxtyping import Float
@@ -23,7 +24,7 @@ from torch import Tensor, nn
 from pipeline.settings.training import Experiment
 from training.data.batches import Inputs
 from training.networks import losses
-from training.networks.build import Networks
+from training.networks.build import Encoded, Networks
 from training.networks.codes import GENERATED, POSTERIOR, PRIOR, REAL, noise, source_of_noise
 from training.networks.layers import at_least_float32
 from training.networks.losses import Objective
@@ -61,12 +62,13 @@ class Step:
         objective: Objective,
         optimisation: Optimisation,
         *,
+        learning: Sequence[str] | None = None,  # names of the networks that move; None: all that are there
         bf16: bool = False,  # compute the networks in bf16; weights and losses are float32 always
         ranks: Ranks = Ranks(),  # noqa: B008 - frozen
     ):
         self.networks, self.objective, self.ranks = networks, objective, ranks
         self.seed, self.clip_norm = networks.coding.seed, optimisation.clip_norm
-        self.base_rates = {name: optimisation.rates[name] for name in networks.present}
+        self.base_rates = {name: optimisation.rates[name] for name in learning or networks.present}
         fused = True if networks.device.type == "cuda" else None
         self.optimizers = {
             name: torch.optim.Adam(getattr(networks, name).parameters(), rate, optimisation.betas, fused=fused)
@@ -76,10 +78,18 @@ class Step:
         self._accuracy = Values({"d_accuracy": 0.0})
 
     @classmethod
-    def of(cls, settings: Experiment, networks: Networks, ranks: Ranks = Ranks()) -> Step:  # noqa: B008 - frozen
+    def of(
+        cls,
+        settings: Experiment,
+        networks: Networks,
+        ranks: Ranks = Ranks(),  # noqa: B008 - frozen
+        *,
+        learning: Sequence[str] | None = None,
+    ) -> Self:
         """The update that an experiment asks for."""
         bf16 = uses_bf16(settings.precision, networks.device, networks.G.resolution)
-        return cls(networks, Objective.of(settings), Optimisation.of(settings), bf16=bf16, ranks=ranks)
+        objective, optimisation = Objective.of(settings), Optimisation.of(settings)
+        return cls(networks, objective, optimisation, learning=learning, bf16=bf16, ranks=ranks)
 
     @property
     def accuracy(self) -> float:
@@ -141,22 +151,23 @@ class Step:
     def encoder_step(self, batch: Inputs, step: int) -> Numbers:
         """(2) One pass through E and G; E moves on KL + reconstruction, G keeps its gradient for (3)."""
         objective, coding = self.objective, self.networks.coding
-        with self._precision():
-            images = self.networks.encoder_input(batch["images"], batch["voxels"])
-            mean, log_variance, mask = self.networks.encode_with_mask(images)
+        encoded = self._encode(batch)
+        mean, log_variance = encoded.mean, encoded.log_variance
         shape = (len(mean) * self.ranks.world, *mean.shape[1:])
         epsilon = self.ranks.rows(noise(self.seed, step, "posterior", shape, mean.device))
         z = coding.pooled(mean + (0.5 * log_variance).exp() * epsilon)
         logits = self._generate(z, POSTERIOR)
         reconstruction = losses.RECONSTRUCTION[objective.reconstruction](logits, batch["voxels"]).mean()
         kl = losses.kl_to_standard_normal(mean, log_variance).mean()  # over the batch and the views
-        loss = objective.reconstruction_weight * reconstruction + objective.kl_weight * kl
-        out: Numbers = {"reconstruction": reconstruction.detach(), "kl": kl.detach()}
-        if mask is not None:
-            marked = losses.mask_bce(mask, batch["masks"].flatten(0, 1)).mean()
-            loss, out["mask"] = loss + objective.mask_weight * marked, marked.detach()
+        beside, found = self._beside_the_code(encoded, batch)
+        loss = objective.reconstruction_weight * reconstruction + objective.kl_weight * kl + beside
         torch.autograd.backward(loss)
-        return {**out, "e_gradient": self._move("E")}
+        return {
+            "reconstruction": reconstruction.detach(),
+            "kl": kl.detach(),
+            **found,
+            "e_gradient": self._move("E"),
+        }
 
     def generator_step(self, fake: Volumes | None, step: int) -> Numbers:
         """(3) Add the adversarial gradient to the reconstruction's and move G; D passes gradients, learns none."""
@@ -170,6 +181,23 @@ class Step:
         if fake is not None or self.networks.E is not None:
             out["g_gradient"] = self._move("G")
         return out
+
+    def _encode(self, batch: Inputs) -> Encoded:
+        """What E says of the batch."""
+        with self._precision():
+            return self.networks.encode_fully(self.networks.encoder_input(batch["images"], batch["voxels"]))
+
+    def _beside_the_code(self, encoded: Encoded, batch: Inputs) -> tuple[Tensor, Numbers]:
+        """The loss of what E's other heads say: where the object is in the picture, and from where it is seen."""
+        loss, out = encoded.mean.new_zeros(()), Numbers()
+        if encoded.marks is not None:
+            marked = losses.mask_bce(encoded.marks, batch["masks"].flatten(0, 1)).mean()
+            loss, out["mask"] = loss + self.objective.mask_weight * marked, marked.detach()
+        if encoded.camera is not None:
+            wanted = losses.camera_numbers(batch["azimuth_deg"], batch["elevation_deg"], batch["distance"])
+            missed = (encoded.camera - wanted).square().sum(-1).mean()
+            loss, out["camera"] = loss + self.objective.camera_weight * missed, missed.detach()
+        return loss, out
 
     def _discriminator_loss(self, real_logits: Tensor, fake_logits: Tensor, step: int) -> Tensor:
         kind = self.objective.adversarial

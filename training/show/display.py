@@ -26,6 +26,8 @@ ADVICE = {
     "train longer, or lower learning_rate_discriminator",
 }
 
+SHOWN = ("reconstruction", "kl", "code_kl", "d_loss", "g_loss")  # of the last batch, on the bar
+
 
 WINDOW_S, MOMENT_S = 60.0, 1.0  # a rate is of the last minute, known to a second
 
@@ -77,7 +79,7 @@ class Display:
         self._name, self._batch, self._total, self._log, self._every_s = name, batch, total, log, every_s
         self._done, self._quiet = done, quiet
         self._last = time.monotonic()
-        self._iou = ""
+        self._iou = self._phase = ""
         self._alarms: list[str] = []
         self._pace = Pace(done * batch)
         self._bar = Bar(
@@ -102,15 +104,19 @@ class Display:
     def eta_s(self) -> float:
         return (self._total - self._done) * self._batch / max(self.rate, 1e-9)
 
+    def begin(self, phase: str) -> None:
+        """What is shown from now on belongs to this phase; "" where there is but one."""
+        self._phase, self._iou = phase and f" {phase}", ""
+        self._pace.restart(self._done * self._batch)
+        self._bar.set_description(f"{self._name}{self._phase}", refresh=False)
+
     def advance(self, step: int, values: dict[str, float]) -> None:
         """`step` batches are done; `values` are the last batch's losses."""
         self._bar.update((step - self._done) * self._batch)
         self._done = step
         self._pace.advance(step * self._batch)
         if not self._bar.disable:
-            losses = " ".join(
-                f"{key} {values[key]:.3g}" for key in ("reconstruction", "kl", "d_loss", "g_loss") if key in values
-            )
+            losses = " ".join(f"{key} {values[key]:.3g}" for key in SHOWN if key in values)
             alarms = " ALARM " + ",".join(self._alarms) if self._alarms else ""
             self._bar.set_postfix_str(losses + self._iou + alarms, refresh=False)
         now = time.monotonic()
@@ -129,10 +135,11 @@ class Display:
         """One line about a validation."""
         self._alarms = alarms
         self._iou = "" if found.iou is None else f" IoU {found.iou:.3f}"
+        what = "autoencoder" if self._phase == " autoencode" else "validation"
         minutes, seconds = divmod(round(self.eta_s), 60)
         say(
-            f"{self._name}: {samples} of {self._total * self._batch} samples"
-            f"{'' if found.iou is None else f', validation IoU {found.iou:.3f}'}"
+            f"{self._name}{self._phase}: {samples} of {self._total * self._batch} samples"
+            f"{'' if found.iou is None else f', {what} IoU {found.iou:.3f}'}"
             f", {self.rate:.0f} samples/s, about {minutes}:{seconds:02d} left"
         )
 

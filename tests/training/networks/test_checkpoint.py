@@ -26,7 +26,7 @@ def saved(folder: Path) -> Path:
     networks = Networks(experiment, size_px=32, resolution=16)
     path = folder / "000000000.safetensors"
     header = Header("abc", experiment.model_dump(mode="json"), 32, 16, ["box"], 0, {})
-    save(path, header, networks, MovingAverage(networks, 0.9), Step.of(experiment, networks))
+    save(path, header, networks, MovingAverage(networks, 0.9), Step.of(experiment, networks).optimizers)
     return path
 
 
@@ -77,7 +77,7 @@ def test_another_architecture_is_named(tmp_path: Path, changes: dict[str, object
     experiment = settings(**changes)
     networks = Networks(experiment, size_px=32, resolution=16)
     with pytest.raises(UserError, match=message):
-        restore(path, networks, MovingAverage(networks, 0.9), Step.of(experiment, networks))
+        restore(path, networks, MovingAverage(networks, 0.9), Step.of(experiment, networks).optimizers)
 
 
 def test_equal_states_give_equal_bytes(tmp_path: Path) -> None:

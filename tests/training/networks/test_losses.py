@@ -28,6 +28,17 @@ def test_kl_agrees_with_torch_and_so_has_its_arguments_in_order() -> None:
     torch.testing.assert_close(losses.kl_to_standard_normal(mean, log_variance), wanted)
 
 
+def test_kl_between_two_normals_is_zero_for_equal_ones_and_has_its_arguments_in_order() -> None:
+    mean, log_variance, other_mean, other_log_variance = torch.randn(4, 5, 7, generator=fixed())
+    one, other = (
+        torch.distributions.Normal(m, (0.5 * v).exp())
+        for m, v in ((mean, log_variance), (other_mean, other_log_variance))
+    )
+    wanted = torch.distributions.kl_divergence(one, other).sum(-1)
+    torch.testing.assert_close(losses.kl_between(mean, log_variance, other_mean, other_log_variance), wanted)
+    assert not losses.kl_between(mean, log_variance, mean, log_variance).any()
+
+
 def test_reconstructions_are_sums_over_voxels() -> None:
     logits, x = torch.zeros(2, 1, 2, 2, 2), torch.ones(2, 1, 2, 2, 2)
     torch.testing.assert_close(losses.reconstruction_bce(logits, x), torch.full((2,), 8 * math.log(2)))

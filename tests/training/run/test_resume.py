@@ -18,13 +18,17 @@ from training.loop import training_loop
 from training.networks import checkpoint
 from training.run.average import MovingAverage
 from training.run.files import Metrics
+from training.run.phases import CodeStep
 from training.run.step import Step
 from training.run.timeline import Timeline
 
 POINTS = range(10)
+# Four updates in each phase: points fall into all of them and between them.
+THREE_PHASES = settings(warm_start={"autoencode": 0.34, "encode": 0.34})
 # Where a process may die: in a step, after it, while a checkpoint, a line or a picture is written or published.
 PLACES: list[tuple[Any, str]] = [
     (Step, "__call__"),
+    (CodeStep, "__call__"),
     (MovingAverage, "update"),
     (checkpoint, "save_file"),
     (os, "replace"),
@@ -61,23 +65,25 @@ def train_and_die(run: Path, boxes: Path, at: int, number: signal.Signals) -> No
             (run.parent / "signalled").write_text(str(steps))
             os.kill(os.getpid(), number)
 
-    original = Step.__call__
+    def counting(original: Any) -> Any:
+        def counted(self: Step, batch: Any, step: int) -> Any:
+            nonlocal steps
+            steps = step + 1
+            return original(self, batch, step)
 
-    def counted(self: Step, batch: Any, step: int) -> Any:
-        nonlocal steps
-        steps = step + 1
-        return original(self, batch, step)
+        return counted
 
-    Step.__call__ = counted  # type: ignore[method-assign]
+    for kind in (Step, CodeStep):
+        kind.__call__ = counting(kind.__call__)  # type: ignore[method-assign]
     watch(reached)
-    train(settings(), run, [boxes])
+    train(THREE_PHASES, run, [boxes])
 
 
 def train_and_count(run: Path, boxes: Path, count_file: Path) -> None:
     """In a process of its own: how many points a whole training has."""
     points: list[int] = []
     watch(points.append)
-    train(settings(), run, [boxes])
+    train(THREE_PHASES, run, [boxes])
     count_file.write_text(str(max(points)))
 
 
@@ -123,15 +129,15 @@ def test_a_signal_at_a_seeded_point(
         saved = json.loads((run / "metrics.jsonl").read_text().splitlines()[-1])["samples"] if steps > 1 else 0
         newest = max((run / "checkpoints").glob("0*.safetensors"))
         assert checkpoint.read_header(newest).samples in (8 * steps, 8 * (steps + 1)) and saved <= 8 * (steps + 1)
-    training_loop(settings(), run, [boxes])
+    training_loop(THREE_PHASES, run, [boxes])
     require_the_same(run, unbroken)
 
 
 @pytest.mark.parametrize("seed", POINTS)
 def test_a_normal_stop_at_a_seeded_point(seed: int, boxes: Path, unbroken: Path, tmp_path: Path) -> None:
     for stop in sorted(generator(seed, "stop").integers(1, 12, 2)):
-        training_loop(settings(), tmp_path, [boxes], stop_after=8 * int(stop))
-    training_loop(settings(), tmp_path, [boxes])
+        training_loop(THREE_PHASES, tmp_path, [boxes], stop_after=8 * int(stop))
+    training_loop(THREE_PHASES, tmp_path, [boxes])
     require_the_same(tmp_path, unbroken)
 
 
