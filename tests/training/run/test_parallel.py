@@ -51,7 +51,7 @@ def distance(experiment: Experiment, one: dict[str, torch.Tensor], other: dict[s
 
 @pytest.mark.parametrize(
     "changes",
-    [{}, GAN, R1, {"views_per_shape": 2, "pooling": "mean", "warm_start": {"autoencode": 0.3, "encode": 0.4}}],
+    [{}, GAN, R1, {"views_per_shape": 2, "pooling": "mean", "warm_start": {"autoencode": 0.25, "encode": 0.5}}],
     ids=["vae-gan", "gan", "r1", "multi-view warm start"],
 )
 def test_two_ranks_learn_what_one_learns(changes: dict[str, Any], boxes: Path, tmp_path: Path) -> None:

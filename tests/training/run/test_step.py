@@ -153,11 +153,11 @@ def test_the_layout_of_kernels_changes_speed_alone_and_moments_follow_it(tmp_pat
     plain, step = made()
     step(batch(), 0)
     header = Header("", settings().model_dump(mode="json"), 32, 16, [], 0, {})
-    save(tmp_path / "0.safetensors", header, plain, MovingAverage(plain, 0.9), step)
+    save(tmp_path / "0.safetensors", header, plain, MovingAverage(plain, 0.9), step.optimizers)
     networks, _ = made()
     lay_kernels_channels_last(networks)
     again = Step.of(settings(adversarial_every=1), networks)
-    restore(tmp_path / "0.safetensors", networks, MovingAverage(networks, 0.9), again)
+    restore(tmp_path / "0.safetensors", networks, MovingAverage(networks, 0.9), again.optimizers)
     for name, optimizer in again.optimizers.items():
         for parameter in getattr(networks, name).parameters():
             assert optimizer.state[parameter]["exp_avg"].stride() == parameter.stride()
