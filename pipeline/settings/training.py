@@ -223,12 +223,6 @@ class Experiment(Strict):
         for key in ("mask_weight", "camera_weight"):
             if getattr(self, key) > 0 and (self.encoder == "none" or self.encoder_input == "projections"):
                 raise ValueError(f"{key} needs an encoder of pictures; set it to 0")
-        if (self.warm_start.autoencode > 0) != (self.warm_start.encode > 0):
-            raise ValueError("warm_start needs both `autoencode` and `encode`, or neither")
-        if self.warm_start.autoencode + self.warm_start.encode >= 1:
-            raise ValueError("warm_start leaves no samples for the joint update; lower `autoencode` or `encode`")
-        if self.warm_start.autoencode > 0 and (self.encoder == "none" or self.reconstruction_weight == 0 or self.turn):
-            raise ValueError("warm_start needs an encoder, a reconstruction loss and shapes that are not turned")
         if self.batch % self.processes:
             raise ValueError(f"{self.processes} processes cannot share a batch of {self.batch} evenly")
         if self.recolour > 0 and not self.random_background:
@@ -241,4 +235,14 @@ class Experiment(Strict):
             raise ValueError("r1_gamma penalises each sample's own gradient; set discriminator_norm to false")
         if self.adversarial == "wgan-gp" and self.discriminator_gate < 1:
             raise ValueError("the critic of 'wgan-gp' has no accuracy; set discriminator_gate to 1")
+        return self
+
+    @pydantic.model_validator(mode="after")
+    def _warm_start_fits(self) -> Experiment:
+        if (self.warm_start.autoencode > 0) != (self.warm_start.encode > 0):
+            raise ValueError("warm_start needs both `autoencode` and `encode`, or neither")
+        if self.warm_start.autoencode + self.warm_start.encode >= 1:
+            raise ValueError("warm_start leaves no samples for the joint update; lower `autoencode` or `encode`")
+        if self.warm_start.autoencode > 0 and (self.encoder == "none" or self.reconstruction_weight == 0 or self.turn):
+            raise ValueError("warm_start needs an encoder, a reconstruction loss and shapes that are not turned")
         return self
