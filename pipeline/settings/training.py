@@ -20,6 +20,8 @@ Preset = Literal[
     "sn-hinge",
     "three-projections",
     "small",
+    "somtambe",
+    "peers-3dvaegan",
     "resnet-encoder",
     "lsgan",
     "wgan-gp",
@@ -108,6 +110,8 @@ class Experiment(Strict):
     """Divide each weight of the discriminator by its largest singular value."""
     discriminator_norm: bool = False
     """Batch norm in the discriminator, as in the paper; not with `wgan-gp`."""
+    discriminator_first_norm: bool = False
+    """With `discriminator_norm`: also after its first layer, where DCGAN and the paper's own networks have none."""
     minibatch_deviation: bool = False
     """Show the discriminator's last layer how much the shapes of a batch differ from each other."""
     discriminator_init: Literal["uniform", "he"] = "uniform"
@@ -229,10 +233,16 @@ class Experiment(Strict):
             raise ValueError("recolour needs objects apart from their backgrounds; set random_background to true")
         if bool(self.milestones) != (self.schedule == "milestones"):
             raise ValueError("schedule 'milestones' and the key `milestones` go together; set both or neither")
+        return self
+
+    @pydantic.model_validator(mode="after")
+    def _consistent_discriminator(self) -> Experiment:
         if self.adversarial == "wgan-gp" and self.discriminator_norm:
             raise ValueError("'wgan-gp' penalises each sample's own gradient; set discriminator_norm to false")
         if self.r1_gamma > 0 and self.discriminator_norm:
             raise ValueError("r1_gamma penalises each sample's own gradient; set discriminator_norm to false")
+        if self.discriminator_first_norm and not self.discriminator_norm:
+            raise ValueError("discriminator_first_norm adds to discriminator_norm; set both or neither")
         if self.adversarial == "wgan-gp" and self.discriminator_gate < 1:
             raise ValueError("the critic of 'wgan-gp' has no accuracy; set discriminator_gate to 1")
         return self

@@ -93,6 +93,34 @@ PRESETS: dict[str, dict[str, Any]] = {
     "three-projections": {"encoder_input": "projections"},
     # The re-implementations' small networks: kernel 2 upwards, kernel 3 without padding downwards.
     "small": {"networks": "small"},
+    # The networks that Som Tambe's 3D-GAN prints, at 32^3: G 2,197,888 and D 4,649,024 numbers, batch norm in every
+    # layer of D, codes from N(0, 0.33).  What it does not print (rates, betas, gate) is the paper's.
+    "somtambe": {
+        **_PAPER,
+        "networks": "small",
+        "width": 2.0,
+        "discriminator_first_norm": True,
+        "encoder": "none",
+        "prior": "narrow",
+        "reconstruction_weight": 0.0,
+        "kl_weight": 0.0,
+    },
+    # The arguments that the re-implementations called 3DVAEGAN start with (docs/presets.md).  They sum reconstruction
+    # and KL over the batch of 32 and average the adversarial loss, hence its weight.
+    "peers-3dvaegan": {
+        **_PAPER,
+        "encoder": "strided",
+        "discriminator_first_norm": True,
+        "prior": "narrow",
+        "soft_labels": True,
+        "reconstruction_weight": 1.0,
+        "kl_weight": 1.0,
+        "adversarial_weight": 1 / 32,
+        "batch": 32,
+        "beta2": 0.5,
+        "learning_rate_encoder": 1e-4,
+        "learning_rate_discriminator": 1e-3,
+    },
     # A modern 2D backbone, for accuracy over fidelity to the paper.
     "resnet-encoder": {"encoder": "resnet", "encoder_width": 0.5},
     "lsgan": {"adversarial": "lsgan", "adversarial_weight": 5.0},

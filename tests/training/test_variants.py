@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import typing
 from collections.abc import Callable
 from pathlib import Path
@@ -10,9 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import yaml
 
 from pipeline.errors import UserError
-from pipeline.settings.config import Config, load
+from pipeline.settings.config import Config, json_schema, load
 from pipeline.settings.parse import parse
 from pipeline.settings.training import Experiment, Preset
 from pipeline.settings.training_presets import PRESETS
@@ -27,7 +29,7 @@ from training.networks.build import Networks
 from training.run.files import read_metrics
 from training.run.step import Step, uses_bf16
 
-RESOLUTIONS = {"small": 32}  # kernel 3 without padding leaves nothing of 16^3
+RESOLUTIONS = {"small": 32, "somtambe": 32}  # kernel 3 without padding leaves nothing of 16^3
 
 
 def from_config(preset: str, **changes: object) -> Experiment:
@@ -158,6 +160,18 @@ def test_mask_supervision_needs_pictures() -> None:
             settings(mask_weight=1.0, **changes)
 
 
+def test_the_page_for_those_who_come_from_elsewhere_names_keys_that_exist() -> None:
+    """Its example is a valid experiment; every key of its column exists in some section of config.yaml."""
+    text = (Path(__file__).parents[2] / "docs" / "presets.md").read_text(encoding="utf-8")
+    example = "\n".join(line for line in text.splitlines() if line.startswith("    "))
+    for entry in yaml.safe_load(example)["experiments"].values():
+        assert parse(Experiment, entry, "docs/presets.md").preset == "peers-3dvaegan"
+    rows = [line.split("|")[2] for line in text.split("## Arguments")[1].split("##")[0].splitlines() if "|" in line]
+    keys = {key for row in rows for code in re.findall(r"`([^`]+)`", row) for key in re.findall(r"^\w+(?=:|$)", code)}
+    known = json_schema()
+    assert len(keys) > 20 and [key for key in sorted(keys) if f'"{key}"' not in known] == []
+
+
 def test_every_entry_of_the_table_of_variants_is_valid_and_every_preset_is_there() -> None:
     config = load(Path(__file__).parents[2] / "presets" / "variants.yaml")
     assert {experiment.preset for experiment in config.experiments.values()} == set(PRESETS)
@@ -195,7 +209,7 @@ def test_compiled_networks_learn_the_same(boxes: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("preset", sorted(set(PRESETS) - {"paper-3dgan", "balanced-3dgan", "r1-3dgan"}))
+@pytest.mark.parametrize("preset", sorted(set(PRESETS) - {"paper-3dgan", "balanced-3dgan", "r1-3dgan", "somtambe"}))
 def test_a_variant_learns_eight_shapes_by_heart(preset: str, tmp_path: Path) -> None:
     """Every variant with an encoder, its adversarial loss at a low weight; losses that let the code carry the shape."""
     index = write_world(tmp_path / "world", 16, RESOLUTIONS.get(preset, 16))

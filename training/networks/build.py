@@ -91,6 +91,7 @@ class Networks(nn.Module):
                 settings.width,
                 style=settings.networks,
                 norm=settings.discriminator_norm,
+                first_norm=settings.discriminator_first_norm,
                 spectral=settings.spectral_norm,
                 leak=settings.leak,
                 bias=settings.bias,

@@ -102,6 +102,7 @@ class Discriminator(nn.Module):
         *,
         style: str = "paper",
         norm: bool = True,
+        first_norm: bool = False,  # after the first layer too
         spectral: bool = False,
         leak: float = 0.2,
         bias: bool = False,
@@ -116,9 +117,9 @@ class Discriminator(nn.Module):
             Convolution(c[i], c[i + 1], kernel=kernel, stride=2, padding=padding, bias=has_bias, spectral=spectral)
             for i in range(4)
         )
-        # As in DCGAN (Radford et al. 2016), which the paper follows, the first layer has no norm.
+        # As in DCGAN (Radford et al. 2016), which the paper follows, the first layer has no norm; the peers' has one.
         self.norms = nn.ModuleList(
-            BatchNorm(channels) if norm and i > 0 else nn.Identity() for i, channels in enumerate(c[1:])
+            BatchNorm(channels) if norm and (first_norm or i > 0) else nn.Identity() for i, channels in enumerate(c[1:])
         )
         side = last_side(resolution, kernel, padding)
         self.last = Convolution(c[4] + deviation, 1, kernel=side, stride=1, padding=0, bias=has_bias, spectral=spectral)

@@ -44,6 +44,15 @@ def test_the_paper_at_64_has_the_paper_layers() -> None:
     assert count_parameters(paper_encoder(256, 200, 1.0)) == pictures
 
 
+def test_the_preset_somtambe_has_the_printed_counts() -> None:
+    """Weights and norms of the layers that the repository's README prints."""
+    with torch.device("meta"):
+        networks = Networks(Experiment(datasets=("a",), preset="somtambe"), size_px=32, resolution=32)
+    assert networks.E is None and networks.D is not None
+    assert (count_parameters(networks.G), count_parameters(networks.D)) == (2_197_888, 4_649_024)
+    assert networks.coding.prior == "narrow" and all(isinstance(norm, BatchNorm) for norm in networks.D.norms)
+
+
 @pytest.mark.parametrize("size_px", [64, 128, 256])
 @pytest.mark.parametrize("kind", [paper_encoder, strided_encoder, ResidualEncoder])
 def test_encoders_take_three_sizes(kind: Callable[..., Encoder], size_px: int) -> None:
