@@ -3,7 +3,7 @@
 index    list the shards of one data set in index.json
 info     what a shard holds, and what every dataset takes
 verify   compare with the checksums; an index.json stands for all its shards
-export   pictures, .binvox and JSON in folders, or WebDataset tars
+export   pictures, .binvox and JSON in folders, WebDataset tars, or Parquet
 sheet    a picture of views beside voxels
 """
 
@@ -63,7 +63,7 @@ def _parser() -> argparse.ArgumentParser:
         default="full",
         help="quick: headers and records; full: every checksum; deep: also whether it makes sense",
     )
-    export = command("export", _export, "folders of pictures and .binvox, or WebDataset tars")
+    export = command("export", _export, "folders of pictures and .binvox, WebDataset tars, or Parquet")
     export.add_argument("-o", "--output", required=True, metavar="FOLDER")
     export.add_argument("--format", choices=sorted(EXPORTS), default="folders")
     export.add_argument("--jpeg", type=int, metavar="QUALITY", help="JPEG of this quality (1-100) instead of PNG")
@@ -157,7 +157,8 @@ def _export(arguments: argparse.Namespace) -> int:
     for shard in progress(_shards(arguments.files), "export", unit="shard"):
         files += EXPORTS[arguments.format](shard, output, bank, arguments.jpeg)
         shapes += len(shard)
-    say(f"export: {shapes} shapes as {files} {'files' if arguments.format == 'folders' else 'members'} in {output}")
+    written = {"folders": "files", "webdataset": "members", "parquet": "rows"}[arguments.format]
+    say(f"export: {shapes} shapes as {files} {written} in {output}")
     return 0
 
 

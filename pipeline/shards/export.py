@@ -1,7 +1,8 @@
-"""Shards as the files that other tools read: folders of pictures, or WebDataset tars.
+"""Shards as the files that other tools read: folders of pictures, WebDataset tars, or Parquet.
 
     folders        <out>/<category>/<name>/00.png 00.alpha.png ... model.binvox shape.json
     webdataset     <out>/<shard>.tar with <category>.<name>.00.png ... .binvox .json of each shape
+    parquet        <out>/<split>-<shard>.parquet with a row for each shape: parquet.py
 
 ``shape.json`` holds the record and the cameras.  Renders without backgrounds become RGBA
 pictures.  Equal shards give equal bytes.
@@ -17,14 +18,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from PIL import Image as Picture
-
 from pipeline.atomic import atomic_path
-from pipeline.conventions import Array, unpack_grid
+from pipeline.conventions import unpack_grid
 from pipeline.errors import UserError
 from pipeline.formats.binvox import write_binvox
 from pipeline.manifest import Record
 from pipeline.pictures.bank import Bank
+from pipeline.shards.parquet import export_parquet
+from pipeline.shards.pictures import encoded_views
 from pipeline.shards.read import Shard
 
 _PER_VIEW = ("K", "camera_to_world", "azimuth_deg", "elevation_deg", "distance", "roll_deg", "background_id")
@@ -60,21 +61,16 @@ def export_webdataset(shard: Shard, out: Path, bank: Bank | None, jpeg_quality: 
 EXPORTS: dict[str, Callable[[Shard, Path, Bank | None, int | None], int]] = {
     "folders": export_folders,
     "webdataset": export_webdataset,
+    "parquet": export_parquet,
 }
 
 
 def shape_files(shard: Shard, row: int, bank: Bank | None, jpeg_quality: int | None) -> Iterator[tuple[str, bytes]]:
     """(name, bytes) of every file of one shape; pictures are PNG, or JPEG of `jpeg_quality`."""
-    if shard.kind == "renders":
-        pictures, alpha = shard.array("rgba").row(row), None
-    else:
-        pictures = shard.images(row, bank)
-        alpha = shard.array("alpha").row(row) if "alpha" in shard else shard.array("rgba").row(row)[..., 3]
-    lossy = jpeg_quality is not None and shard.kind != "renders"  # JPEG has no alpha
-    for view, picture in enumerate(pictures):
-        yield f"{view:02d}.{'jpg' if lossy else 'png'}", encode(picture, jpeg_quality if lossy else None)
-        if alpha is not None:
-            yield f"{view:02d}.alpha.png", encode(alpha[view], None)
+    for number, view in enumerate(encoded_views(shard, row, bank, jpeg_quality)):
+        yield f"{number:02d}.{view.suffix}", view.picture
+        if view.alpha is not None:
+            yield f"{number:02d}.alpha.png", view.alpha
     if "voxels" in shard:
         yield "model.binvox", write_binvox(unpack_grid(shard.array("voxels").row(row), shard.resolution or 0))
     yield "shape.json", (json.dumps(shape_facts(shard, row), indent=1, sort_keys=True) + "\n").encode()
@@ -94,13 +90,3 @@ def _require_plain_names(shard: Shard, record: Record) -> None:
             raise UserError(
                 "a name cannot become a folder", where=str(shard.path), got=repr(name), wanted="a name without slashes"
             )
-
-
-def encode(picture: Array, jpeg_quality: int | None) -> bytes:
-    """(S, S), (S, S, 3) or (S, S, 4) uint8 as PNG, or as JPEG where a quality is given."""
-    out = io.BytesIO()
-    if jpeg_quality is None:
-        Picture.fromarray(picture).save(out, "PNG")
-    else:
-        Picture.fromarray(picture).save(out, "JPEG", quality=jpeg_quality, subsampling=0)
-    return out.getvalue()
