@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import lzma
 import struct
 import zipfile
@@ -22,8 +23,8 @@ def problem_of(path: Path, name: str) -> str:
     if path.stat().st_size == 0:
         return "the file is empty"
     with open(path, "rb") as file:
-        head = file.read(512).lstrip().lower()
-    if head.startswith((b"<!doctype html", b"<html")) and not name.endswith((".html", ".htm")):
+        head = file.read(512)
+    if head.lstrip().lower().startswith((b"<!doctype html", b"<html")) and not name.endswith((".html", ".htm")):
         return "a web page instead of the file"
     try:
         if name.endswith(".zip"):
@@ -31,6 +32,12 @@ def problem_of(path: Path, name: str) -> str:
             with zipfile.ZipFile(path) as archive:
                 damaged = archive.testzip()
             return f"its member {damaged} is damaged" if damaged else ""
+        if name.endswith(".glb"):
+            return _glb_problem(head, path.stat().st_size)
+        if name.endswith(".gz") and not name.endswith(SUFFIXES):
+            with gzip.open(path) as packed:
+                while packed.read(1 << 20):
+                    pass  # the sum stands at the end
         if name.endswith(SUFFIXES):
             for _ in read(path):
                 pass  # reading to the end checks every header and the compressor's own sums
@@ -49,3 +56,11 @@ def problem_of(path: Path, name: str) -> str:
     ) as error:
         return f"not a whole archive: {error or type(error).__name__}"
     return ""
+
+
+def _glb_problem(head: bytes, size: int) -> str:
+    """A GLB says its own length in bytes 8 to 11 (glTF 2.0, section 4.4.2)."""
+    if len(head) < 12 or head[:4] != b"glTF":
+        return "not a binary glTF file"
+    (length,) = struct.unpack_from("<I", head, 8)
+    return "" if length == size else f"its header says {length:,} bytes, and it has {size:,}"

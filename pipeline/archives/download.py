@@ -83,6 +83,7 @@ def download(
     *,
     log: Log,
     patience: Patience = Patience(),  # noqa: B008 - frozen
+    quiet: bool = False,  # one of many small files: no bar of its own, and no line on its checksum
 ) -> Downloaded | None:
     """Publish `target`, verified; None for an optional file that no address has.
 
@@ -97,8 +98,8 @@ def download(
         for _ in range(2):  # a transfer that was damaged on its way gets a second chance at the same address
             try:
                 with _part_file(target) as part:
-                    _Transfer(file, address, part, wanted, patience, log).run()
-                    sha256 = _verified(file, Path(part.name), wanted)
+                    _Transfer(file, address, part, wanted, patience, log, quiet).run()
+                    sha256 = _verified(file, Path(part.name), wanted, quiet)
                     os.fsync(part.fileno())
                     os.replace(part.name, target)
             except (Refused, _Damaged) as reason:
@@ -136,6 +137,7 @@ class _Transfer:
     wanted: str
     patience: Patience
     log: Log
+    quiet: bool
 
     def run(self) -> None:
         began, fruitless, attempts = self.patience.now(), 0, 0
@@ -226,7 +228,7 @@ class _Transfer:
         patience, most = self.patience, self.patience.most_bytes if expected is None else expected
         budget = patience.most_bytes if expected is None else patience.waste * expected + 64 * _BLOCK
         since, before = patience.now(), self._received
-        with _bar(self.file.name, expected, have) as bar:
+        with _bar(self.file.name, expected, have, self.quiet) as bar:
             while True:
                 guard.allow(4 * _BLOCK, patience.slow_after_s)
                 block = answer.read1(_BLOCK)
@@ -274,7 +276,7 @@ class _Transfer:
         return os.fstat(self.part.fileno()).st_size
 
 
-def _bar(name: str, expected: int | None, have: int) -> Any:
+def _bar(name: str, expected: int | None, have: int, quiet: bool) -> Any:
     return tqdm(
         total=expected,
         initial=have,
@@ -282,12 +284,12 @@ def _bar(name: str, expected: int | None, have: int) -> Any:
         unit_scale=True,
         desc=name,
         leave=False,
-        disable=not sys.stderr.isatty(),
+        disable=quiet or not sys.stderr.isatty(),
         file=sys.stderr,
     )
 
 
-def _verified(file: RemoteFile, part: Path, wanted: str) -> str:
+def _verified(file: RemoteFile, part: Path, wanted: str, quiet: bool = False) -> str:
     """SHA-256 of the part, or _Damaged and no part."""
     sha256 = sha256_of(part)
     problem = ""
@@ -300,7 +302,7 @@ def _verified(file: RemoteFile, part: Path, wanted: str) -> str:
         problem = f"another file than published: MD5 differs from {file.md5}"
     else:
         problem = problem_of(part, file.name)
-        if not problem and not file.md5:
+        if not problem and not file.md5 and not quiet:
             say(f"fetch: no checksum of {file.name} is published; recorded {sha256[:16]}... on first use")
     if problem:
         part.unlink()

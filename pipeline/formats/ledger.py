@@ -12,8 +12,9 @@ from collections import Counter
 from collections.abc import Iterable
 
 STAGES = ("index", "prepare", "voxelize", "render")
-# Listed and counted, but no loss: a set of pictures shows a choice of the meshes it is paired with.
-NO_LOSS = {"no_views"}
+# Listed and counted, but no loss: a set of pictures shows a choice of the meshes it is paired with, a folder holds a
+# choice of what its annotations name, and licences are refused because somebody asked for it.
+NO_LOSS = {"no_views", "not_in_mirror", "licence"}
 
 
 @dataclasses.dataclass
@@ -29,6 +30,8 @@ class Row:
     detail: str = ""
     repairs: str = ""  # "degenerate_faces=3 duplicate_faces=12"; what is zero is left out
     mesh_sha256: str = ""
+    licence: str = ""  # of this shape, where its source says one for each
+    credit: str = ""  # who has to be named
 
 
 def to_tsv(rows: Iterable[Row]) -> str:

@@ -54,12 +54,13 @@ rule fetch:
         runtime=2880,
     params:
         made=PLAN.made("fetch"),
+        seed=SEED,
         settings=lambda w: PLAN.fetch(w.dataset),
         mirror=lambda w, input: (
             shlex.join(["--mirror", *input.mirror]) if input.get("mirror") else ""
         ),
     shell:
-        "python -m pipeline fetch --dataset {wildcards.dataset} --settings {params.settings:q} "
+        "python -m pipeline fetch --dataset {wildcards.dataset} --seed {params.seed} --settings {params.settings:q} "
         "{params.mirror} {KEEP} -o {output.product:q} --log {log:q} "
         "&& made {output.made:q} {params.made:q}"
 

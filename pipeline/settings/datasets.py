@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import pydantic
 
 from pipeline.settings.base import Strict
-from pipeline.settings.sources import GENERATED, SOURCES, SourceEntry
+from pipeline.settings.sources import GENERATED, SOURCES, LicenceCode, SourceEntry
 
 if TYPE_CHECKING:
     SourceName = str
@@ -37,6 +37,8 @@ class Dataset(Strict):
     """For `folder`: the folder with one sub-folder per category, or with the meshes of one."""
     categories: tuple[str, ...] | None = None
     """Categories to keep, by name; null keeps all."""
+    licences: tuple[LicenceCode, ...] | None = None
+    """Keep shapes under these licences only (`cc0`, `by`, ...), of a source that says one for each; null keeps all."""
     shapes_per_category: int | None = pydantic.Field(default=None, ge=1)
     """Keep at most this many shapes of each category (chosen by hash); null keeps all."""
     up_axis: Literal["x", "y", "z"] | None = None
@@ -73,6 +75,13 @@ class Dataset(Strict):
     def _consistent(self) -> Dataset:
         if self.source == "folder" and not self.path:
             raise ValueError("source 'folder' needs `path`, the folder with one sub-folder per category")
+        if self.licences is not None and not self.entry.licensed:
+            known = ", ".join(sorted(name for name, entry in SOURCES.items() if entry.licensed))
+            raise ValueError(
+                f"source {self.source!r} has one licence for all its shapes; `licences` chooses among those of: {known}"
+            )
+        if self.licences == ():
+            raise ValueError("`licences` allows nothing; name at least one, or leave it out")
         if "views" in self.entry.provides and (self.up_axis or self.yaw_deg):
             raise ValueError(
                 f"source {self.source!r} brings pictures, which cannot be turned; remove `up_axis` and `yaw_deg`"

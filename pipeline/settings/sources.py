@@ -10,6 +10,23 @@ import dataclasses
 from typing import Literal
 
 Kind = Literal["mesh", "voxels", "views"]
+# Licences of single shapes.  Those with "by", and cc0, are of Creative Commons, without their version:
+# https://creativecommons.org/share-your-work/cclicenses/
+LicenceCode = Literal[
+    "cc0",
+    "public-domain",
+    "by",
+    "by-sa",
+    "by-nd",
+    "by-nc",
+    "by-nc-sa",
+    "by-nc-nd",
+    "gpl",
+    "lgpl",
+    "bsd",
+    "other",
+    "unknown",
+]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,6 +38,7 @@ class SourceEntry:
     shapes: int = 0  # official number, from which the number of shards follows before anything is fetched
     categories: int = 1  # official number
     resolution: int | None = None  # voxels a side of what it publishes
+    licensed: bool = False  # whether it says a licence of each shape
 
     @property
     def prepared(self) -> bool:
@@ -29,9 +47,14 @@ class SourceEntry:
 
 
 def _entry(
-    adapter: str, *provides: Kind, shapes: int = 0, categories: int = 1, resolution: int | None = None
+    adapter: str,
+    *provides: Kind,
+    shapes: int = 0,
+    categories: int = 1,
+    resolution: int | None = None,
+    licensed: bool = False,
 ) -> SourceEntry:
-    return SourceEntry(adapter, frozenset(provides), shapes, categories, resolution)
+    return SourceEntry(adapter, frozenset(provides), shapes, categories, resolution, licensed)
 
 
 SOURCES: dict[str, SourceEntry] = {
@@ -42,6 +65,8 @@ SOURCES: dict[str, SourceEntry] = {
     "volumetric": _entry("volumetric:VOLUMETRIC", "voxels", shapes=12_311, categories=40, resolution=32),
     "r2n2": _entry("r2n2:R2N2_RELEASE", "voxels", "views", shapes=43_783, categories=13, resolution=32),
     "mvcnn": _entry("mvcnn:MVCNN", "mesh", "views", shapes=3_983, categories=40),
+    "objaverse": _entry("objects.objaverse:OBJAVERSE", "mesh", shapes=46_000, categories=1_156, licensed=True),
+    "abo": _entry("objects.abo:ABO", "mesh", shapes=7_953, categories=1),
     "folder": _entry("folder:FOLDER", "mesh"),
 }
 # A generated set imitates the layout of one of the others.

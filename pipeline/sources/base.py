@@ -13,7 +13,7 @@ import json
 import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +25,7 @@ from pipeline.conventions import UP_AXIS_TO_WORLD, Grid, Matrix
 from pipeline.errors import Reject, UserError
 from pipeline.manifest import Shape
 from pipeline.meshes.files import Files
+from pipeline.seeds import uniform
 from pipeline.settings.datasets import Dataset
 from pipeline.settings.sources import SOURCES
 
@@ -41,6 +42,19 @@ class Found:
     checksum: str = ""
     reason: str = ""  # why it cannot be used: a reason code, or nothing
     detail: str = ""
+    group: str = ""  # what it has in common with others that must fall into the same split; nothing: its own name
+
+
+class Licence(NamedTuple):
+    """Under which terms one shape may be used, and who has to be named."""
+
+    code: str  # `LicenceCode` of pipeline/settings/sources.py
+    credit: str = ""  # title, author and address, as far as the publisher says them
+
+    @classmethod
+    def facts_of(cls, licence: Licence | None) -> dict[str, str]:
+        """What a shape's record keeps of it; nothing where the source has one licence for all."""
+        return {} if licence is None else {"licence": licence.code, "credit": licence.credit}
 
 
 class Source(abc.ABC):
@@ -59,10 +73,23 @@ class Source(abc.ABC):
     """Pictures of each shape, of a source that provides views."""
     cameras: str = ""
     """What its cameras are known from, where they are not published."""
+    tree: str = ""
+    """Name of the folder that stands for all files of a source that publishes each shape as a file of its own; of
+    these only the chosen ones are fetched."""
+    packed: tuple[str, ...] = ()
+    """Tar files that a mirror may hold in place of such a tree."""
 
     @abc.abstractmethod
     def files(self, dataset: Dataset, offered: list[str] | None) -> list[RemoteFile]:
         """The files to fetch; `offered` are the names in a local mirror, None where there is none."""
+
+    def chosen(self, files: Files, dataset: Dataset, seed: int) -> Iterator[list[RemoteFile]]:
+        """What to fetch of a tree, step by step; `files` reads what the steps before have brought."""
+        raise NotImplementedError(f"{self.title} is published as archives")
+
+    def licence(self, archives: Archives, shape: Shape) -> Licence | None:
+        """The licence of one shape; None where all have the one of the set (`terms`)."""
+        return None
 
     @abc.abstractmethod
     def shapes(self, archives: Archives, dataset: Dataset) -> Iterator[Found]:
@@ -105,6 +132,7 @@ class Archives:
         self._names = {entry["name"]: entry["root"] for entry in entries if "root" in entry}
         self._where = where
         self._open: dict[str, Archive] = {}
+        self.memo: dict[str, Any] = {}  # what adapters have read of tables, for as long as a job runs
         self._own_sums = sums is None
         self._sums = ContentSums(Path(where).with_suffix(".contents")) if sums is None else sums
 
@@ -140,6 +168,17 @@ class Archives:
             self._open[name] = open_archive(self._paths[name], self._sums, self._names.get(name, ""))
         return self._open[name]
 
+    def tree(self, name: str) -> Files:
+        """The files of a tree (`Source.tree`), or of an archive, below its top."""
+        return self.get(name).files(f"{name}/")
+
+    def identity(self, name: str, member: str) -> Entry | None:
+        """Size and checksum of one file of a tree, without a look at the others; None where it is not there."""
+        path = self._paths[name] / member
+        if not path.resolve().is_relative_to(self._paths[name].resolve()) or not path.is_file():
+            return None
+        return Entry(f"{name}/{member}", path.stat().st_size, self._sums.of(path))
+
     def text(self, name: str) -> str | None:
         """A loose text file beside the archives; None where it was not fetched."""
         path = self._paths.get(name)
@@ -161,6 +200,11 @@ def split_member(shape: Shape) -> tuple[str, str]:
     if not mark:
         raise Reject("bad_member", f"{shape.member!r} names no archive")
     return archive, path
+
+
+def place_in_choice(seed: int, key: str) -> float:
+    """Where ``category/name`` stands in the order in which shapes are chosen: the smallest are taken first."""
+    return uniform(seed, "choose", key)
 
 
 def checksum_of(entries: Iterable[Entry]) -> str:

@@ -1,6 +1,6 @@
 """Get the archives of one data set, or find them where they already are.
 
-    python -m pipeline fetch --dataset D --settings JSON [--mirror DIR] [--keep] -o archives/D.json
+    python -m pipeline fetch --dataset D --settings JSON [--mirror DIR] [--seed N] [--keep] -o archives/D.json
 
 A mirror that is a folder (or ``file://``) is used in place: nothing is copied, and an
 unpacked folder stands for its zip.  Addresses are downloaded into ``archives/D/``.  With ``--keep``
@@ -16,16 +16,15 @@ import json
 import os
 import shutil
 import urllib.parse
-import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from pipeline.archives import tar
-from pipeline.archives.addresses import shown as shown_address
 from pipeline.archives.archive import directory_digest
 from pipeline.archives.checks import problem_of
 from pipeline.archives.contents import ContentSums
+from pipeline.archives.places import folder_entry, local_folder, shown
 from pipeline.archives.remote import RemoteFile
 from pipeline.atomic import atomic_folder, write_json_if_changed
 from pipeline.errors import UserError
@@ -36,6 +35,7 @@ from pipeline.settings.datasets import Dataset
 from pipeline.settings.parse import parse
 from pipeline.sources.backgrounds import PHOTOGRAPHS
 from pipeline.sources.base import source_of
+from pipeline.stages import trees
 
 
 def fetch_dataset(
@@ -45,12 +45,15 @@ def fetch_dataset(
     *,
     mirror: Path | None = None,  # a folder to try before the configured mirrors
     keep: bool = False,  # put what lies in a mirror beside D.json, in the folder D
+    seed: int = 1,  # of the choice of shapes, for a source that publishes them one by one
     log: Log,
 ) -> None:
     """Make every file of the data set available; D.json is written last."""
     source = source_of(dataset.layout)
     if dataset.source == "folder":
         entries = [own_folder(name, dataset)]
+    elif source.tree:
+        entries = [trees.fetched(source, dataset, f"datasets.{name}", output, keep=keep, seed=seed, log=log)]
     else:
         mirrors = [*([str(mirror)] if mirror else []), *dataset.mirrors]
         entries = _entries(
@@ -84,17 +87,19 @@ def own_folder(name: str, dataset: Dataset, sums: ContentSums | None = None) -> 
             got=str(folder),
             do="give the folder that has one sub-folder per category",
         )
-    return _listed(folder, sums) | {"name": "folder", "root": "folder"}
+    return folder_entry(folder, sums) | {"name": "folder", "root": "folder"}
 
 
 def located(
-    name: str, dataset: Dataset, record: Path, *, mirror: Path | None = None, sums: ContentSums
+    name: str, dataset: Dataset, record: Path, *, mirror: Path | None = None, sums: ContentSums, seed: int = 1
 ) -> tuple[list[dict[str, Any]], bool] | None:
     """Where the files of a data set lie now, and whether `record` (D.json) says so; None where one has to be fetched.
 
     Reads no more of an archive than its directory.  An entry of a file that is not the recorded one has no SHA-256.
     """
     known = recorded(record)
+    if source_of(dataset.layout).tree:
+        return trees.located(source_of(dataset.layout), dataset, known, sums, seed=seed)
     mirrors = [*([str(mirror)] if mirror else []), *dataset.mirrors]
     folders = [folder for folder in map(local_folder, mirrors) if folder is not None and folder.is_dir()]
     offered = sorted({child.name for folder in folders for child in folder.iterdir()}) if folders else None
@@ -125,7 +130,7 @@ def _now(
     for folder in folders:
         for candidate in (folder / file.name, folder / file.folder):
             if candidate.is_dir():
-                return _listed(candidate, sums)
+                return folder_entry(candidate, sums)
             if candidate.is_file() and not unpacked:
                 return _same_as(before, candidate, file.name, str(folder))
             if candidate.is_file():  # its name holds the SHA-256 of the tar that it was unpacked from
@@ -167,19 +172,6 @@ def fetch_backgrounds(settings: Backgrounds, output: Path, *, keep: bool = False
     )
     write_json_if_changed(output, record_of("backgrounds", entries))
     _report("backgrounds", entries, collection.title, log)
-
-
-def local_folder(mirror: str) -> Path | None:
-    """The folder a mirror names, or None for an address."""
-    try:
-        parts = urllib.parse.urlsplit(mirror)
-    except ValueError as error:
-        raise UserError(
-            "a mirror is no address", got=shown_address(mirror), do="correct `mirrors` of the data set"
-        ) from error
-    if parts.scheme == "file":
-        return Path(urllib.request.url2pathname(parts.path))
-    return Path(mirror).expanduser() if parts.scheme not in ("http", "https") else None
 
 
 def _entries(
@@ -233,7 +225,7 @@ def _get(
             if keep and candidate.exists():
                 candidate = _kept(candidate, output.parent / output.stem)
             if candidate.is_dir():
-                return [_listed(candidate)]
+                return [folder_entry(candidate)]
             if candidate.is_file():
                 return [_available(candidate, _sum_of(candidate, file), str(folder), file, output)]
     remote = [mirror for mirror in mirrors if local_folder(mirror) is None]
@@ -308,23 +300,6 @@ def _entry(path: Path, sha256: str, mirror: str, file: RemoteFile) -> dict[str, 
     return entry if file.is_tar and file.unpack else entry | {"directory": directory_digest(path)}
 
 
-def _listed(folder: Path, sums: ContentSums | None = None) -> dict[str, Any]:
-    """A folder that stands for an archive; what is in it is looked at when its shapes are listed."""
-    return {
-        "name": folder.resolve().name,
-        "path": shown(folder),
-        "bytes": sum(file.info.st_size for file in (sums or ContentSums()).files(folder.resolve())),
-        "sha256": "",
-        "mirror": shown(folder.parent),
-    }
-
-
-def shown(path: Path) -> str:
-    """Relative below the working directory, so that a run can be moved; absolute elsewhere."""
-    full = Path(os.path.abspath(path))
-    return str(full.relative_to(Path.cwd())) if full.is_relative_to(Path.cwd()) else str(full)
-
-
 def arguments(parser: argparse.ArgumentParser) -> None:
     """What the command asks for besides settings, output and log."""
     what = parser.add_mutually_exclusive_group(required=True)
@@ -332,6 +307,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--backgrounds", action="store_true", help="the photographs views are put in front of")
     parser.add_argument("--mirror", type=Path, help="a folder to try first")
     parser.add_argument("--keep", action="store_true", help="put what lies in a mirror beside the list of files")
+    parser.add_argument("--seed", type=int, default=1, help="of the choice of shapes that are fetched one by one")
 
 
 def run(given: argparse.Namespace, log: Log) -> None:
@@ -340,4 +316,12 @@ def run(given: argparse.Namespace, log: Log) -> None:
         fetch_backgrounds(parse(Backgrounds, given.settings, "--settings"), given.output, keep=given.keep, log=log)
     else:
         settings = parse(Dataset, given.settings, "--settings")
-        fetch_dataset(given.dataset, settings, given.output, mirror=given.mirror, keep=given.keep, log=log)
+        fetch_dataset(
+            given.dataset,
+            settings,
+            given.output,
+            mirror=given.mirror,
+            keep=given.keep,
+            seed=given.seed,
+            log=log,
+        )

@@ -21,7 +21,7 @@ from pipeline.progress import Log, progress, say
 from pipeline.settings.datasets import ImportVoxelsSettings
 from pipeline.settings.parse import parse
 from pipeline.settings.sources import SOURCES
-from pipeline.sources.base import Archives, Source, source_of
+from pipeline.sources.base import Archives, Licence, Source, source_of
 from pipeline.worker import IsolatedWorker
 
 SECONDS_PER_SHAPE = 60.0
@@ -75,6 +75,7 @@ def _import_one(source: Source, archives: Archives, origin: bool, shape: Shape) 
     if origin:
         sha256 = hashlib.sha256(payload).hexdigest()
         facts["prepare"] = {"mesh_sha256": sha256, "repairs": {}, "source_member": shape.member}
+        facts["prepare"] |= Licence.facts_of(source.licence(archives, shape))
     facts["voxelize"] = {
         "mode": "given",
         "engine": "source",

@@ -22,11 +22,10 @@ from pipeline.conventions import SPLITS
 from pipeline.errors import UserError
 from pipeline.manifest import Rejection, Shape, carve_validation, shapes_from_tsv, shapes_to_tsv, shard_of, split_of
 from pipeline.progress import Log, say
-from pipeline.seeds import uniform
 from pipeline.settings.categories import chosen_categories
 from pipeline.settings.datasets import Dataset
 from pipeline.settings.parse import parse
-from pipeline.sources.base import Archives, Found, Source, source_of
+from pipeline.sources.base import Archives, Found, Source, place_in_choice, source_of
 
 # What Windows forbids in a name, what has no glyph in any script, and room for ".binvox" in 255 bytes.
 _FORBIDDEN, _NO_GLYPH, _LONGEST_BYTES = frozenset('<>:"/\\|?*'), frozenset({"Cc", "Cs", "Zl", "Zp"}), 240
@@ -166,7 +165,7 @@ def _sort_out(
         if reason:
             by_category[item.category].append((key, Rejection(f"{dataset_name}/{key}", "index", reason, detail)))
         else:
-            split = _split(item, key, dataset, source, seed)
+            split = _split(item, item.group or key, dataset, source, seed)
             shape = Shape(dataset_name, item.category, item.name, split, item.member, item.size, item.checksum)
             by_category[item.category].append((key, shape))
     kept = [entry for group in by_category.values() for entry in _limited(group, dataset.shapes_per_category, seed)]
@@ -182,11 +181,11 @@ def _serves_as_file(name: str) -> bool:
     return len(name.encode()) <= _LONGEST_BYTES
 
 
-def _split(item: Found, key: str, dataset: Dataset, source: Source, seed: int) -> str:
+def _split(item: Found, group: str, dataset: Dataset, source: Source, seed: int) -> str:
     if item.split is None or dataset.split == "hash":
-        return split_of(key, seed=seed, val_percent=dataset.val_percent, test_percent=dataset.test_percent)
+        return split_of(group, seed=seed, val_percent=dataset.val_percent, test_percent=dataset.test_percent)
     if item.split == "train" and not source.official_val:
-        return carve_validation(key, seed=seed, val_percent=dataset.val_percent)
+        return carve_validation(group, seed=seed, val_percent=dataset.val_percent)
     return item.split
 
 
@@ -198,7 +197,7 @@ def _limited(group: list[tuple[str, Shape | Rejection]], limit: int | None, seed
     if limit is None:
         return [entry for _, entry in group]
     kept: list[Shape | Rejection] = []
-    for _, entry in sorted(group, key=lambda pair: uniform(seed, "choose", pair[0])):
+    for _, entry in sorted(group, key=lambda pair: place_in_choice(seed, pair[0])):
         if limit == 0:
             break
         limit -= isinstance(entry, Shape)

@@ -95,6 +95,7 @@ def _advance(rows: dict[str, Row], record: Record) -> None:
     prepared = record.facts.get("prepare")
     if prepared:
         row.mesh_sha256 = prepared["mesh_sha256"]
+        row.licence, row.credit = prepared.get("licence", ""), prepared.get("credit", "")
         row.repairs = " ".join(f"{name}={count}" for name, count in sorted(prepared["repairs"].items()) if count)
 
 

@@ -30,7 +30,7 @@ from pipeline.progress import Log, progress, say
 from pipeline.settings.datasets import PrepareSettings
 from pipeline.settings.parse import parse
 from pipeline.settings.sources import SOURCES
-from pipeline.sources.base import Archives, Source, source_of
+from pipeline.sources.base import Archives, Licence, Source, source_of
 from pipeline.worker import IsolatedWorker
 
 SECONDS_PER_SHAPE = 120.0  # the largest real meshes take a few
@@ -81,10 +81,13 @@ def _make_job(settings: PrepareSettings, archives: Path) -> Callable[[Shape], tu
 
 
 def _prepare_one(opened: Archives, source: Source, settings: PrepareSettings, shape: Shape) -> tuple[Record, bytes]:
-    if "mesh" not in SOURCES[settings.source].provides:
-        return prepare_voxels(shape, source.voxels(opened, shape), source.to_world)
-    member, files = source.model(opened, shape)
-    return prepare_shape(shape, member, files, settings, source.frame_of(member))
+    if "mesh" in SOURCES[settings.source].provides:
+        member, files = source.model(opened, shape)
+        record, payload = prepare_shape(shape, member, files, settings, source.frame_of(member))
+    else:
+        record, payload = prepare_voxels(shape, source.voxels(opened, shape), source.to_world)
+    record.facts["prepare"] |= Licence.facts_of(source.licence(opened, shape))
+    return record, payload
 
 
 def prepare_shape(

@@ -21,13 +21,13 @@ from pathlib import Path
 
 from pipeline.archives.addresses import address_of, shown
 from pipeline.archives.http import Broken, Guard, Refused, asked
+from pipeline.archives.places import local_folder
 from pipeline.archives.remote import RemoteFile
 from pipeline.errors import UserError, in_words
 from pipeline.settings.config import Config, load
 from pipeline.settings.datasets import Dataset
 from pipeline.sources.backgrounds import PHOTOGRAPHS
 from pipeline.sources.base import source_of
-from pipeline.stages.fetch import local_folder
 
 _PACKAGES = ("snakemake", "numpy", "numba", "h5py", "trimesh", "Pillow", "pydantic", "torch")
 _TIMEOUT_S = 6.0
@@ -122,8 +122,15 @@ def _in_mirrors(what: str, name: str, dataset: Dataset) -> Line | None:
     if absent:
         return Line("MISSING", what, f"the mirror {absent[0]} is no folder", f"correct datasets.{name}.mirrors")
     offered = {child.name for folder in folders for child in folder.iterdir()}
+    packed = source_of(dataset.layout).packed
+    if packed and set(packed) <= offered:
+        return Line("ok", what, f"{' and '.join(packed)} in {', '.join(map(str, folders))}, to be unpacked")
     wanted = [file for file in source_of(dataset.layout).files(dataset, sorted(offered)) if not file.optional]
-    lost = [file.name for file in wanted if not {file.name, file.folder} & offered]
+    lost = [
+        file.name
+        for file in wanted
+        if not {file.name, file.folder} & offered and not any((folder / file.name).exists() for folder in folders)
+    ]
     if not lost and wanted:
         return Line("ok", what, f"{len(wanted)} files in {', '.join(map(str, folders))}, used in place")
     if len(folders) < len(dataset.mirrors):

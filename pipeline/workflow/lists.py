@@ -156,7 +156,7 @@ class ListKeeper:
         found = None
         if not regenerated:
             at = mirror if generated and mirror.is_dir() else None
-            found = located(name, dataset, record, mirror=at, sums=sums)
+            found = located(name, dataset, record, mirror=at, sums=sums, seed=self._config.seed)
         if found is None:
             return self._absent(name, "its archives are made again" if regenerated else "its archives are not here yet")
         entries, same = found

@@ -147,7 +147,7 @@ def _of_dataset(config: Config, rule: str, name: str, seen: Values) -> None:
         return
     seen.add(f"{prefix}source", dataset.layout if dataset.source == GENERATED else dataset.source)
     if rule == "index":
-        seen.section(prefix, dataset, only={"categories", "shapes_per_category", "shards", "split"})
+        seen.section(prefix, dataset, only={"categories", "licences", "shapes_per_category", "shards", "split"})
         seen.section(prefix, dataset, only={"val_percent", "test_percent"})
     elif rule == "prepare":
         seen.section(prefix, dataset, only={"up_axis", "yaw_deg"})

@@ -16,7 +16,7 @@ from pipeline.settings.shards import PackSettings
 
 # What `index` does not look at.
 _NOT_INDEXED = {"mirrors", "path", "up_axis", "yaw_deg", "max_rejected_percent"}
-_FETCHED = {"source", "mirrors", "path", "procedural", "categories"}
+_FETCHED = {"source", "mirrors", "path", "procedural", "categories", "licences", "shapes_per_category"}
 
 
 class Sent:

@@ -1,0 +1,1 @@
+"""Sources of single files, with tables that say what each of them is, and under which licence."""
