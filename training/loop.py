@@ -34,7 +34,7 @@ from training.inference.predict import chosen, truth
 from training.inference.validation import Validator
 from training.networks.build import Networks, set_output_bias
 from training.networks.checkpoint import Header
-from training.parallel import Ranks, choose_device, connected, from_environment
+from training.parallel import Ranks, choose_device, connected, described, from_environment, prepare
 from training.run import files as run_files
 from training.run.alarms import symptoms
 from training.run.average import MovingAverage
@@ -42,7 +42,7 @@ from training.run.checkpoints import Checkpoints
 from training.run.phases import Phase, phase_at, phases_of
 from training.run.signals import interruptible
 from training.run.state import LoopState
-from training.run.step import Values
+from training.run.step import Values, uses_bf16
 from training.run.timeline import Timeline
 from training.show.boards import open_boards
 from training.show.display import Display
@@ -197,10 +197,13 @@ def open_training(
     device: torch.device,
 ) -> Training:
     """Open data, networks, the last checkpoint if this very experiment left one, and what is written and shown."""
-    torch.set_num_threads(settings.threads)
+    prepare(device, settings.threads)
     data = open_data(settings, shards)
     sampler = Sampler(len(data), settings.batch, settings.seed, ranks.rank, ranks.world)
     validator = open_validator(settings, data, shards)
+    if ranks.first:
+        bf16 = uses_bf16(settings.precision, device, data.resolution)
+        say(f"{name}: {described(device, settings.threads, bf16=bf16)}")
     networks, average = build(settings, data, device)
     phases = phases_of(settings, networks, ranks)
 

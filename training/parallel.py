@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from torch.distributed.rendezvous import rendezvous
 
 from pipeline.errors import UserError
+from pipeline.gpu import gpus
 
 PATIENCE = datetime.timedelta(days=30)  # longer than any job
 
@@ -101,10 +102,16 @@ def from_environment() -> Ranks:
 
 
 def choose_device(wanted: str, ranks: Ranks = Ranks()) -> torch.device:  # noqa: B008 - frozen
-    """The accelerator where `auto` finds one; a UserError where `cuda` does not."""
+    """The accelerator where `auto` finds one; a UserError where `cuda` does not, or where SLURM gave one for `auto`."""
     found = torch.cuda.is_available()
     if wanted == "cuda" and not found:
-        raise UserError("there is no CUDA device", got="device: cuda", do="set device to auto or cpu")
+        raise UserError("there is no CUDA device", got=f"device: cuda; {no_cuda()}", do="set device to auto or cpu")
+    if wanted == "auto" and not found and (given := given_by_slurm()):
+        raise UserError(
+            "this job was given a GPU, and torch cannot use it; on the CPU it would hold it for nothing",
+            got=f"{given}; {no_cuda()}",
+            do="mend that, or set `device: cpu` in the experiment, which asks for no GPU",
+        )
     if wanted == "cpu" or not found:
         return torch.device("cpu")
     if ranks.local >= torch.cuda.device_count():
@@ -114,6 +121,40 @@ def choose_device(wanted: str, ranks: Ranks = Ranks()) -> torch.device:  # noqa:
             do="set `processes` to the number of GPUs",
         )
     return torch.device("cuda", ranks.local) if ranks.world > 1 else torch.device("cuda")
+
+
+def given_by_slurm() -> str:
+    """The variable of a SLURM job that says which GPUs it was given; empty outside of one, or without."""
+    names = ("SLURM_GPUS", "SLURM_JOB_GPUS", "SLURM_GPUS_ON_NODE")
+    return next((f"{name}={os.environ[name]}" for name in names if os.environ.get(name, "0") not in ("", "0")), "")
+
+
+def no_cuda() -> str:
+    """Why torch finds no CUDA device, as far as the system tells."""
+    here = gpus()
+    if here is None:
+        return "no GPU is seen on this machine"
+    return here.trouble(torch.version.cuda) or f"{here} is seen, but torch (CUDA {torch.version.cuda}) cannot open it"
+
+
+def prepare(device: torch.device, threads: int) -> None:
+    """Threads of the arithmetic on a CPU; on a GPU a search for the fastest convolutions: all batches have one shape."""
+    torch.set_num_threads(threads)
+    torch.backends.cudnn.benchmark = device.type == "cuda"
+
+
+def described(device: torch.device, threads: int, *, bf16: bool) -> str:
+    """On what a training computes and with how many bits, for its first line."""
+    here = gpus()
+    if device.type == "cpu":
+        unused = f"; {here} stays unused" if here else ""
+        return f"on the CPU, {threads} threads, {'bf16' if bf16 else 'float32'}, torch {torch.__version__}{unused}"
+    tf32 = ", TF32 in convolutions" if torch.backends.cudnn.allow_tf32 else ""
+    driver = f"driver {here.driver}, " if here and here.driver else ""
+    return (
+        f"on {torch.cuda.get_device_name(device)}, {'bf16' if bf16 else 'float32' + tf32}, "
+        f"{driver}torch {torch.__version__} for CUDA {torch.version.cuda}"
+    )
 
 
 @contextlib.contextmanager

@@ -11,6 +11,7 @@ import dataclasses
 import importlib.metadata
 import json
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -24,6 +25,7 @@ from pipeline.archives.http import Broken, Guard, Refused, asked
 from pipeline.archives.places import local_folder
 from pipeline.archives.remote import RemoteFile
 from pipeline.errors import UserError, in_words
+from pipeline.gpu import Gpus, gpus
 from pipeline.settings.config import Config, load
 from pipeline.settings.datasets import Dataset
 from pipeline.sources.backgrounds import PHOTOGRAPHS
@@ -238,7 +240,7 @@ def _shapes(config: Config, name: str) -> int:
 
 
 def _engines(config: Config) -> Iterator[Line]:
-    gpu = bool(list(Path("/dev").glob("nvidia[0-9]*")))
+    gpu = gpus()
     yield Line("ok", "cores", f"{os.cpu_count()} CPU cores")
     if config.voxels.engine == "binvox" and not shutil.which("binvox"):
         yield Line("MISSING", "voxelizer", "binvox is not installed", "install it, or set voxels.engine: builtin")
@@ -254,7 +256,31 @@ def _engines(config: Config) -> Iterator[Line]:
         yield Line(
             "ok", "renderer", f"{config.render.backend}{', with the GPU' if wants_gl and gpu else ', on CPU cores'}"
         )
-    yield Line("ok" if gpu else "note", "GPU", "found" if gpu else "none: training runs on the CPU, slowly")
+    yield _gpu(gpu, config)
+
+
+def _gpu(found: Gpus | None, config: Config) -> Line:
+    """The GPUs, and whether torch can use them; MISSING only where an experiment insists on one."""
+    wanted = any(experiment.device == "cuda" for experiment in config.experiments.values())
+    state = "MISSING" if wanted else "note"
+    if found is None:
+        return Line(state, "GPU", "none: training runs on the CPU, slowly", "set device to auto or cpu")
+    trouble = found.trouble(cuda_of_torch()) if _installed("torch") else "torch is not installed"
+    if trouble:
+        do = "install a torch for CUDA, or a newer driver; or set device to auto or cpu"
+        return Line(state, "GPU", f"{found}, unused: {trouble}", do)
+    return Line("ok", "GPU", f"{found}, for torch built for CUDA {cuda_of_torch()}")
+
+
+def cuda_of_torch() -> str | None:
+    """The version of CUDA that the installed torch is built for, or None, without loading it."""
+    named = re.search(r"\+(cpu|cu(\d+)(\d))", importlib.metadata.version("torch"))  # 2.9.0+cu128
+    if named:
+        return None if named[1] == "cpu" else f"{named[2]}.{named[3]}"
+    for name in ("nvidia-cuda-runtime", "nvidia-cuda-runtime-cu12", "nvidia-cuda-runtime-cu11"):
+        if _installed(name):  # a wheel of the index brings it along
+            return ".".join(importlib.metadata.version(name).split(".")[:2])
+    return None
 
 
 def _next_command(config: Config, path: Path) -> str:

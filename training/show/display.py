@@ -57,7 +57,7 @@ class Pace:
         self._samples, self._moments = samples, deque([(time.monotonic(), samples)])
 
 
-class Bar(tqdm):  # type: ignore[type-arg]
+class Bar(tqdm):  # type: ignore[misc, type-arg]
     """A bar whose rate and remaining time are those of a `Pace`."""
 
     def __init__(self, pace: Pace, **settings: Any):

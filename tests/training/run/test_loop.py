@@ -16,11 +16,13 @@ import torch
 
 from pipeline import runlock
 from pipeline.errors import UserError
+from pipeline.gpu import Gpus
 from tests.training.tiny_world import settings
+from training import parallel
 from training.inference.validation import Validation
 from training.loop import Interrupted, crosses, training_loop
 from training.networks import checkpoint
-from training.parallel import choose_device
+from training.parallel import choose_device, described
 from training.run.alarms import symptoms
 from training.run.files import Metrics
 from training.run.signals import STOPPING, interruptible
@@ -286,6 +288,24 @@ def test_cuda_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(UserError, match="there is no CUDA device"):
         choose_device("cuda")
+    monkeypatch.setenv("SLURM_GPUS_ON_NODE", "0")
+    assert choose_device("auto") == CPU
+    monkeypatch.setenv("SLURM_GPUS_ON_NODE", "1")
+    assert choose_device("cpu") == CPU
+    with pytest.raises(UserError, match=r"(?s)was given a GPU.*SLURM_GPUS_ON_NODE=1.*set `device: cpu`"):
+        choose_device("auto")
+
+
+def test_the_first_line_says_on_what_it_trains(
+    boxes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    training_loop(settings(samples=8), tmp_path, [boxes], name="mine")
+    assert capsys.readouterr().err.startswith(f"mine: on the CPU, 1 threads, float32, torch {torch.__version__}")
+    monkeypatch.setattr(parallel, "gpus", lambda: Gpus(("H100",), "570.1"))
+    assert described(CPU, 2, bf16=True).endswith("; H100, driver 570.1 stays unused")
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: "H100")
+    said = described(torch.device("cuda"), 2, bf16=False)
+    assert said.startswith("on H100, float32, TF32 in convolutions, driver 570.1, torch")
 
 
 def test_metrics_of_a_finished_run_are_not_touched_by_opening_them(unbroken: Path) -> None:
