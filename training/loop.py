@@ -201,11 +201,11 @@ def open_training(
     data = open_data(settings, shards)
     sampler = Sampler(len(data), settings.batch, settings.seed, ranks.rank, ranks.world)
     validator = open_validator(settings, data, shards)
+    networks, average = build(settings, data, device)
+    phases = phases_of(settings, networks, ranks)
     if ranks.first:
         bf16 = uses_bf16(settings.precision, device, data.resolution)
         say(f"{name}: {described(device, settings.threads, bf16=bf16)}")
-    networks, average = build(settings, data, device)
-    phases = phases_of(settings, networks, ranks)
 
     # Load the previous checkpoint, and forget what was logged after it.
     identity = run_files.identity(settings, shards)

@@ -138,7 +138,7 @@ def no_cuda() -> str:
 
 
 def prepare(device: torch.device, threads: int) -> None:
-    """Threads of the arithmetic on a CPU; on a GPU a search for the fastest convolutions: all batches have one shape."""
+    """Threads on a CPU; on a GPU a search for the fastest convolutions, since all batches have one shape."""
     torch.set_num_threads(threads)
     torch.backends.cudnn.benchmark = device.type == "cuda"
 
