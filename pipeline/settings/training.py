@@ -75,6 +75,8 @@ class Experiment(Strict):
     """How the codes of several views become one."""
     mirror: bool = True
     """Show half of the samples mirrored left to right, picture and voxels together."""
+    mirror_answers: bool = False
+    """An answer is the mean of the answers to the picture and to its mirror image; for use, not for training."""
 
     colour_jitter: float = pydantic.Field(default=0.0, ge=0, lt=1)
     """Vary brightness, contrast, saturation and each channel by factors within 1 +- this."""
@@ -224,9 +226,9 @@ class Experiment(Strict):
             raise ValueError("encoder_input 'projections' sees the shape itself; set views_per_shape to 1")
         if self.turn and self.encoder != "none" and self.encoder_input == "picture":
             raise ValueError("turned shapes do not fit their pictures; set turn to false, or encoder to 'none'")
-        for key in ("mask_weight", "camera_weight"):
-            if getattr(self, key) > 0 and (self.encoder == "none" or self.encoder_input == "projections"):
-                raise ValueError(f"{key} needs an encoder of pictures; set it to 0")
+        for key in ("mask_weight", "camera_weight", "mirror_answers"):
+            if getattr(self, key) and (self.encoder == "none" or self.encoder_input == "projections"):
+                raise ValueError(f"{key} needs an encoder of pictures; leave it out")
         if self.batch % self.processes:
             raise ValueError(f"{self.processes} processes cannot share a batch of {self.batch} evenly")
         if self.recolour > 0 and not self.random_background:

@@ -46,7 +46,6 @@ from training.metrics import voxels as metrics
 from training.metrics.alignment import Aligned, Field
 from training.metrics.distances import iou_matrix
 from training.metrics.voxels import Floats
-from training.networks.codes import POSTERIOR
 
 ALIGNED_UP_TO = 20  # voxels a side: the IKEA set; alignment is not part of Pix3D's protocol
 NEAREST = 4096  # training shapes among which the nearest to the truth is searched
@@ -106,12 +105,11 @@ def evaluate_photographs(
 
 @torch.no_grad()
 def network_fields(model: Model, images: UInt8[Array, "N S S 3"]) -> Float32[Array, "N R R R"]:
-    """(N, R, R, R) probabilities for photographs (N, S, S, 3), one picture each, from the mean code."""
+    """(N, R, R, R) probabilities for photographs (N, S, S, 3), one picture each: `Networks.answer`."""
     networks, out = model.networks, []
     for start in range(0, len(images), BATCH):
         pictures = torch.from_numpy(images[start : start + BATCH]).to(networks.device)[:, None]
-        codes = networks.mean_code(normalised(pictures))
-        out.append(networks.G(codes, POSTERIOR).sigmoid()[:, 0].float().cpu().numpy())
+        out.append(networks.answer(normalised(pictures))[:, 0].float().cpu().numpy())
     return np.concatenate(out)
 
 

@@ -17,7 +17,6 @@ from pipeline.errors import UserError
 from training.inference import held_out
 from training.inference.card import UNKNOWN_LICENCE, model_card
 from training.inference.model import CONFIG, WEIGHTS, Model, export_config
-from training.networks.codes import POSTERIOR
 
 SAMPLER, RECONSTRUCTOR = "sampler.onnx", "reconstructor.onnx"
 MEASURED = "measured"  # key of config.json: the sentence of the measurement
@@ -39,8 +38,7 @@ class Reconstructor(nn.Module):
 
     def forward(self, images: Float[Tensor, "B ... 3 S S"]) -> Float[Tensor, "B R R R"]:
         views = images[:, None] if self.coding.views == 1 else images
-        logits: Tensor = self.networks.G(self.networks.mean_code(views, self.draws), POSTERIOR)
-        return logits[:, 0].sigmoid()
+        return self.networks.answer(views, self.draws)[:, 0]
 
 
 class Sampler(nn.Module):

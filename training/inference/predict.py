@@ -71,14 +71,14 @@ def encoder_pictures(networks: Networks, data: ShapeData, objects: Objects, view
 
 @torch.no_grad()
 def predict(networks: Networks, data: ShapeData, objects: Objects, views: Views) -> Levels:
-    """(N, P) occupancy levels of objects (N,) seen in views (N, k), from the mean code."""
+    """(N, P) occupancy levels of objects (N,) seen in views (N, k): `Networks.answer`."""
     networks.eval()
     out = np.empty((len(objects), data.resolution**3), np.uint8)
     share = max(1, BATCH // views.shape[1])
     for start in range(0, len(objects), share):
         part = slice(start, start + share)
-        codes = networks.mean_code(encoder_pictures(networks, data, objects[part], views[part]))
-        out[part] = levels_of(networks, codes, POSTERIOR)
+        answer = networks.answer(encoder_pictures(networks, data, objects[part], views[part]))
+        out[part] = metrics.quantise(answer.flatten(1).cpu().numpy())
     return out
 
 

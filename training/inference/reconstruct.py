@@ -16,7 +16,7 @@ from training.data.pictures import normalised
 from training.inference.model import Model
 from training.inference.photograph import read_photo
 from training.inference.predict import levels_of
-from training.metrics.voxels import Level, Levels
+from training.metrics.voxels import Level, Levels, quantise
 from training.networks.codes import POSTERIOR
 
 Photo = UInt8[Array, "S S 3"]
@@ -26,6 +26,17 @@ SAMPLED = 8  # shapes from the prior in one pass
 @torch.no_grad()
 def code_of(model: Model, photos: Sequence[Photo]) -> Float[torch.Tensor, "1 Z"]:
     """(1, Z) the mean code of one object seen in one or more photographs (S, S, 3)."""
+    return model.networks.mean_code(_shown(model, photos))
+
+
+@torch.no_grad()
+def reconstruct(model: Model, photos: Sequence[Photo]) -> Level:
+    """(P,) occupancy levels of the object in the photographs."""
+    return np.asarray(quantise(model.networks.answer(_shown(model, photos)).flatten(1).cpu().numpy())[0])
+
+
+def _shown(model: Model, photos: Sequence[Photo]) -> Float[torch.Tensor, "1 V 3 S S"]:
+    """The photographs as the encoder takes them; a UserError for a network that cannot."""
     if not model.networks.reads_pictures:
         raise UserError(
             "this network cannot look at photographs",
@@ -40,12 +51,7 @@ def code_of(model: Model, photos: Sequence[Photo]) -> Float[torch.Tensor, "1 Z"]
             do="give one photograph, or train with views_per_shape above 1",
         )
     images = normalised(torch.from_numpy(np.stack(photos)).to(model.networks.device))
-    return model.networks.mean_code(images[None])
-
-
-def reconstruct(model: Model, photos: Sequence[Photo]) -> Level:
-    """(P,) occupancy levels of the object in the photographs."""
-    return np.asarray(levels_of(model.networks, code_of(model, photos), POSTERIOR)[0])
+    return images[None]
 
 
 @torch.no_grad()

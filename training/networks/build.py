@@ -164,6 +164,19 @@ class Networks(nn.Module):
         """The code of the shape in the pictures, without noise: `Coding.expected` of what E says."""
         return self.coding.expected(*self.encode(images), draws)
 
+    def answer(
+        self, images: Float[Tensor, "B V C ..."], draws: Float[Tensor, "K W Z"] | None = None
+    ) -> Float[Tensor, "B 1 R R R"]:
+        """Occupancy probabilities of the shape in the pictures: what G makes of `mean_code`.
+
+        Where `Coding.mirrors`, the mean of two answers: that to the mirrored pictures is mirrored back.
+        """
+        answer: Tensor = self.G(self.mean_code(images, draws), POSTERIOR).sigmoid()
+        if not self.coding.mirrors:
+            return answer
+        other: Tensor = self.G(self.mean_code(images.flip(-1), draws), POSTERIOR).sigmoid()
+        return (answer + other.flip(2)) / 2
+
     def prior_codes(
         self, count: int, *, step: int = 0, purpose: str = "prior", seed: int | None = None, portable: bool = True
     ) -> Float[Tensor, "B Z"]:

@@ -30,6 +30,7 @@ class Coding:
     views: int  # that are encoded together in training
     takes: str  # "picture", or of the shape itself: "projections" or "voxels"
     seed: int
+    mirrors: bool = False  # an answer to a picture is the mean of those to it and to its mirror image
 
     @classmethod
     def of(cls, settings: Experiment) -> Coding:
@@ -41,11 +42,12 @@ class Coding:
             settings.views_per_shape,
             settings.encoder_input,
             settings.seed,
+            settings.mirror_answers,
         )
 
     def of_shapes(self) -> Coding:
         """The same for the encoder of voxels: it is shown the shape itself, once."""
-        return replace(self, takes="voxels", views=1)
+        return replace(self, takes="voxels", views=1, mirrors=False)
 
     def view_of(self, voxels: Float[Tensor, "B 1 R R R"]) -> Float[Tensor, "B 1 C ..."]:
         """What an encoder of shapes is shown, in the place of one picture."""

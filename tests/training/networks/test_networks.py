@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -15,7 +18,13 @@ from pipeline.settings.training import Experiment
 from pipeline.settings.training_presets import PRESETS
 from tests.training.tiny_world import box, fixed, settings
 from tests.world import ROOT
+from training.data.shapes import ShapeData
+from training.inference.export import Reconstructor
+from training.inference.model import Model
+from training.inference.predict import predict
+from training.inference.reconstruct import reconstruct
 from training.networks.build import Networks
+from training.networks.checkpoint import Header
 from training.networks.encoders import (
     ENCODERS,
     Encoder,
@@ -203,3 +212,26 @@ def test_a_shortcut_of_few_channels_keeps_to_its_memory_on_two_threads() -> None
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=ROOT)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("views", [1, 2])
+def test_mirrored_pictures_have_mirrored_answers_wherever_a_network_is_used(views: int, boxes: Path) -> None:
+    """One setting for predictions, for photographs and for the exported graph; without it they differ."""
+    experiment = settings(mirror_answers=True, views_per_shape=views)
+    networks = Networks(experiment, size_px=32, resolution=16).requires_grad_(False).eval()
+    for parameter in networks.parameters():
+        parameter *= 4  # so that answers differ from picture to picture
+    images = torch.rand(3, views, 3, 32, 32, generator=fixed()) * 2 - 1
+    answer = networks.answer(images)
+    torch.testing.assert_close(networks.answer(images.flip(-1)), answer.flip(2))
+    header = Header("", experiment.model_dump(mode="json"), 32, 16, [], 0, {})
+    model = Model(Path("m"), header, experiment, networks)
+    torch.testing.assert_close(Reconstructor(model)(images if views > 1 else images[:, 0]), answer[:, 0])
+    data = ShapeData.open([boxes], "val")
+    places = np.arange(views)[None]
+    level = reconstruct(model, list(data.gather(np.zeros(1, np.int64), places)[0]))
+    assert np.array_equal(level, predict(networks, data, np.zeros(1, np.int64), places)[0])
+    networks.coding = dataclasses.replace(networks.coding, mirrors=False)
+    plain = networks.answer(images)
+    torch.testing.assert_close((plain + networks.answer(images.flip(-1)).flip(2)) / 2, answer)
+    assert float((plain - answer).abs().max()) > 0.01
