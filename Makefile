@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 CORES ?= $(shell nproc 2>/dev/null || echo 2)
 .DEFAULT_GOAL := help
-.PHONY: help bundle setup setup-dev demo test test-slow test-cluster test-kill check format bench bench-gpu dag lock envs schema clean
+.PHONY: help bundle setup setup-dev demo test test-slow test-cluster test-kill check format bench bench-gpu dag lock envs schema wheel clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -74,9 +74,13 @@ lock:  ## resolve envs/*.in again into the lock files (needs uv)
 envs: $(VENV)/.run  ## write envs/*.yaml (conda) from the lock file
 	@$(BIN)/python envs/generate.py
 
-schema: $(VENV)/.run  ## write the JSON schema of config.yaml, by which editors complete and check it
+schema: $(VENV)/.run  ## write the JSON schema of config.yaml, by which editors complete and check it, and docs/config.md
 	@$(BIN)/python -m pipeline config --schema > pipeline/settings/config.schema.json.new
 	@mv pipeline/settings/config.schema.json.new pipeline/settings/config.schema.json
+	@$(BIN)/python -m pipeline config --page > docs/config.md.new && mv docs/config.md.new docs/config.md
+
+wheel: $(VENV)/.dev  ## build the application that `pipx install` takes: dist/*.whl
+	@$(BIN)/python -m hatchling build -t wheel
 
 clean:  ## remove what was made (results/), keep the environment
 	rm -rf results .snakemake

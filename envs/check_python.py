@@ -3,7 +3,8 @@
     python3 envs/check_python.py
 
 `make setup` asks before it makes the virtual environment: what is told here would otherwise be the
-last of a hundred lines of pip's, or a failure half an hour later.  Any Python from 3.6 on runs this file.
+last of a hundred lines of pip's, or a failure half an hour later.  The installed command asks too (shapes/entry.py),
+on any system.  Any Python from 3.6 on runs this file.
 """
 
 import importlib
@@ -15,8 +16,8 @@ LOWEST, HIGHEST = (3, 11), (3, 14)  # what the lock files have packages for; cla
 PARTS = ("ensurepip", "venv", "bz2", "ctypes", "lzma", "sqlite3", "ssl", "zlib")
 
 
-def complaint():
-    """The first thing that is wrong, and what to do about it; empty where all is well."""
+def unfit():
+    """Why this system or this Python cannot carry the project, and what to do about it; empty where it can."""
     if not LOWEST <= sys.version_info[:2] <= HIGHEST:
         lowest, highest, here = (".".join(map(str, v[:2])) for v in (LOWEST, HIGHEST, sys.version_info))
         return f"Python {lowest} to {highest} is needed; {sys.executable} is {here}. Try: make PYTHON=python{lowest}"
@@ -24,6 +25,13 @@ def complaint():
         return f"Linux is needed; this is {sys.platform}. On Windows use WSL 2, elsewhere a container of Linux"
     if struct.calcsize("P") != 8:
         return f"a Python of 64 bits is needed; {sys.executable} has {8 * struct.calcsize('P')}"
+    return ""
+
+
+def complaint():
+    """The same, and whether a virtual environment can be made with this Python."""
+    if unfit():
+        return unfit()
     for part in PARTS:
         try:
             importlib.import_module(part)

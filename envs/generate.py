@@ -16,7 +16,7 @@ FOLDER = Path(__file__).resolve().parent
 TORCH = "torch==2.13.0"
 BASE = ["h5py", "jaxtyping", "numpy", "pillow", "psutil", "pydantic", "pyyaml", "tqdm", "zlib-ng"]
 STAGES = {
-    "data": [*BASE, "mapbox-earcut", "numba", "requests", "scipy", "networkx", "trimesh"],
+    "data": [*BASE, "mapbox-earcut", "numba", "requests", "scikit-image", "scipy", "networkx", "trimesh"],
     "voxelize": [*BASE, "mapbox-earcut", "numba", "trimesh", "networkx", "scipy"],
     "render": [*BASE, "numba", "pyopengl", "pyrender", "trimesh", "networkx", "scipy"],
     "report": [

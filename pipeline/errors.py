@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import shutil
 import sys
 from collections.abc import Callable
@@ -39,6 +40,25 @@ _WAY_OUT = {
 }
 
 
+# Set by the installed command (shapes/entry.py) for all that it starts.
+CALLED = "SHAPES_COMMAND"
+
+
+_COMMAND = re.compile(
+    r"(?P<run>(?:PATH=\S+ )?\bsnakemake (?=-|[a-z]+_all\b))"
+    r"|python -m (?P<room>pipeline|training|shapes)\b"
+    r"|python -m (?=voxelize\b|render\b|report\b)"
+)
+
+
+def as_called(text: str) -> str:
+    """The commands in a text as this person calls them: ``python -m training check``, or ``shapes check``."""
+    name = os.environ.get(CALLED)
+    if not name:
+        return text
+    return _COMMAND.sub(lambda found: f"{name} run " if found["run"] else name if found["room"] else f"{name} ", text)
+
+
 class UserError(Exception):
     """A problem that the user can solve; the message is printed without a traceback."""
 
@@ -51,6 +71,18 @@ class UserError(Exception):
             if text
         ]
         super().__init__("\n".join(parts))
+
+
+def remedy(path: str | Path, suffix: str) -> str:
+    """What to do about a file that cannot be read; only one that looks like a product of ours is to be deleted.
+
+    suffix : of the products that are read there, such as ``".h5"``.
+    """
+    if not os.path.isfile(path):
+        return f"correct the path, or make what it names (a file of this pipeline that ends in {suffix})"
+    if not str(path).endswith(suffix):
+        return f"name a file of this pipeline that ends in {suffix}"
+    return "delete the file and run the command that makes it again"
 
 
 class Reject(Exception):
@@ -93,16 +125,17 @@ def cannot_write(error: OSError, path: Path, wanted: str = "") -> UserError:
     )
 
 
-def run_command(main: Callable[[], int | None]) -> int:
+def run_command(main: Callable[[], int | None], *, interrupted: str = "interrupted") -> int:
     """Run a command line's main(); what a user can solve becomes one clear message and exit code 1.
 
     The command ends when the workflow that started it dies (pipeline/parent.py).
+    interrupted : what is said after Ctrl-C; only some commands go on from where they were.
     """
     parent.watch()
     try:
         return main() or 0
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(as_called(f"error: {error}"), file=sys.stderr)
         return 1
     except BrokenPipeError:  # whoever read the output has seen enough
         with contextlib.suppress(OSError):
@@ -112,5 +145,5 @@ def run_command(main: Callable[[], int | None]) -> int:
         print(f"error: {in_words(error)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("interrupted; the same command again goes on from here", file=sys.stderr)
+        print(interrupted, file=sys.stderr)
         return 130

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.conventions import SPLITS
-from pipeline.errors import UserError
+from pipeline.errors import UserError, remedy
 from pipeline.seeds import stable_hash, uniform
 
 
@@ -117,7 +117,7 @@ def shapes_from_tsv(text: str, where: str = "shape list") -> list[Shape]:
             where=where,
             got=str(rows[:1]),
             wanted="\t".join(_COLUMNS),
-            do="delete the file and run the same command again",
+            do=remedy(where, ".tsv"),
         )
     try:
         shapes = [Shape(a, b, c, d, e, int(size), checksum) for a, b, c, d, e, size, checksum in rows[1:]]
@@ -127,7 +127,7 @@ def shapes_from_tsv(text: str, where: str = "shape list") -> list[Shape]:
             where=where,
             got=str(error),
             wanted="seven columns, and a number for the size",
-            do="delete the file and run the same command again",
+            do=remedy(where, ".tsv"),
         ) from error
     for shape in shapes:
         if shape.split not in SPLITS:

@@ -17,6 +17,10 @@ from typing import Any, TextIO, TypeVar
 
 from tqdm import tqdm
 
+from pipeline.errors import as_called
+
+QUIET = "PIPELINE_QUIET"  # set to 1 by --quiet, for this process and those below it
+
 T = TypeVar("T")
 
 
@@ -58,7 +62,7 @@ def progress(
     total = total if total is not None else (len(items) if hasattr(items, "__len__") else None)  # type: ignore[arg-type]
     start = last = time.monotonic()
     # Many jobs of the DAG share one terminal: there each prints one line at its end instead of a bar.
-    quiet = not sys.stderr.isatty() or os.environ.get("PIPELINE_BARS") == "0"
+    quiet = not sys.stderr.isatty() or os.environ.get("PIPELINE_BARS") == "0" or QUIET in os.environ
     bar = tqdm(items, desc=title, total=total, unit=unit, disable=quiet, leave=False, file=sys.stderr)
     for done, item in enumerate(bar, start=1):
         yield item
@@ -76,7 +80,12 @@ def progress(
             )
 
 
-def say(message: str) -> None:
-    """One line for the person at the terminal; a terminal that is gone is no reason to stop working."""
+def say(message: str, *, needed: bool = False) -> None:
+    """One line for the person at the terminal; a terminal that is gone is no reason to stop working.
+
+    needed : said under --quiet too, as what went wrong is.
+    """
+    if QUIET in os.environ and not needed:
+        return
     with contextlib.suppress(OSError):
-        tqdm.write(message, file=sys.stderr)
+        tqdm.write(as_called(message), file=sys.stderr)

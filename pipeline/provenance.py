@@ -28,7 +28,14 @@ from typing import Any, NamedTuple
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("pipeline", "voxelize", "render", "training", "report")
 # Modules, or packages with all that is in them, that change no product: what people see while it is made.
-NO_PART = ("pipeline.errors", "pipeline.progress", "pipeline.runlock", "pipeline.settings", "training.show")
+NO_PART = (
+    "pipeline.commandline",
+    "pipeline.errors",
+    "pipeline.progress",
+    "pipeline.runlock",
+    "pipeline.settings",
+    "training.show",
+)
 _SAYS = {"say", "print", "log.write", "self._log.write", "self.log.write"}
 _IMPORTS = (ast.Import, ast.ImportFrom)
 

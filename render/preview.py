@@ -12,15 +12,18 @@ from pathlib import Path
 
 import numpy as np
 
+from pipeline.commandline.inputs import files_among
+from pipeline.commandline.parser import Parser
 from pipeline.conventions import UP_AXIS_TO_WORLD, Image, Matrix
 from pipeline.errors import Reject, UserError
 from pipeline.meshes.frames import to_world
-from pipeline.meshes.load import load_mesh
+from pipeline.meshes.load import SUFFIXES, load_mesh
 from pipeline.meshes.normalise import normalise
 from pipeline.outputs import output_of
 from pipeline.pictures.bank import Bank, background, composite, open_bank
 from pipeline.progress import Log, progress, say
 from pipeline.settings.backgrounds import Backgrounds
+from pipeline.settings.parse import parse
 from pipeline.settings.render import Render
 from render.backends.choose import Backend, make_backend, settle
 from render.backgrounds import build_bank
@@ -34,17 +37,19 @@ from render.sheet import Row, draw_sheet, write_png
 COMPOSITING = ("srgb", "linear", "none")
 
 
-def parser() -> argparse.ArgumentParser:
-    """The command line for a person who wants to see something now."""
-    one = argparse.ArgumentParser(
+def parser(commands: Sequence[str] = ()) -> Parser:
+    """The command line for a person who wants to see something now; `commands` are those of render/__main__.py."""
+    one = Parser(
         prog="python -m render",
-        description="Draw meshes at once. Sub-commands for the pipeline: shard, backgrounds, pack, sheet, audit.",
+        top=True,
+        description="Draw meshes at once.",
+        epilog=f"called by the workflow: {', '.join(commands)}" if commands else None,
     )
-    one.add_argument("meshes", nargs="+", type=Path, metavar="MESH", help="OFF, OBJ, PLY, STL or GLB files")
+    one.add_argument("meshes", nargs="+", type=Path, metavar="MESH", help="OFF, OBJ, PLY, STL or GLB files, or folders")
     one.add_argument("-o", "--output", required=True, help="sheet.png, a folder/ for one PNG a view, or - for a sheet")
-    one.add_argument("--views", type=int, default=8)
+    one.add_argument("--views", type=int, default=8, help="views of each mesh")
     one.add_argument("--size", type=int, default=256, help="side of the views in pixels")
-    one.add_argument("--cameras", choices=sorted(PRESETS), default="ring")
+    one.add_argument("--cameras", choices=sorted(PRESETS), default="ring", help="where they stand")
     one.add_argument("--backgrounds", type=Path, help="folder or archive of photographs, or a bank")
     one.add_argument("--colour", default="white", help="behind the views without photographs: white, random or #rrggbb")
     one.add_argument(
@@ -53,10 +58,10 @@ def parser() -> argparse.ArgumentParser:
         default="srgb",
         help="where soft edges are mixed; none keeps them transparent (folders of PNGs only)",
     )
-    one.add_argument("--backend", choices=("auto", "raster", "pyrender"), default="raster")
+    one.add_argument("--backend", choices=("auto", "raster", "pyrender"), default="raster", help="who draws")
     one.add_argument("--specular", type=float, default=HIGHLIGHTS.strength, help="strength of the highlights, 0 to 1")
     one.add_argument("--shininess", type=int, default=HIGHLIGHTS.shininess, help="4, 8, 16, 32, 64 or 128")
-    one.add_argument("--supersampling", type=int, choices=(1, 2, 3, 4), default=2)
+    one.add_argument("--supersampling", type=int, choices=(1, 2, 3, 4), default=2, help="samples a pixel side")
     one.add_argument(
         "--up-axis",
         choices=sorted(UP_AXIS_TO_WORLD),
@@ -64,38 +69,43 @@ def parser() -> argparse.ArgumentParser:
         help="which axis of the files points up, the front at -Z (y) or -Y (z); default: z for OFF and STL, y for OBJ "
         "and PLY; glTF has its front at +Z",
     )
-    one.add_argument("--seed", type=int, default=1)
+    one.add_argument("--seed", type=int, default=1, help="of cameras, lights and backgrounds")
     return one
 
 
-def preview(argv: Sequence[str]) -> None:
+def preview(argv: Sequence[str], commands: Sequence[str] = ()) -> None:
     """Draw what the command line asks for."""
-    arguments = parser().parse_args(argv)
-    try:
-        settings = Render.model_validate(
-            {
-                "size_px": arguments.size,
-                "views": arguments.views,
-                "cameras": arguments.cameras,
-                "backend": arguments.backend,
-                "supersampling": arguments.supersampling,
-                "specular": {"strength": arguments.specular, "shininess": arguments.shininess},
-            }
-        )
-        Backgrounds(source="none", colour=arguments.colour)
-    except ValueError as error:
-        raise UserError(
-            "the views cannot be drawn like this",
-            got=" ".join(str(error).split()),
-            wanted="--size 32 to 1024, a multiple of 8; --views 1 to 256; --specular 0 to 1; --shininess 4 to 128, "
-            "a power of two; --colour white, random or #rrggbb",
-        ) from error
+    arguments = parser(commands).parse_args(argv)
+    settings = _settings(arguments)
+    found = files_among(arguments.meshes, SUFFIXES, what="mesh", commands=commands, command="python -m render")
+    arguments.meshes = [path for path, _ in found]
     output = output_of(arguments.output, (".png",), streamed=".png")
     if not output.is_folder and arguments.compositing == "none":
         raise UserError("a sheet has no transparency", do="give a folder with -o, or another --compositing")
     with output.place() as arguments.output:
         drawn = _draw(arguments, settings, as_sheet=not output.is_folder)
-    say(f"{drawn} meshes x {arguments.views} views: {output.shown}")
+    say(f"{drawn} mesh{'es' * (drawn > 1)} x {arguments.views} views: {output.shown}")
+
+
+def _settings(arguments: argparse.Namespace) -> Render:
+    values = {
+        "size_px": arguments.size,
+        "views": arguments.views,
+        "cameras": arguments.cameras,
+        "backend": arguments.backend,
+        "supersampling": arguments.supersampling,
+        "specular": {"strength": arguments.specular, "shininess": arguments.shininess},
+    }
+    try:
+        parse(Backgrounds, {"source": "none", "colour": arguments.colour}, "--colour")
+        return parse(Render, values, "the command line")
+    except UserError as error:
+        raise UserError(
+            "the views cannot be drawn like this",
+            got=error.got,
+            wanted="--size 32 to 1024, a multiple of 8; --views 1 to 256; --specular 0 to 1; --shininess 4 to 128, "
+            "a power of two; --colour white, random or #rrggbb",
+        ) from error
 
 
 def _draw(arguments: argparse.Namespace, settings: Render, *, as_sheet: bool) -> int:
@@ -109,7 +119,7 @@ def _draw(arguments: argparse.Namespace, settings: Render, *, as_sheet: bool) ->
         try:
             pictures = _pictures(path, name, settings, arguments, backend, bank)
         except Reject as reject:
-            say(f"{path}: {reject}")
+            say(f"{path}: {reject}", needed=True)
             continue
         if as_sheet:
             rows.append(Row(f"{name}\n{path.parent.name}" if name == path.stem else name, (), pictures))

@@ -172,11 +172,11 @@ def _label(pen: ImageDraw.ImageDraw, row: Row, left: int, top: int) -> None:
 
 
 def _fitting(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
-    """The text, with its middle left out where it is too wide for the label."""
+    """The text where it fits; else its end, by which names are told apart, and a little of its beginning."""
     if font.getlength(text) <= LABEL_PX - 20:
         return text
     keep = len(text)
-    while font.getlength(shorter := f"{text[: keep // 2]}...{text[-(keep // 3) :]}") > LABEL_PX - 20:
+    while font.getlength(shorter := f"{text[: keep // 4]}...{text[-(keep // 2) :]}") > LABEL_PX - 20:
         keep -= 1
     return shorter
 

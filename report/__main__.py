@@ -1,28 +1,38 @@
+# PYTHON_ARGCOMPLETE_OK
 """``python -m report page`` writes report.html, ``python -m report gallery`` gallery.html."""
 
 from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
+from pipeline.commandline.parser import Parser
 from pipeline.errors import run_command
 from pipeline.progress import Log, say
 from pipeline.settings.parse import parse
 from pipeline.settings.report import Report
-from pipeline.version import VERSION
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m report", description=__doc__)
-    parser.add_argument("--version", action="version", version=f"%(prog)s {VERSION}")
-    commands = parser.add_subparsers(dest="command", required=True)
-    page = commands.add_parser("page", help="write the page that shows data, training and results")
+def main(words: Sequence[str] | None = None) -> int:
+    """Run one sub-command."""
+    arguments = parser().parse_args(words)
+    return int(arguments.run(arguments))
+
+
+def parser() -> Parser:
+    """The sub-commands of the workflow."""
+    top = Parser(prog="python -m report", top=True, description="Write the pages: report.html and gallery.html.")
+    commands = top.add_subparsers(dest="command")
+    page = commands.add_parser("page", help="write the page that shows data, training and results", for_workflow=True)
     page.add_argument("--settings", default="{}", help="the report section as JSON")
     page.add_argument("--output-dir", type=Path, required=True, help="the run's folder, e.g. results")
     page.add_argument("-o", "--output", type=Path, required=True, help="the page to write")
     page.add_argument("--log", type=Path, help="JSON lines go here")
-    gallery = commands.add_parser("gallery", help="write the page on which every shape of a data set can be seen")
+    gallery = commands.add_parser(
+        "gallery", help="write the page on which every shape of a data set can be seen", for_workflow=True
+    )
     gallery.add_argument("--shards-index", type=Path, required=True, help="shards/D/index.json")
     gallery.add_argument("--prepared", type=Path, required=True, help="folder of the prepared meshes; may be absent")
     gallery.add_argument("--ledger", type=Path, required=True, help="ledger/D.tsv")
@@ -32,8 +42,7 @@ def main() -> int:
     gallery.add_argument("--log", type=Path, help="JSON lines go here")
     page.set_defaults(run=_page)
     gallery.set_defaults(run=_gallery)
-    arguments = parser.parse_args()
-    return int(arguments.run(arguments))
+    return top
 
 
 def _page(arguments: argparse.Namespace) -> int:

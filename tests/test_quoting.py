@@ -16,7 +16,7 @@ from tests.world import World
 HOSTILE = "a b'\"$(touch X) `touch X`; touch X #é*"
 # What a rule's command may hold unquoted: wildcards and data set names match a pattern, numbers are numbers,
 # and these two are put together by shlex.join.
-PLAIN = {"seed", "pictures", "shapes", "render_px", "name", "shards"}
+PLAIN = {"seed", "pictures", "planted", "keep", "shapes", "render_px", "name", "shards"}
 JOINED = {"mirror", "bank", "prepared"}
 
 

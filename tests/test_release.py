@@ -17,6 +17,7 @@ import yaml
 import pipeline.__main__
 import render.__main__
 import report.__main__
+import shapes.command
 import training.command.train
 import voxelize.cli
 from pipeline.version import VERSION
@@ -27,7 +28,8 @@ COMMANDS: dict[str, Callable[[list[str]], Any]] = {
     "voxelize": voxelize.cli.main,
     "render": render.__main__.main,
     "training": training.command.train.main,
-    "report": lambda _: report.__main__.main(),
+    "report": report.__main__.main,
+    "shapes": shapes.command.main,
 }
 
 
@@ -57,9 +59,9 @@ def test_every_command_tells_the_version(
 def test_the_version_is_the_one_that_is_cited_and_described() -> None:
     assert yaml.safe_load(read("CITATION.cff"))["version"] == VERSION
     assert re.findall(r"^## (\S+)", read("CHANGELOG.md"), flags=re.MULTILINE)[0] == VERSION
-    assert tomllib.loads(read("pyproject.toml"))["tool"]["setuptools"]["dynamic"]["version"] == {
-        "attr": "pipeline.version.VERSION"
-    }
+    settings = tomllib.loads(read("pyproject.toml"))
+    assert "version" in settings["project"]["dynamic"]
+    assert settings["tool"]["hatch"]["version"] == {"path": "pipeline/version.py"}
 
 
 def test_pythons_are_the_same_everywhere(check_python: ModuleType) -> None:

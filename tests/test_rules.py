@@ -15,6 +15,7 @@ from envs import generate
 from pipeline import provenance
 from pipeline.workflow.plan import Plan
 from pipeline.workflow.seen import CODE
+from tests.measures import imports, reached
 from tests.test_architecture import libraries
 from tests.world import ROOT, World
 
@@ -22,9 +23,17 @@ RULES = sorted((ROOT / "pipeline" / "rules").glob("*.smk"))
 # The directives of a rule that makes something, in the order that snakefmt keeps.
 WANTED = ("output", "log", "benchmark", "conda", "threads", "resources", "shell")
 # What a library is called where its import has another name.
-DISTRIBUTIONS = {"PIL": "pillow", "yaml": "pyyaml", "OpenGL": "pyopengl", "sklearn": "scikit-learn"}
+DISTRIBUTIONS = {
+    "PIL": "pillow",
+    "yaml": "pyyaml",
+    "OpenGL": "pyopengl",
+    "sklearn": "scikit-learn",
+    "pydantic_core": "pydantic",
+    "skimage": "scikit-image",
+}
 # Imported in a function, where a user's choice needs them; the pipeline says what to install.
-OPTIONAL = {"open3d", "wandb", "onnx", "onnxruntime", "umap"}
+OPTIONAL = {"open3d", "wandb", "onnx", "onnxruntime", "umap", "DracoPy", "pyarrow"}
+FOR_PEOPLE = {"argcomplete"}  # a shell's completion, never a job's
 
 
 def made() -> dict[str, str]:
@@ -80,12 +89,32 @@ def test_the_profiles_name_rules_there_are_and_snakemake_understands_them(tmp_pa
 # ---- environments --------------------------------------------------------------------------
 
 
-def needed(root: str) -> set[str]:
-    """Distributions that a function or module and what it imports of the project import."""
-    modules = {name.partition(":")[0] for name in provenance.code_parts(root)}
-    found = {library for name in modules for library in libraries(provenance._path(name))}
+# Modules whose digests are no part of a stage (what lists and fetches does not), and those loaded by a name.
+LOADED = {
+    "fetch": {"pipeline.stages.fetch"},
+    "fetch_backgrounds": {"pipeline.stages.fetch"},
+    "index": {"pipeline.stages.index"},
+}
+BY_ADAPTER = {"fetch", "index", "prepare", "import_voxels", "import_views"}
+
+
+def loaded(rule: str) -> set[str]:
+    """Every module of the project that a job of a rule may load: more than those that decide what is made again."""
+    graph = imports()
+    found = set(LOADED.get(rule, ()))
+    for root in CODE[rule]:
+        module, _, function = root.partition(":")
+        found |= set(provenance._function(module, function)[1]) if function else {module}
+    if rule in BY_ADAPTER:
+        found |= {module for module in graph if module.startswith("pipeline.sources.")}
+    return found.union(*(reached(graph, module) for module in found))
+
+
+def needed(rule: str) -> set[str]:
+    """Distributions that these modules import."""
+    found = {library for name in loaded(rule) for library in libraries(provenance._path(name))}
     own = {*provenance.PACKAGES, *sys.stdlib_module_names}
-    names = {DISTRIBUTIONS.get(name, name.lower().replace("_", "-")) for name in found - own - OPTIONAL}
+    names = {DISTRIBUTIONS.get(name, name.lower().replace("_", "-")) for name in found - own - OPTIONAL - FOR_PEOPLE}
     # What run.in has just got and run.lock does not know yet comes with the next `make lock`.
     return names & set(generate.pins()) | names & {"torch"}
 
@@ -102,8 +131,7 @@ def test_an_environment_has_what_its_rules_import(name: str) -> None:
     block = made()[name]
     environment = re.findall(r'"\.\./\.\./envs/(\w+)\.yaml"', block)
     assert len(environment) == 1
-    for root in CODE[name]:
-        assert needed(root) <= packages(environment[0]), f"add it to STAGES in envs/generate.py ({root})"
+    assert needed(name) - packages(environment[0]) == set(), "add it to STAGES in envs/generate.py"
 
 
 def test_conda_would_make_one_environment_a_stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,3 +1,4 @@
+# PYTHON_ARGCOMPLETE_OK
 """``python -m training <command>``."""
 
 from __future__ import annotations

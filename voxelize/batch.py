@@ -64,7 +64,7 @@ def run(batch: Batch, meshes: Sequence[tuple[Path, Path]]) -> list[dict[str, Any
         if "error" not in record:
             _append_journal(output, {"output": output.name, "key": _key(batch, source), "record": record})
         elif len(meshes) > 1:
-            say(f"{source}: {record['error']}")
+            say(f"{source}: {record['error']}", needed=True)
     return [records[number] for number in range(len(meshes))]
 
 

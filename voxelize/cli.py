@@ -20,18 +20,20 @@ from typing import Any
 import numpy as np
 
 from pipeline.atomic import write_json
-from pipeline.errors import Reject, UserError
+from pipeline.commandline.inputs import files_among
+from pipeline.commandline.parser import Parser
+from pipeline.errors import Reject, UserError, as_called
 from pipeline.formats.binvox import read_binvox
 from pipeline.meshes.load import SUFFIXES
 from pipeline.outputs import Output, one_format, output_of
 from pipeline.progress import say
 from pipeline.settings.parse import did_you_mean, parse
 from pipeline.settings.voxels import Voxels
-from pipeline.version import VERSION
 from voxelize import batch, shard
 from voxelize.options import MODES, PRESETS, Options
 
 _ENGINES = ("auto", "builtin", "binvox", "open3d")
+_COMMANDS = ("info", "shard")
 _TYPES = ("binvox", "raw", "npy", "vtk")
 # File types and flags of the original that are not offered here.
 _OTHER_TYPES = ("hips", "mira", "schematic", "msh", "nrrd")
@@ -40,14 +42,13 @@ _OTHER_TYPES = ("hips", "mira", "schematic", "msh", "nrrd")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Dispatch to the sub-commands; without one the arguments are binvox's own."""
     words = list(sys.argv[1:] if arguments is None else arguments)
-    commands = {"shard": _shard, "info": _info}
-    if words and words[0] in commands:
-        return commands[words[0]](words[1:])
+    if words and words[0] in _COMMANDS:
+        return {"shard": _shard, "info": _info}[words[0]](words[1:])
     return _voxelize(words)
 
 
 def _shard(words: list[str]) -> int:
-    parser = argparse.ArgumentParser(prog="python -m voxelize shard", description="One shard of the pipeline.")
+    parser = Parser(prog="python -m voxelize shard", description="One shard of the pipeline.")
     parser.add_argument("--settings", required=True, metavar="JSON", help="the section `voxels` of config.yaml")
     parser.add_argument("--prepared", required=True, type=Path, metavar="PACK", help="pack of normalised .glb")
     parser.add_argument("-o", "--output", required=True, type=Path, metavar="PACK", help="pack of .binvox to make")
@@ -59,8 +60,8 @@ def _shard(words: list[str]) -> int:
 
 
 def _info(words: list[str]) -> int:
-    parser = argparse.ArgumentParser(prog="python -m voxelize info", description="What is in .binvox files.")
-    parser.add_argument("files", nargs="+", type=Path, metavar="FILE.binvox")
+    parser = Parser(prog="python -m voxelize info", description="What is in .binvox files.")
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE.binvox", help="files to look into")
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
     given = parser.parse_args(words)
     for path in given.files:
@@ -102,15 +103,14 @@ def describe(path: Path) -> dict[str, Any]:
     return facts
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> Parser:
     """binvox's flags verbatim, then ours."""
-    made = argparse.ArgumentParser(
+    made = Parser(
         prog="python -m voxelize",
-        allow_abbrev=False,
+        top=True,
         description="Voxelize meshes (OFF, OBJ, PLY, STL, GLB) as binvox does, flag for flag.",
-        epilog="Also: `python -m voxelize info FILE.binvox`, `python -m voxelize shard`.",
+        epilog=as_called("Also: `python -m voxelize info FILE.binvox`, `python -m voxelize shard`."),
     )
-    made.add_argument("--version", action="version", version=f"%(prog)s {VERSION}")
     made.add_argument("meshes", nargs="*", type=Path, metavar="MESH", help="mesh files, or folders of them")
     same = made.add_argument_group("binvox's flags")
     same.add_argument("-d", type=int, dest="resolution", metavar="N", help="grid size (default 256, at most 1024)")
@@ -213,17 +213,7 @@ def _all(given: argparse.Namespace, kind: str, output: Output | None, place: Pat
 
 def _pairs(meshes: list[Path], output: Output | None, place: Path | None, kind: str) -> list[tuple[Path, Path]]:
     """(input, output) of every mesh; folders are searched, and two inputs never share an output."""
-    sources: list[tuple[Path, Path]] = []
-    for path in meshes:
-        if path.is_dir():
-            found = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
-            if not found:
-                raise UserError("no mesh in this folder", where=str(path), wanted=", ".join(SUFFIXES))
-            sources += [(file, file.relative_to(path)) for file in found]
-        elif path.is_file():
-            sources.append((path, Path(path.name)))
-        else:
-            raise UserError("no such file", where=str(path))
+    sources = files_among(meshes, SUFFIXES, what="mesh", commands=_COMMANDS, command="python -m voxelize")
     if output is not None and place is not None and not output.is_folder:
         output.require_folder(len(sources), "meshes")
         return [(sources[0][0], place)]

@@ -84,6 +84,6 @@ def _checked(token: str, where: str) -> str | None:
             "the access token is none",
             where=where,
             got="spaces, line ends or other characters that tokens do not have",
-            do="log in again with `huggingface-cli login`, or correct the variable",
+            do="log in again with `hf auth login`, or correct the variable",
         )
     return token or None

@@ -411,7 +411,7 @@ def _refusal(code: int, address: Address) -> str:
             return f"HTTP status {code}: access has to be asked for at {host}"
         return (
             f"HTTP status {code}: access has to be asked for at {address.shown.partition('/resolve/')[0]}; "
-            "then log in with `huggingface-cli login`, or set HF_TOKEN"
+            "then log in with `hf auth login`, or set HF_TOKEN"
         )
     return f"HTTP status {code}" + (": there is no such file" if code in (404, 410) else "")
 

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from pipeline.atomic import atomic_path
-from pipeline.errors import UserError
+from pipeline.errors import UserError, remedy
 from pipeline.formats.zipped import member
 from pipeline.manifest import Record, Rejection
 
@@ -109,7 +109,7 @@ class PackReader:
                 where=str(path),
                 got=str(error),
                 wanted="a pack made by this pipeline",
-                do="delete the file and run the same command again",
+                do=remedy(path, ".zip"),
             ) from error
         self._members = {name.rpartition(".")[0]: name for name in self._zip.namelist()}
 
@@ -122,7 +122,7 @@ class PackReader:
                 "a pack is damaged",
                 where=f"{self.path}: {record.key}",
                 got=str(error),
-                do="delete the file and run the same command again",
+                do=remedy(self.path, ".zip"),
             ) from error
 
     def __iter__(self) -> Iterator[tuple[Record, bytes]]:

@@ -64,11 +64,15 @@ def room_picture(seed: int, index: int, size_px: int) -> Image:
     return _picture(seeds.generator(seed, "room", index), size_px, size_px)
 
 
-def write_rooms(seed: int, count: int, folder: Path, size_px: int = 160, log: Log | None = None) -> None:
+def write_rooms(
+    seed: int, count: int, folder: Path, size_px: int = 160, log: Log | None = None, *, broken: bool = False
+) -> None:
     """Write `count` pictures ``room_00000.jpg`` ... into `folder`, each whole or absent, the same bytes every time.
 
     As in real collections, not all are alike: of every 16 one is wide and one tall, one of the first
-    two dozen is greyscale, and beside them lies one file that no reader can open (``room_broken.jpg``).
+    two dozen is greyscale.
+    broken : beside them lies one file that no reader can open (``room_broken.jpg``), as broken meshes lie among
+        the generated ones.
     """
     for index in progress(range(count), "rooms", unit="picture", log=log):
         height, width = _size(index, size_px)
@@ -76,8 +80,9 @@ def write_rooms(seed: int, count: int, folder: Path, size_px: int = 160, log: Lo
         out = io.BytesIO()
         (picture.convert("L") if index == GREY else picture).save(out, format="JPEG", quality=88)
         _write(Path(folder) / f"room_{index:05d}.jpg", out.getvalue())
-    _write(Path(folder) / BROKEN, b"\xff\xd8\xff\xe0 this picture was cut off while it was copied")
-    say(f"rooms: {count} pictures, {size_px} px, and one that cannot be read")
+    if broken:
+        _write(Path(folder) / BROKEN, b"\xff\xd8\xff\xe0 this picture was cut off while it was copied")
+    say(f"rooms: {count} pictures, {size_px} px" + (", and one that cannot be read" if broken else ""))
 
 
 GREY, BROKEN = 11, "room_broken.jpg"

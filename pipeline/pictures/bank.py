@@ -28,7 +28,7 @@ from jaxtyping import Float32, Int64, UInt8
 
 from pipeline.atomic import atomic_path
 from pipeline.conventions import Array, Floats32, Image
-from pipeline.errors import UserError
+from pipeline.errors import UserError, remedy
 from pipeline.formats.npz import open_member
 from pipeline.pictures.colour import SRGB_TO_LINEAR, srgb_bytes
 
@@ -99,7 +99,7 @@ def open_bank(path: str | Path) -> Bank:
             where=str(path),
             got=str(error),
             wanted="a file made by `python -m render backgrounds`",
-            do="delete the file and run the same command again",
+            do=remedy(path, ".npz"),
         ) from error
 
 

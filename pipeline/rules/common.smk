@@ -10,7 +10,11 @@ import shutil
 import signal
 import sys
 
-sys.path.insert(0, str(workflow.basedir))  # the stages live beside the Snakefile
+# The project this file belongs to; another workflow may take it as a module, and then has a folder of its own.
+PROJECT = os.path.dirname(
+    os.path.dirname(workflow.current_basedir.get_path_or_uri(secret_free=False))
+)
+sys.path.insert(0, PROJECT)
 
 from pipeline import errors, parent
 from pipeline.workflow import console, places
@@ -38,7 +42,13 @@ def place(out):
     )
 
 
-PLAN = in_words(lambda: Plan(config, main=workflow.is_main_process, place=place))
+# What messages name: the files of the configuration that were given.
+GIVEN = ", ".join(map(str, workflow.overwrite_configfiles or workflow.configfiles))
+PLAN = in_words(
+    lambda: Plan(
+        config, GIVEN or "config.yaml", main=workflow.is_main_process, place=place
+    )
+)
 here = PLAN.place.local  # where the commands of a job find and leave a file
 if workflow.is_main_process:
     PLAN.due_found = lambda files: workflow.dag.forcefiles.update(map(here, files))
@@ -70,7 +80,7 @@ _same = (
 shell.prefix(
     "set -euo pipefail; "
     + ("" if _same else f"export PATH={shlex.quote(_bin)}:$PATH; ")
-    + f"export PYTHONPATH={shlex.quote(str(workflow.basedir))}; "
+    + f"export PYTHONPATH={shlex.quote(PROJECT)}; "
     # A command ends with this Snakemake, which a kill may take away over the head of the shell between the two.
     + f"export {parent.VARIABLE}={shlex.quote(parent.announcement())}; "
     # Written last, by a rename: a product without its record is made again.

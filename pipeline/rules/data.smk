@@ -56,12 +56,13 @@ rule fetch:
         made=PLAN.made("fetch"),
         seed=SEED,
         settings=lambda w: PLAN.fetch(w.dataset),
+        keep=KEEP,
         mirror=lambda w, input: (
             shlex.join(["--mirror", *input.mirror]) if input.get("mirror") else ""
         ),
     shell:
         "python -m pipeline fetch --dataset {wildcards.dataset} --seed {params.seed} --settings {params.settings:q} "
-        "{params.mirror} {KEEP} -o {output.product:q} --log {log:q} "
+        "{params.mirror} {params.keep} -o {output.product:q} --log {log:q} "
         "&& made {output.made:q} {params.made:q}"
 
 
@@ -269,8 +270,9 @@ rule rooms:
         made=PLAN.made("rooms"),
         seed=SEED,
         pictures=BACKGROUNDS.count,
+        planted="--broken" if PLAN.config.plants_faults else "",
     shell:
-        "python -m pipeline rooms --seed {params.seed} --count {params.pictures} -o {output.product:q} --log {log:q} "
+        "python -m pipeline rooms --seed {params.seed} --count {params.pictures} {params.planted} -o {output.product:q} --log {log:q} "
         "&& made {output.made:q} {params.made:q}"
 
 
@@ -294,8 +296,9 @@ rule fetch_backgrounds:
     params:
         made=PLAN.made("fetch_backgrounds"),
         settings=PLAN.section("backgrounds"),
+        keep=KEEP,
     shell:
-        "python -m pipeline fetch --backgrounds --settings {params.settings:q} {KEEP} -o {output.product:q} --log {log:q} "
+        "python -m pipeline fetch --backgrounds --settings {params.settings:q} {params.keep} -o {output.product:q} --log {log:q} "
         "&& made {output.made:q} {params.made:q}"
 
 

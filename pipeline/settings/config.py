@@ -18,13 +18,14 @@ import yaml
 from pipeline.errors import UserError
 from pipeline.settings.backgrounds import Backgrounds
 from pipeline.settings.base import Strict
-from pipeline.settings.datasets import Dataset
+from pipeline.settings.datasets import Dataset, Procedural
 from pipeline.settings.evaluation import Evaluation
-from pipeline.settings.parse import did_you_mean, parse
+from pipeline.settings.parse import did_you_mean, misplaced, parse
 from pipeline.settings.photographs import PhotographSet
 from pipeline.settings.render import Render
 from pipeline.settings.report import Report
 from pipeline.settings.shards import Shards
+from pipeline.settings.sources import GENERATED
 from pipeline.settings.training import Experiment
 from pipeline.settings.voxels import Voxels
 
@@ -51,6 +52,12 @@ class Config(Strict):
     evaluation: Evaluation = Evaluation()
     report: Report = Report()
 
+    @property
+    def plants_faults(self) -> bool:
+        """Whether broken files are planted on purpose, among generated meshes and the backgrounds of such a run."""
+        generated = [one.procedural or Procedural() for one in self.datasets.values() if one.source == GENERATED]
+        return any(procedural.nasty for procedural in generated)
+
     @pydantic.field_validator("output")
     @classmethod
     def _output_is_a_folder(cls, value: str) -> str:
@@ -68,29 +75,35 @@ class Config(Strict):
 
     @pydantic.model_validator(mode="after")
     def _names_fit(self) -> Config:
-        for kind, names in (
-            ("data set", self.datasets),
-            ("experiment", self.experiments),
-            ("photograph set", self.photographs),
+        for kind, section, names in (
+            ("data set", "datasets", self.datasets),
+            ("experiment", "experiments", self.experiments),
+            ("photograph set", "photographs", self.photographs),
         ):
             for name in names:
                 if not re.match(NAME, name):
-                    raise ValueError(f"{kind} name {name!r} must be small letters, digits, '.', '_' or '-'")
+                    text = f"{kind} name {name!r} must be small letters, digits, '.', '_' or '-'"
+                    raise misplaced((section, name), text)
         if "backgrounds" in self.datasets:
-            raise ValueError("a data set cannot be named 'backgrounds'; take another name")
+            raise misplaced(("datasets", "backgrounds"), "a data set cannot be named 'backgrounds'; take another name")
         for name, experiment in self.experiments.items():
             for dataset in experiment.datasets:
                 if dataset not in self.datasets:
                     hint = did_you_mean(dataset, list(self.datasets))
-                    raise ValueError(f"experiment {name!r} names the unknown data set {dataset!r}{hint}")
+                    text = f"experiment {name!r} names the unknown data set {dataset!r}{hint}"
+                    raise misplaced(("experiments", name, "datasets"), text)
         if self.backgrounds.colour == "transparent" and self.shards.storage == "composite":
-            raise ValueError(
-                "backgrounds.colour 'transparent' keeps foregrounds only; set shards.storage to 'layers' for it"
+            raise misplaced(
+                ("backgrounds", "colour"),
+                "backgrounds.colour 'transparent' keeps foregrounds only; set shards.storage to 'layers' for it",
             )
         for dataset in self.evaluation.classify_on:
             if dataset not in self.datasets:
                 hint = did_you_mean(dataset, list(self.datasets))
-                raise ValueError(f"evaluation.classify_on names the unknown data set {dataset!r}{hint}")
+                raise misplaced(
+                    ("evaluation", "classify_on"),
+                    f"evaluation.classify_on names the unknown data set {dataset!r}{hint}",
+                )
         return self
 
 

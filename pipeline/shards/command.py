@@ -10,6 +10,7 @@ sheet    a picture of views beside voxels
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 import time
@@ -19,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.commandline.parser import Parser
 from pipeline.errors import UserError
 from pipeline.manifest import sha256_of
 from pipeline.outputs import output_of
@@ -27,7 +29,7 @@ from pipeline.progress import Log, progress, say
 from pipeline.shards.export import EXPORTS
 from pipeline.shards.index import open_indexed, read_index, write_index
 from pipeline.shards.read import Shard
-from pipeline.shards.sheet import describe, draw_sheet, write_sheet
+from pipeline.shards.sheet import describe, draw_sheet, facts, write_sheet
 from pipeline.shards.verify import LEVELS, verify_shard
 
 _THREADS = min(4, os.cpu_count() or 1)
@@ -35,27 +37,27 @@ _THREADS = min(4, os.cpu_count() or 1)
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one sub-command."""
-    arguments = _parser().parse_args(argv)
+    arguments = parser().parse_args(argv)
     code: int = arguments.run(arguments)
     return code
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m pipeline shards", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+def parser() -> Parser:
+    """All sub-commands."""
+    top = Parser(prog="python -m pipeline shards", top=True, description=__doc__.splitlines()[0])
+    commands = top.add_subparsers()
 
     def command(name: str, run: Any, text: str) -> argparse.ArgumentParser:
-        one = commands.add_parser(name, help=text)
+        one: argparse.ArgumentParser = commands.add_parser(name, help=text, for_workflow=name == "index")
         one.add_argument("files", nargs="+", type=Path, metavar="FILE", help="shards (.h5), or an index.json for all")
         one.add_argument("--log", type=Path, help="JSON lines of what was done")
         one.set_defaults(run=run)
         return one
 
     index = command("index", _index, "list the shards of one data set in index.json")
-    index.add_argument("-o", "--output", type=Path, required=True, metavar="index.json")
-    command("info", _info, "what a shard holds")
+    index.add_argument("-o", "--output", type=Path, required=True, metavar="index.json", help="list to make")
+    info = command("info", _info, "what a shard holds")
+    info.add_argument("--json", action="store_true", help="one JSON object a line")
     verify = command("verify", _verify, "compare with the checksums")
     verify.add_argument(
         "--level",
@@ -64,16 +66,16 @@ def _parser() -> argparse.ArgumentParser:
         help="quick: headers and records; full: every checksum; deep: also whether it makes sense",
     )
     export = command("export", _export, "folders of pictures and .binvox, WebDataset tars, or Parquet")
-    export.add_argument("-o", "--output", required=True, metavar="FOLDER")
-    export.add_argument("--format", choices=sorted(EXPORTS), default="folders")
+    export.add_argument("-o", "--output", required=True, metavar="FOLDER", help="where to write")
+    export.add_argument("--format", choices=sorted(EXPORTS), default="folders", help="what to write")
     export.add_argument("--jpeg", type=int, metavar="QUALITY", help="JPEG of this quality (1-100) instead of PNG")
     export.add_argument("--bank", type=Path, help="the background bank, for shards in layers")
     sheet = command("sheet", _sheet, "a picture of views beside voxels")
-    sheet.add_argument("-o", "--output", type=Path, required=True, metavar="sheet.png")
+    sheet.add_argument("-o", "--output", type=Path, required=True, metavar="sheet.png", help="picture to draw")
     sheet.add_argument("--shapes", type=int, default=8, help="lines")
     sheet.add_argument("--views", type=int, default=6, help="views a line")
     sheet.add_argument("--bank", type=Path, help="the background bank, for shards in layers")
-    return parser
+    return top
 
 
 def _shards(files: Sequence[Path]) -> Iterator[Shard]:
@@ -102,7 +104,7 @@ def _index(arguments: argparse.Namespace) -> int:
 
 def _info(arguments: argparse.Namespace) -> int:
     for shard in _shards(arguments.files):
-        print(describe(shard))
+        print(json.dumps(facts(shard)) if arguments.json else describe(shard))
     return 0
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.atomic import write_json
-from pipeline.errors import UserError
+from pipeline.errors import UserError, remedy
 from pipeline.manifest import by_split, sha256_of
 from pipeline.shards.read import Shard
 
@@ -89,7 +89,7 @@ def read_index(path: str | Path) -> dict[str, Any]:
             where=str(path),
             got=str(error),
             wanted="JSON",
-            do="delete the file and run the same command again",
+            do=remedy(path, ".json"),
         ) from error
     if not isinstance(index, dict) or index.get("format") != INDEX_FORMAT:
         found = index.get("format") if isinstance(index, dict) else type(index).__name__

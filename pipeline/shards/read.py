@@ -20,7 +20,7 @@ import numpy as np
 from zlib_ng import zlib_ng
 
 from pipeline.conventions import Array
-from pipeline.errors import UserError
+from pipeline.errors import UserError, remedy
 from pipeline.manifest import Record, Rejection
 from pipeline.pictures.bank import Bank, background, composite
 from pipeline.shards.schema import (
@@ -318,5 +318,5 @@ def _open_h5(path: Path) -> h5py.File:
             where=str(path),
             got=str(error),
             wanted="a whole HDF5 file made by this pipeline",
-            do=REMEDY,
+            do=remedy(path, ".h5"),
         ) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image as Picture
@@ -35,6 +36,26 @@ def describe(shard: Shard) -> str:
         shape = " x ".join(map(str, rows.shape))
         lines.append(f"  {name:<18}{shape:<26}{rows.dtype!s:<10}{size:>14,}{rows.stored_bytes:>14,}")
     return "\n".join(lines)
+
+
+def facts(shard: Shard) -> dict[str, Any]:
+    """The same for machines."""
+    fields = {}
+    for name in shard.fields:
+        rows = shard.array(name)
+        fields[name] = {"shape": list(rows.shape), "type": str(rows.dtype), "stored_bytes": rows.stored_bytes}
+    return {
+        "file": str(shard.path),
+        "kind": shard.kind,
+        "schema": shard.version,
+        "shapes": by_split(shard.records),
+        "rejected": len(shard.rejects),
+        "views": shard.views,
+        "size_px": shard.size_px,
+        "resolution": shard.resolution,
+        "categories": sorted({record.category for record in shard.records}),
+        "fields": fields,
+    }
 
 
 def draw_sheet(shard: Shard, rows: list[int], views: int, bank: Bank | None) -> Image:

@@ -303,7 +303,7 @@ def _entry(path: Path, sha256: str, mirror: str, file: RemoteFile) -> dict[str, 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """What the command asks for besides settings, output and log."""
     what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("--dataset")
+    what.add_argument("--dataset", help="name of the data set")
     what.add_argument("--backgrounds", action="store_true", help="the photographs views are put in front of")
     parser.add_argument("--mirror", type=Path, help="a folder to try first")
     parser.add_argument("--keep", action="store_true", help="put what lies in a mirror beside the list of files")

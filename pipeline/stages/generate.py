@@ -15,8 +15,8 @@ from pipeline.settings.parse import parse
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """What the command asks for besides settings, output and log."""
-    parser.add_argument("--dataset", required=True)
-    parser.add_argument("--seed", type=int, required=True)
+    parser.add_argument("--dataset", required=True, help="name of the data set")
+    parser.add_argument("--seed", type=int, required=True, help="seed of the whole pipeline")
 
 
 def run(given: argparse.Namespace, log: Log) -> None:

@@ -89,8 +89,8 @@ def _prepared(shapes: list[Shape], pack: PackReader) -> Iterator[_Wanted]:
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """What the command asks for besides settings, output and log."""
-    parser.add_argument("--archives", type=Path, required=True)
-    parser.add_argument("--shard", type=Path, required=True)
+    parser.add_argument("--archives", type=Path, required=True, help="archives/<data set>.json")
+    parser.add_argument("--shard", type=Path, required=True, help="list of the shapes, .tsv")
     parser.add_argument("--prepared", type=Path, help="the pack of meshes that the pictures show")
 
 

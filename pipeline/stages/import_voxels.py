@@ -88,8 +88,8 @@ def _import_one(source: Source, archives: Archives, origin: bool, shape: Shape) 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """What the command asks for besides settings, output and log."""
-    parser.add_argument("--archives", type=Path, required=True)
-    parser.add_argument("--shard", type=Path, required=True)
+    parser.add_argument("--archives", type=Path, required=True, help="archives/<data set>.json")
+    parser.add_argument("--shard", type=Path, required=True, help="list of the shapes, .tsv")
 
 
 def run(given: argparse.Namespace, log: Log) -> None:

@@ -214,9 +214,9 @@ def _summary(shapes: list[Shape], rejects: list[Rejection]) -> dict[str, Any]:
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """What the command asks for besides settings, output and log."""
-    parser.add_argument("--dataset", required=True)
-    parser.add_argument("--seed", type=int, required=True)
-    parser.add_argument("--archives", type=Path, required=True)
+    parser.add_argument("--dataset", required=True, help="name of the data set")
+    parser.add_argument("--seed", type=int, required=True, help="seed of the whole pipeline")
+    parser.add_argument("--archives", type=Path, required=True, help="archives/<data set>.json")
     parser.add_argument("--shards", type=int, help="how many lists; left out: as the settings say")
 
 

@@ -107,7 +107,7 @@ def _refuse(rows: dict[str, Row], rejection: Rejection) -> None:
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """What the command asks for besides settings, output and log."""
-    parser.add_argument("--dataset", required=True)
+    parser.add_argument("--dataset", required=True, help="name of the data set")
     parser.add_argument("--index", type=Path, required=True, help="folder of `index`")
     parser.add_argument("--packs", type=Path, nargs="*", default=[], help="outputs of prepare, voxelize, render")
 

@@ -9,6 +9,8 @@ of the files.  Run the first shards, look, and choose `shards` so that a job tak
 from __future__ import annotations
 
 import csv
+import dataclasses
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -85,9 +87,13 @@ def forecast(costs: list[Cost], shapes: int, cores: int) -> str:
     return f"{shapes:,} shapes on {cores} cores: {hours:.1f} h, {sum(disk.values()):.0f} GB ({kept})"
 
 
-def report(root: Path, shapes: int | None, cores: int) -> int:
+def report(root: Path, shapes: int | None, cores: int, *, as_json: bool = False) -> int:
     """Print the table, and the forecast where a number of shapes is given."""
     costs = measured(root)
+    if as_json:
+        said = {"stages": [dataclasses.asdict(cost) for cost in costs]}
+        print(json.dumps(said | ({"forecast": forecast(costs, shapes, cores)} if shapes else {}), indent=1))
+        return 0
     print(table(costs))
     if shapes:
         print(forecast(costs, shapes, cores))

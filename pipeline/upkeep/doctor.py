@@ -24,7 +24,7 @@ from pipeline.archives.addresses import address_of, shown
 from pipeline.archives.http import Broken, Guard, Refused, asked
 from pipeline.archives.places import local_folder
 from pipeline.archives.remote import RemoteFile
-from pipeline.errors import UserError, in_words
+from pipeline.errors import UserError, as_called, in_words
 from pipeline.gpu import Gpus, gpus
 from pipeline.settings.config import Config, load
 from pipeline.settings.datasets import Dataset
@@ -48,10 +48,15 @@ class Line:
     do: str = ""
 
 
-def examine(path: Path, *, offline: bool = False) -> int:
+def examine(path: Path, *, offline: bool = False, as_json: bool = False) -> int:
     """Print all findings, then the next step; 1 when something is missing."""
     config = load(path)
     lines: list[Line] = []
+    if as_json:
+        lines += _findings(config, offline)
+        lost = [line.what for line in lines if line.state == "MISSING"]
+        print(json.dumps({"findings": [dataclasses.asdict(line) for line in lines], "missing": lost}, indent=1))
+        return 1 if lost else 0
     print(f"{path}: {len(config.datasets)} data sets, {len(config.experiments)} experiments, output {config.output}/\n")
     for line in _findings(config, offline):
         lines.append(line)
@@ -59,9 +64,9 @@ def examine(path: Path, *, offline: bool = False) -> int:
     missing = [line for line in lines if line.state == "MISSING"]
     print("\nnext:")
     for line in missing:
-        print(f"  {line.what}: {line.do}")
+        print(as_called(f"  {line.what}: {line.do}"))
     if not missing:
-        print(f"  {_next_command(config, path)}")
+        print(as_called(f"  {_next_command(config, path)}"))
     return 1 if missing else 0
 
 
@@ -165,7 +170,7 @@ def _remote(what: str, title: str, files: list[tuple[RemoteFile, list[str]]], of
     if all(served):
         return Line("ok", what, f"{size}, will be fetched ({told})")
     gated = any("access" in answer for answer in answers.values())
-    todo = "ask for access there, and log in with `huggingface-cli login`" if gated else "check the network"
+    todo = "ask for access there, and log in with `hf auth login`" if gated else "check the network"
     return Line("MISSING", what, f"{size}; {told}", f"{todo}; or put the files into a folder and name it in `mirrors`")
 
 

@@ -42,10 +42,13 @@ PATTERNS = (
 )
 
 
-def verify_run(root: Path, *, log: Log, mend: bool = False, snakemake: Sequence[str] = ()) -> int:
+def verify_run(
+    root: Path, *, log: Log, mend: bool = False, snakemake: Sequence[str] = (), as_json: bool = False
+) -> int:
     """Check every file below a run's output folder; 1 when something is wrong (or stays so), all of it named.
 
     mend : make what is damaged or missing again; snakemake : options passed on for that.
+    as_json : print what is wrong before it is mended as one JSON object, too.
     """
     if not root.is_dir():
         raise UserError("there is no such folder", where=str(root), do="give the `output` folder of a run")
@@ -58,6 +61,9 @@ def verify_run(root: Path, *, log: Log, mend: bool = False, snakemake: Sequence[
             do="give the `output` folder of a run",
         )
     wrong = _wrong(files, root, log)
+    if as_json:
+        problems = [{"file": str(path), "problem": problem} for path, problem in wrong]
+        print(json.dumps({"files": len(files), "problems": problems}, indent=1))
     if not wrong or not mend:
         if wrong:
             say("`python -m pipeline verify --repair` makes just the files named above again")
@@ -83,7 +89,7 @@ def _wrong(files: Sequence[Path], root: Path, log: Log) -> list[tuple[Path, str]
         for problem in _problems(path, listed.get(path, {})) if path.exists() else ["missing"]:
             found.append((path, problem))
             log.write("damaged", file=str(path), problem=problem)
-            say(f"missing: {path}" if problem == "missing" else f"damaged: {path}: {problem}")
+            say(f"missing: {path}" if problem == "missing" else f"damaged: {path}: {problem}", needed=True)
     return found
 
 

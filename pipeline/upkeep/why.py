@@ -10,6 +10,7 @@ before records were kept.  It changes no product; it notes in ``<output>/made/``
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,10 +27,14 @@ from pipeline.workflow.plan import Plan
 from pipeline.workflow.why import why
 
 
-def explain(config: Path, targets: Sequence[str]) -> int:
+def explain(config: Path, targets: Sequence[str], *, as_json: bool = False) -> int:
     """Print why the jobs of these targets would run; changes nothing."""
     plan = read_plan(config)
     jobs = plan.planned(_known(plan, targets))
+    if as_json:
+        rows = [{"rule": job.rule, "name": job.name, "shard": job.shard, "why": plan.reasons(job)} for job in jobs]
+        print(json.dumps(rows, indent=1))
+        return 0
     print("\n".join(why(plan, jobs)) if jobs else "nothing to be done: every product is what it would be made as now")
     return 0
 

@@ -162,6 +162,7 @@ def _of_backgrounds(config: Config, rule: str, seen: Values) -> None:
     settings = config.backgrounds
     if rule == "rooms":
         seen.section("backgrounds.", settings, only={"count"})
+        seen.add("datasets.*.procedural.nasty", config.plants_faults, False)
     elif rule == "fetch_backgrounds":
         seen.add("backgrounds.source", settings.source)
     else:

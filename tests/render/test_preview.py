@@ -113,8 +113,25 @@ def test_wrong_wishes_are_explained(tmp_path: Path, arguments: list[str], messag
 
 
 def test_no_mesh_at_all_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="none of the meshes can be drawn"):
+    with pytest.raises(UserError, match="no such file"):
         main([str(tmp_path / "none.obj"), "-o", str(tmp_path / "s.png")])
+    (tmp_path / "bad.obj").write_text("f 1 2 3")
+    with pytest.raises(UserError, match="none of the meshes can be drawn"):
+        main([str(tmp_path / "bad.obj"), "-o", str(tmp_path / "s.png")])
+
+
+def test_a_folder_is_searched_and_a_slip_of_a_command_is_told(tmp_path: Path) -> None:
+    (tmp_path / "in" / "a").mkdir(parents=True)
+    obj(tmp_path / "in" / "a" / "chair.obj")
+    main([str(tmp_path / "in"), "--views", "1", "--size", "32", "-o", str(tmp_path / "out")])
+    assert [p.name for p in (tmp_path / "out").iterdir()] == ["chair-00.png"]
+    with pytest.raises(UserError, match="no mesh in this folder"):
+        main([str(tmp_path / "out"), "-o", str(tmp_path / "s.png")])
+    with pytest.raises(UserError, match="no such file(.|\n)*python -m render sheet"):
+        main(["shet", "-o", str(tmp_path / "s.png")])
+    (tmp_path / "gone.obj").symlink_to(tmp_path / "nothing")
+    with pytest.raises(UserError, match="neither a file nor a folder(.|\n)*a link"):
+        main([str(tmp_path / "gone.obj"), "-o", str(tmp_path / "s.png")])
 
 
 def test_a_real_chair_keeps_its_textures(tmp_path: Path, shared_data: Path) -> None:

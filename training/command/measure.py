@@ -11,7 +11,7 @@ from pipeline.progress import Log, say
 
 def add(commands: Any) -> None:
     """Add the four sub-commands to an argparse sub-parser object."""
-    evaluate = commands.add_parser("evaluate", help="measure a trained run on held-out shapes")
+    evaluate = commands.add_parser("evaluate", help="measure a trained run on held-out shapes", for_workflow=True)
     evaluate.add_argument("--run", type=Path, required=True, help="folder of the run")
     evaluate.add_argument("--shards", type=Path, nargs="+", required=True, help="the indexes it was trained on")
     evaluate.add_argument("--settings", default="{}", help="JSON of the section `evaluation`")

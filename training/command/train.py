@@ -8,13 +8,13 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from pipeline.commandline.parser import Parser
 from pipeline.errors import UserError, run_command
 from pipeline.progress import Log, say
 from pipeline.seeds import stable_hash
 from pipeline.settings.parse import parse
 from pipeline.settings.training import Experiment
 from pipeline.shards.index import require_audited
-from pipeline.version import VERSION
 from training.command import launch
 from training.command import measure as command_measure
 from training.command import use as command_use
@@ -48,13 +48,14 @@ def _with_networks_here(options: argparse.Namespace) -> argparse.Namespace:
     return argparse.Namespace(**{**vars(options), "run": pull(str(run))})
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> Parser:
     """All sub-commands with their options."""
-    top = argparse.ArgumentParser(prog="python -m training", description="Train and use 3D-VAE-GANs.")
-    top.add_argument("--version", action="version", version=f"%(prog)s {VERSION}")
-    commands = top.add_subparsers(required=True, metavar="COMMAND")
+    top = Parser(prog="python -m training", top=True, description="Train and use 3D-VAE-GANs.")
+    commands = top.add_subparsers()
 
-    train = commands.add_parser("train", help="train one experiment; again to go on after an interruption")
+    train = commands.add_parser(
+        "train", help="train one experiment; again to go on after an interruption", for_workflow=True
+    )
     train.add_argument("--name", default="run", help="name of the experiment, for messages")
     train.add_argument("--settings", required=True, help="JSON of the experiment")
     train.add_argument("--seed", type=int, default=1, help="seed of the whole pipeline")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import dataclasses
+import json
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -67,6 +69,7 @@ def add(commands: Any) -> None:
     export.set_defaults(command=_export)
 
     check = commands.add_parser("check", help="whether an exported model still makes what it was measured to make")
+    check.add_argument("--json", action="store_true", help="one JSON object on standard output, too")
     check.set_defaults(command=_check)
 
     for command in (sample, reconstruct, interpolate, arithmetic, check):
@@ -227,6 +230,8 @@ def _check(options: argparse.Namespace) -> int:
     from training.inference.held_out import TOLERANCE, check
 
     checked = check(_model(options), options.run)
+    if options.json:
+        print(json.dumps({**dataclasses.asdict(checked), "same": checked.same}))
     held_out = f"{checked.shapes} held-out shapes"
     say(f"{options.run}: IoU {checked.found:.4f} on {held_out}, {checked.stated:.4f} when exported")
     if not checked.same:

@@ -23,7 +23,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from pipeline.atomic import atomic_path
-from pipeline.errors import UserError
+from pipeline.errors import UserError, remedy
 from pipeline.settings.parse import parse
 from pipeline.settings.training import REMOVED, Experiment
 
@@ -96,7 +96,7 @@ def _read(path: Path, *, tensors: bool, device: torch.device | None = None) -> t
             where=str(path),
             got=str(error),
             wanted="a safetensors file written by `python -m training train` (pickles are never loaded)",
-            do="delete the file and run the same command again; the checkpoint before it is used",
+            do=remedy(path, ".safetensors"),
         ) from error
     if not isinstance(state, dict) or state.pop("format", None) != FORMAT or state.pop("version", None) != VERSION:
         raise UserError(

@@ -11,6 +11,7 @@ from PIL import Image
 from pipeline.furniture.rooms import BROKEN, GREY, room_picture, write_rooms
 from pipeline.furniture.textures import PATTERNS, SIZE_PX
 from pipeline.seeds import generator
+from pipeline.settings.config import check
 
 
 def test_a_picture_depends_on_seed_and_index_alone() -> None:
@@ -37,9 +38,18 @@ def test_a_larger_picture_shows_the_same_room() -> None:
     assert np.corrcoef(small.ravel(), large.ravel())[0, 1] > 0.9
 
 
+def test_nothing_is_broken_where_nobody_asks_for_it(tmp_path: Path) -> None:
+    write_rooms(7, 2, tmp_path, size_px=32)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["room_00000.jpg", "room_00001.jpg"]
+    own = {"datasets": {"d": {"source": "folder", "path": "x"}}}
+    assert not check(own).plants_faults
+    assert check({"datasets": {**own["datasets"], "g": {"source": "procedural"}}}).plants_faults
+    assert not check({"datasets": {"g": {"source": "procedural", "procedural": {"nasty": False}}}}).plants_faults
+
+
 def test_written_folder(tmp_path: Path) -> None:
-    write_rooms(7, 18, tmp_path / "first", size_px=48)
-    write_rooms(7, 18, tmp_path / "again", size_px=48)
+    write_rooms(7, 18, tmp_path / "first", size_px=48, broken=True)
+    write_rooms(7, 18, tmp_path / "again", size_px=48, broken=True)
     names = sorted(path.name for path in (tmp_path / "first").iterdir())
     assert names == [*(f"room_{index:05d}.jpg" for index in range(18)), BROKEN]
     assert all((tmp_path / "first" / n).read_bytes() == (tmp_path / "again" / n).read_bytes() for n in names)

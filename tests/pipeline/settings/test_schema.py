@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from pipeline.settings.config import json_schema
+from pipeline.upkeep.config_page import page
 
 ROOT = Path(__file__).resolve().parents[3]
 SCHEMA = ROOT / "pipeline" / "settings" / "config.schema.json"
@@ -18,6 +19,11 @@ FILES = [ROOT / "config.yaml", *sorted((ROOT / "presets").glob("*.yaml"))]
 
 def test_the_file_is_what_the_settings_say() -> None:
     assert SCHEMA.read_text(encoding="utf-8") == json_schema() + "\n", "run `make schema`"
+
+
+def test_the_page_is_what_the_settings_say() -> None:
+    assert (ROOT / "docs" / "config.md").read_text(encoding="utf-8") == page(), "run `make schema`"
+    assert "section |" not in page(), "a type without a name"
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)

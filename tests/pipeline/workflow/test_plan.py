@@ -99,7 +99,7 @@ def test_highlights_draw_again_and_prepare_nothing() -> None:
         ({"datasets": {"d": {"source": "folder"}}}, "source 'folder' needs `path`"),
         ({"datasets": {"d": {"source": "modelnet10"}}, "render": {"size_px": 65}}, "`render.size_px`"),
         ({"datasets": {"d": {"source": "modelnet10"}}, "seed": "one"}, "`seed`"),
-        ({}, "`datasets`: field required"),
+        ({}, "`datasets` is needed and is not there"),
         ([], "expected a table of keys and values"),
     ],
 )
