@@ -19,6 +19,8 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.formats.ledger import Row, to_tsv
+from pipeline.manifest import shapes_from_tsv
 from pipeline.seeds import generator
 from pipeline.upkeep.why import accept
 from pipeline.workflow.graph import Job
@@ -121,6 +123,17 @@ def touch_everything(world: PlannedWorld) -> None:
 
 def shard_of_mesh(world: PlannedWorld) -> None:
     world.mesh("box", 1, x=99)
+
+
+def late(stage: str) -> Change:
+    """One mesh of the folder was refused since it took too long."""
+
+    def change(world: PlannedWorld) -> None:
+        shape = shapes_from_tsv((world.results / "index/mine/001.tsv").read_text(encoding="utf-8"))[0]
+        row = Row(shape.shape_id, shape.category, shape.split, stage, "rejected", "timeout", "took longer than 60 s")
+        (world.results / "ledger/mine.tsv").write_text(to_tsv([row]), encoding="utf-8")
+
+    return change
 
 
 # Change, what it is called, and the whole set of jobs of `snakemake all`.
@@ -302,6 +315,20 @@ FILES: list[tuple[str, Change, Jobs]] = [
         "meshes removed, then views",
         both(remove("results/prepared"), edit(render={"views": 24})),
         total(EVERY_VIEW, {"prepare": 7}),
+    ),
+    ("more time where none was short", edit(voxels={"seconds_per_shape": 600}, render={"seconds_per_shape": 600}), {}),
+    ("shapes that took too long", late("voxelize"), {}),
+    (
+        "more time for them",
+        both(late("voxelize"), edit(voxels={"seconds_per_shape": 600})),
+        total(data(render=False, prepare=False), LEARNED),
+    ),
+    ("less time for them", both(late("voxelize"), edit(voxels={"seconds_per_shape": 6})), {}),
+    ("more time for another stage", both(late("voxelize"), edit(render={"seconds_per_shape": 600})), {}),
+    (
+        "more time for views that took too long",
+        both(late("render"), edit(render={"seconds_per_shape": 600})),
+        total(data(voxels=False, prepare=False), LEARNED),
     ),
     ("a shard deleted", remove("results/shards/zip/001.h5"), {"pack": 1}),
     ("two shards deleted", remove("results/shards/*/000.h5"), {"pack": 4}),
@@ -516,6 +543,16 @@ def test_after_a_run_nothing_is_left_to_do(world: PlannedWorld) -> None:
         assert world.planned() == {}
 
 
+def test_time_that_was_raised_once_stays_raised(world: PlannedWorld) -> None:
+    late("voxelize")(world)
+    world.edit(voxels={"seconds_per_shape": 600})
+    world.make()
+    (world.results / "ledger/mine.tsv").write_text(to_tsv([]), encoding="utf-8")
+    assert world.planned() == {}
+    world.edit(voxels={"seconds_per_shape": 60})
+    assert world.planned() == {}, "what had time enough is not made with less"
+
+
 def test_growing_a_set_with_automatic_shards_moves_no_shape(world: PlannedWorld) -> None:
     world.edit(datasets={"mine": {"shards": "auto"}})
     world.make()
@@ -555,6 +592,10 @@ def said(world: PlannedWorld, *targets: str) -> list[str]:
         (write("pictures/c.jpg", "c"), "backgrounds: other pictures"),
         (dataset("mine", max_rejected_percent=50), "ledger of mine: datasets.mine.max_rejected_percent 10.0 -> 50.0"),
         (dataset("more", source="folder", path="meshes", shards=1), "meshes of more: not made yet"),
+        (
+            both(late("voxelize"), edit(voxels={"seconds_per_shape": 600})),
+            "voxels of mine: voxels.seconds_per_shape 600: shapes had taken longer",
+        ),
         (write("results/made/pack/zip/001.json", "torn"), "shards of zip: no record says what it was made from"),
     ],
 )

@@ -77,6 +77,7 @@ for _name, _rule in PLAN.index_rules().items():
         output:
             lists=[PLAN.graph.list_file(_name, shard) for shard in PLAN.shards(_name)],
             rejects=f"{OUT}/index/{_name}/rejects.jsonl",
+            beside=beside("index", dataset=_name),
             made=f"{OUT}/made/index/{_name}.json",
         log:
             f"{OUT}/logs/index/{_name}.jsonl",
@@ -372,6 +373,8 @@ rule ledger:
         made=f"{OUT}/made/ledger/{{dataset}}.json",
     log:
         f"{OUT}/logs/ledger/{{dataset}}.jsonl",
+        # A log, since it is to be looked at when there is too much in it.
+        *([f"{OUT}/ledger/{{dataset}}.refused.tsv"] if PLAN.place.apart else []),
     benchmark:
         f"{OUT}/benchmarks/ledger/{{dataset}}.tsv"
     conda:
@@ -387,7 +390,7 @@ rule ledger:
     shell:
         "python -m pipeline ledger --dataset {wildcards.dataset} --settings {params.settings:q} "
         "--index {params.folder:q} --packs {input.prepared:q} {input.voxels:q} {input.renders:q} "
-        "-o {output.product:q} --log {log:q} "
+        "-o {output.product:q} --log {log[0]:q} "
         "&& made {output.made:q} {params.made:q}"
 
 

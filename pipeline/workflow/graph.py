@@ -134,7 +134,8 @@ class Graph:
     def outputs(self, job: Job) -> list[str]:
         """All files that a job makes, but its record."""
         if job.rule == "index":
-            return [*(self.list_file(job.name, shard) for shard in self.shards(job.name)), self.path(job)]
+            lists = [self.list_file(job.name, shard) for shard in self.shards(job.name)]
+            return [*lists, self.path(job), *self.left_beside(job)]
         if job.rule == "evaluate":
             more = [*EVALUATED, *(["photographs.npz"] if self.config.photographs else [])]
             return [self.path(job), *(f"{self.out}/runs/{job.name}/{file}" for file in more)]
@@ -146,6 +147,8 @@ class Graph:
             return []
         if job.rule in ("fetch", "fetch_backgrounds"):
             return [self.path(job).removesuffix(".json")]
+        if job.rule == "index":
+            return [f"{self.out}/index/{job.name}/categories.json"]
         if job.rule == "gallery":
             return [self.path(job).removesuffix(".html") + "-data"]
         return [f"{self.out}/runs/{job.name}/{file}" for file in TRAINED] if job.rule == "train" else []

@@ -28,6 +28,7 @@ from pipeline.stages.fetch import recorded as recorded_files
 from pipeline.workflow.damage import Shards
 from pipeline.workflow.graph import PATHS, Graph, Job
 from pipeline.workflow.heads import Head, HeadStore, differences, digest_of
+from pipeline.workflow.limits import LABEL, Limits, limit_of
 from pipeline.workflow.lists import ListKeeper, Lists
 from pipeline.workflow.memo import forget, remembered
 from pipeline.workflow.places import Shared
@@ -69,6 +70,7 @@ class Plan(Published, Sent):
         self.asked: dict[Job, None] = {}  # what Snakemake has asked for and will run
         self._forced: set[Job] = set()
         self._damaged = Shards(self.out)
+        self._limits = Limits(self.graph)
         self._late = False
         self._lock_before = runlock.last_holder(Path(self.out))
 
@@ -117,7 +119,18 @@ class Plan(Published, Sent):
                 digests = [self.digest(other) for other in need.jobs]
                 known = [digest for digest in digests if digest is not None]
                 found[need.label] = digest_of(known) if len(known) == len(digests) else None
-        return found | self._outside(job)
+        limit = self.limit(job)
+        return found | self._outside(job) | ({LABEL: limit} if limit else {})
+
+    @remembered
+    def limit(self, job: Job) -> str | None:
+        """A limit of time that has become a part of what a product is made from."""
+        limits = limit_of(self.config, job)
+        if not limits:
+            return None
+        if self.main:
+            return self._limits.known(job, self.recorded(job), limits)
+        return self._published.get("limits", {}).get("/".join(job))
 
     def _outside(self, job: Job) -> dict[str, str | None]:
         """What no job makes: lists of shapes, folders of pictures."""
@@ -156,7 +169,9 @@ class Plan(Published, Sent):
     def record(self, job: Job) -> dict[str, Any]:
         """What a job's product is recorded with when it is made."""
         record = {"digest": self.digest(job), "head": self.head_digest(job.rule, job.name)}
-        return record | {"sources": self.sources(job), "checks": checks(self.config, job.rule, job.name)}
+        limits = limit_of(self.config, job)
+        record |= {"sources": self.sources(job), "checks": checks(self.config, job.rule, job.name)}
+        return record | ({"limits": limits} if limits else {})
 
     @remembered
     def recorded(self, job: Job) -> dict[str, Any] | None:
@@ -223,7 +238,10 @@ class Plan(Published, Sent):
         if before.get("head") != now["head"]:
             lines += differences(self.head(job.rule, job.name), self.store.known.get(str(before.get("head"))))
         old = before.get("sources", {})
-        lines += [f"other {what}" for what, digest in now["sources"].items() if old.get(what) != digest]
+        changed = [what for what, digest in now["sources"].items() if old.get(what) != digest]
+        lines += [
+            f"{self.limit(job)}: shapes had taken longer" if what == LABEL else f"other {what}" for what in changed
+        ]
         was = before.get("checks", {})
         lines += [f"{key} {was.get(key)} -> {value}" for key, value in now["checks"].items() if was.get(key) != value]
         return tuple(lines) or ("its inputs are others",)

@@ -14,7 +14,7 @@ from pipeline.atomic import write_json
 from pipeline.errors import UserError
 from pipeline.settings.config import Config
 from pipeline.workflow.damage import Shards
-from pipeline.workflow.graph import Graph
+from pipeline.workflow.graph import Graph, Job
 from pipeline.workflow.heads import Head, HeadStore
 from pipeline.workflow.lists import ListKeeper, Lists
 from pipeline.workflow.memo import remembered
@@ -36,6 +36,7 @@ class Published:
     head: Callable[[str, str], Head]
     head_digest: Callable[[str, str], str]
     count: Callable[[str], int]
+    limit: Callable[[Job], str | None]
     _damaged: Shards
     _lock_before: str
 
@@ -62,8 +63,8 @@ class Published:
             self.place.push(f"{self.out}/{part}")
 
     def _publish_plan(self) -> None:
-        heads = {}
-        for job in self.graph.everything():
+        heads, jobs = {}, self.graph.everything()
+        for job in jobs:
             shared = "" if is_shared(job.rule) else job.name
             if f"{job.rule}/{shared}" not in heads:
                 self.store.keep(self.head(job.rule, shared))
@@ -74,6 +75,7 @@ class Published:
                 "heads": heads,
                 "shards": {name: self.count(name) for name in self.graph.datasets},
                 "folders": {what: self._folder(what, path) for what, path in self._folders()},
+                "limits": {"/".join(job): limit for job in jobs if (limit := self.limit(job))},
             },
         )
 
