@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 CORES ?= $(shell nproc 2>/dev/null || echo 2)
 .DEFAULT_GOAL := help
-.PHONY: help bundle setup setup-dev demo test test-slow test-cluster test-kill check format bench bench-gpu dag lock envs schema wheel clean
+.PHONY: help bundle setup setup-dev demo test test-slow test-cluster test-kill check format docs notebook bench bench-gpu dag lock envs schema wheel clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -53,6 +53,22 @@ check: $(VENV)/.dev  ## linters and types
 
 format: $(VENV)/.dev  ## rewrite the code in house style
 	@$(BIN)/ruff check --fix . && $(BIN)/ruff format . && $(BIN)/snakefmt Snakefile pipeline/rules
+
+# What people import; every public name of these has a docstring (tests/test_api.py).
+API := pipeline.conventions pipeline.errors pipeline.formats.binvox pipeline.meshes.mesh pipeline.meshes.load \
+	pipeline.meshes.normalise pipeline.meshes.surface pipeline.meshes.export pipeline.pictures.camera \
+	pipeline.shards.read pipeline.shards.index voxelize.options voxelize.engines.builtin render.scene render.cameras \
+	render.lights render.buffers render.backends.choose render.backends.raster training.data.shapes \
+	training.data.sampler training.data.loader training.data.batches training.data.dataset training.inference.model \
+	training.inference.photograph training.inference.reconstruct training.inference.shapes training.inference.export \
+	training.inference.hub training.metrics.voxels
+
+docs: $(VENV)/.dev  ## pages of every function that people import: docs/api/index.html
+	@PDOC_ALLOW_EXEC=1 $(BIN)/python -m pdoc -o docs/api $(API)
+	@echo "look at docs/api/index.html"
+
+notebook: $(VENV)/.dev  ## run the notebooks again and keep what they show
+	@$(BIN)/python -m tests.notebooks notebooks/*.ipynb
 
 bench: $(VENV)/.dev  ## each stage beside its peers; writes the tables in docs/
 	@PATH="$(CURDIR)/$(BIN):$$PATH" sh -c 'for b in voxelizer renderer sources loader trainer workflow metrics; do python -m benchmarks.$$b || exit 1; done'

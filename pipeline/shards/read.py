@@ -282,6 +282,7 @@ class Shard:
         return str(self.attributes.get("compositing", "srgb"))
 
     def close(self) -> None:
+        """Give the file back; nothing can be read any more."""
         self._file.close()
 
     def __enter__(self) -> Shard:

@@ -19,11 +19,14 @@ class Backend(Protocol):
     name: str
     version: str
 
-    def load(self, scene: Scene) -> None: ...
+    def load(self, scene: Scene) -> None:
+        """Take a scene; the next `render` calls draw it."""
 
-    def render(self, camera: Camera, lights: Lights) -> Buffers: ...
+    def render(self, camera: Camera, lights: Lights) -> Buffers:
+        """Draw one view of the loaded scene."""
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Give back what the backend holds."""
 
 
 def settle(settings: Render) -> Render:

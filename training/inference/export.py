@@ -37,6 +37,7 @@ class Reconstructor(nn.Module):
             self.draws = self.coding.draws(self.coding.views, torch.device("cpu"))
 
     def forward(self, images: Float[Tensor, "B ... 3 S S"]) -> Float[Tensor, "B R R R"]:
+        """Occupancy of the object in each picture, or in each set of views."""
         views = images[:, None] if self.coding.views == 1 else images
         return self.networks.answer(views, self.draws)[:, 0]
 
@@ -49,6 +50,7 @@ class Sampler(nn.Module):
         self.generator, self.source = model.networks.G, model.networks.sampling_source
 
     def forward(self, codes: Float[Tensor, "B Z"]) -> Float[Tensor, "B R R R"]:
+        """Occupancy of the shape of each code."""
         logits: Tensor = self.generator(codes, self.source)
         return logits[:, 0].sigmoid()
 
