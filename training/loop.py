@@ -229,7 +229,7 @@ def open_training(
         checkpoints.save(state, 0)  # so that a roll-back always finds one
     elif ranks.first:
         say(f"{name}: going on after {samples} samples")
-    if ranks.first and settings.encoder == "none" and settings.discriminator_norm:
+    if ranks.first and settings.adversarial_weight > 0 and settings.discriminator_norm:
         say(
             f"{name}: batch norm in the discriminator hides from it how occupied shapes are, so samples may become "
             "too thin; the preset r1-3dgan does without"

@@ -155,7 +155,7 @@ def test_a_discriminator_sees_how_occupied_its_input_is(preset: str) -> None:
     boxes = torch.stack([torch.from_numpy(box(number, 32)) for number in range(16)]).float()[:, None]
     whole, thin = networks.D(boxes, 0), networks.D(0.3 * boxes, 0)
     told = (whole - thin).abs().mean() > 0.1 * whole.std()
-    assert bool(told) is not experiment.discriminator_norm
+    assert bool(told) is not experiment.discriminator_norm  # of which the loop says so: tests/training/run/test_loop.py
 
 
 def test_batch_norm_keeps_two_sources_apart() -> None:

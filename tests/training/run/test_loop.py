@@ -299,8 +299,12 @@ def test_cuda_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_the_first_line_says_on_what_it_trains(
     boxes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    training_loop(settings(samples=8), tmp_path, [boxes], name="mine")
-    assert capsys.readouterr().err.startswith(f"mine: on the CPU, 1 threads, float32, torch {torch.__version__}")
+    training_loop(settings(samples=8), tmp_path / "a", [boxes], name="mine")
+    said = capsys.readouterr().err
+    assert said.startswith(f"mine: on the CPU, 1 threads, float32, torch {torch.__version__}")
+    assert "batch norm in the discriminator hides" not in said
+    training_loop(settings(preset="paper-3dvaegan", samples=8), tmp_path / "b", [boxes], name="mine")
+    assert "mine: batch norm in the discriminator hides from it how occupied shapes are" in capsys.readouterr().err
     monkeypatch.setattr(parallel, "gpus", lambda: Gpus(("H100",), "570.1"))
     assert described(CPU, 2, bf16=True).endswith("; H100, driver 570.1 stays unused")
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: "H100")
