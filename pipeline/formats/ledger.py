@@ -13,8 +13,9 @@ from collections.abc import Iterable
 
 STAGES = ("index", "prepare", "voxelize", "render")
 # Listed and counted, but no loss: a set of pictures shows a choice of the meshes it is paired with, a folder holds a
-# choice of what its annotations name, and licences are refused because somebody asked for it.
-NO_LOSS = {"no_views", "not_in_mirror", "licence"}
+# choice of what its annotations name, licences are refused because somebody asked for it, and photographs that show
+# their object in part are marked so by their publisher.
+NO_LOSS = {"no_views", "not_in_mirror", "licence", "not_whole"}
 
 
 @dataclasses.dataclass

@@ -4,8 +4,9 @@
     img/, model/, mask/
 
 As in the paper's evaluation, pictures in which the object is truncated or occluded are left
-out; voxels are brought to 32^3 by taking the maximum of each block.  The voxel files have +Y
-up, as their OBJ models.
+out; voxels are brought to 32^3 by taking the maximum of each block.  The voxel files have +X to the
+left, +Y out of the picture and +Z up in the canonical view, unlike the OBJ models, which have +Y up and
++Z into it (README of github.com/xingyuansun/pix3d).
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from pipeline.sources.photograph import Photograph, file_reader
 
 SIDE, STORED = 32, 128
 _TEXTS = ("img", "category", "model", "voxel")
-_NOT_WHOLE = ("truncated", "occluded", "slightly_occluded")
+NOT_WHOLE = ("truncated", "occluded", "slightly_occluded")
 
 
 def pix3d_photographs(folder: Path) -> Iterator[Photograph]:
@@ -40,7 +41,7 @@ def pix3d_photographs(folder: Path) -> Iterator[Photograph]:
         raise UserError("cannot read the list of Pix3D", where=str(path), got=type(entries).__name__, wanted="a list")
     for number, entry in enumerate(entries):
         try:
-            if not any(entry.get(key) for key in _NOT_WHOLE):
+            if not any(is_said(entry.get(key)) for key in NOT_WHOLE):
                 yield _photograph(folder, entry)
         except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
             raise UserError(
@@ -50,6 +51,16 @@ def pix3d_photographs(folder: Path) -> Iterator[Photograph]:
                 wanted=f"the texts {', '.join(_TEXTS)} and four numbers in bbox",
                 do="fetch the list again",
             ) from error
+
+
+def is_said(value: object) -> bool:
+    """Whether a mark of an entry is set: the list has booleans, and its README texts."""
+    return value.strip().lower() not in ("", "false") if isinstance(value, str) else bool(value)
+
+
+def upright(grid: Grid) -> Grid:
+    """A grid in the axes of the voxel files, in world axes: (x, y, z) -> (x, z, -y), a proper rotation."""
+    return np.ascontiguousarray(grid.transpose(0, 2, 1)[:, :, ::-1])
 
 
 def _photograph(folder: Path, entry: dict[str, Any]) -> Photograph:
@@ -73,7 +84,7 @@ def _voxels(folder: Path, entry: dict[str, Any]) -> Callable[[], Grid]:
     read = file_reader(folder, entry["voxel"])
 
     def voxels() -> Grid:
-        grid = read_matlab_grid(read(), "voxel", STORED)
+        grid = upright(read_matlab_grid(read(), "voxel", STORED))
         blocks = grid.reshape((SIDE, STORED // SIDE) * 3).max(axis=(1, 3, 5))
         if blocks.mean() > 0.9:
             raise Reject("bad_voxels", "almost every voxel is occupied")
