@@ -71,8 +71,7 @@ def test_the_table_and_the_type_name_the_same_presets() -> None:
 def test_a_preset_survives_its_own_json(preset: str) -> None:
     one = Experiment(datasets=("a",), preset=preset)  # type: ignore[arg-type]
     assert Experiment.model_validate_json(one.model_dump_json()) == one
-    for key, value in PRESETS[preset].items():
-        assert getattr(one, key) == value
+    assert one.model_dump().items() >= PRESETS[preset].items()
     assert Experiment.model_validate({"datasets": ["a"], "preset": preset, "batch": 7}).batch == 7
 
 
