@@ -47,7 +47,7 @@ class Experiment(Strict):
     datasets: tuple[str, ...]
     """Data sets to train on, by their names above."""
     preset: Preset = "demo"
-    """`demo` is balanced for 32^3, `warm-start` learns more in the same time; `paper-3dvaegan` keeps the paper's weights and collapses at 32^3."""
+    """`demo` is balanced for 32^3, `warm-start` learns more in that time; `paper-3dvaegan` collapses at 32^3."""
     seed: int = 1
     """Seed of initial weights, sampling and noise."""
     categories: tuple[str, ...] | None = None
