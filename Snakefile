@@ -14,6 +14,12 @@ if not workflow.overwrite_configfiles:
 
 
 include: "pipeline/rules/common.smk"
+
+
+# Of no effect but with --software-deployment-method apptainer; envs/Containerfile says how the image is made.
+container: os.environ.get("SHAPES_IMAGE", "shapes.sif")
+
+
 include: "pipeline/rules/data.smk"
 include: "pipeline/rules/train.smk"
 include: "pipeline/rules/report.smk"

@@ -152,6 +152,28 @@ esac
     assert sorted(made) == sorted(generate.STAGES)
 
 
+@pytest.mark.slow
+@pytest.mark.workflow
+def test_jobs_run_in_the_container_where_it_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stand-in for apptainer notes the image and runs the command."""
+    image, seen = tmp_path / "image.sif", tmp_path / "seen"
+    image.touch()
+    apptainer = tmp_path / "bin" / "apptainer"
+    apptainer.parent.mkdir()
+    apptainer.write_text(f"""#!/bin/sh
+[ "$1" = --version ] && {{ echo "apptainer version 1.3.0"; exit 0; }}
+echo "$@" >> {seen}
+for word; do last=$word; done
+exec bash -c "$last"
+""")
+    apptainer.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{apptainer.parent}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("SHAPES_IMAGE", str(image))
+    world = World(tmp_path / "world")
+    world.run("results/mirror/mn", "--software-deployment-method", "apptainer")
+    assert str(image) in seen.read_text() and list(world.results.glob("mirror/*"))
+
+
 def test_the_container_is_made_from_the_same_locks() -> None:
     text = (ROOT / "envs" / "Containerfile").read_text(encoding="utf-8")
     for source in re.findall(r"^COPY (\S+) ", text, re.MULTILINE):
