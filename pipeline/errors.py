@@ -40,6 +40,7 @@ _WAY_OUT = {
 }
 
 
+QUIET = "PIPELINE_QUIET"  # set to 1 by --quiet, for this process and those below it
 # Set by the installed command (shapes/entry.py) for all that it starts.
 CALLED = "SHAPES_COMMAND"
 

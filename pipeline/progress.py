@@ -17,9 +17,7 @@ from typing import Any, TextIO, TypeVar
 
 from tqdm import tqdm
 
-from pipeline.errors import as_called
-
-QUIET = "PIPELINE_QUIET"  # set to 1 by --quiet, for this process and those below it
+from pipeline.errors import QUIET, as_called
 
 T = TypeVar("T")
 

@@ -22,8 +22,8 @@ import shapes.command
 import training.command.train
 import voxelize.cli
 from pipeline.commandline.parser import Commands, Parser
-from pipeline.errors import CALLED, UserError, as_called, remedy, run_command
-from pipeline.progress import QUIET, say
+from pipeline.errors import CALLED, QUIET, UserError, as_called, remedy, run_command
+from pipeline.progress import say
 
 ROOT = Path(__file__).resolve().parent.parent
 PARSERS: dict[str, Callable[[], Parser]] = {
@@ -136,7 +136,7 @@ def test_only_a_product_is_advised_to_be_deleted(tmp_path: Path) -> None:
 
 def test_nobody_advises_to_delete_without_looking_first() -> None:
     """`remedy` looks; a text of its own is for a file whose name the pipeline chose."""
-    own = ("pipeline/errors.py", "pipeline/shards/", "pipeline/formats/pack.py")
+    own = ("pipeline/errors.py", "pipeline/shards/", "pipeline/formats/pack.py", "pipeline/sources/")
     texts = {
         path: path.read_text(encoding="utf-8")
         for room in ("pipeline", "render", "training", "voxelize")

@@ -11,13 +11,16 @@ import pytest
 from pipeline.errors import UserError
 from pipeline.settings import config
 from tests.test_rules import made
-from tests.world import World
+from tests.world import ROOT, World
 
 HOSTILE = "a b'\"$(touch X) `touch X`; touch X #é*"
 # What a rule's command may hold unquoted: wildcards and data set names match a pattern, numbers are numbers,
 # and these two are put together by shlex.join.
 PLAIN = {"seed", "pictures", "planted", "keep", "shapes", "render_px", "name", "shards"}
 JOINED = {"mirror", "bank", "prepared"}
+# These are commands, with paths quoted where they are written: in the rule, or in a function of common.smk.
+COMMANDS = {"beside", "in_pieces"}
+COMMON = ROOT / "pipeline" / "rules" / "common.smk"
 
 
 @pytest.mark.parametrize("name", sorted(made()))
@@ -26,7 +29,11 @@ def test_every_path_in_a_command_is_quoted(name: str) -> None:
     command = block.split("shell:")[1]
     unquoted = set(re.findall(r"\{(input|output|log|params)\b[\w.]*\}", command))
     named = set(re.findall(r"\{params\.(\w+)\}", command))
-    assert unquoted <= {"params"} and named <= PLAIN | JOINED
+    assert unquoted <= {"params"} and named <= PLAIN | JOINED | COMMANDS
+    for written in named & COMMANDS:
+        own = re.search(rf"\b{written}=lambda(?:.|\n)*?\n        \),", block)
+        text = own or re.search(rf"\ndef {written}\((?:.|\n)*?(?=\ndef |\Z)", COMMON.read_text(encoding="utf-8"))
+        assert text and "shlex.quote(" in text[0], f"{written} is put together unquoted"
     for joined in named & JOINED:
         assert re.search(rf"{joined}=[^\n]*(\n\s+)?[^\n]*shlex\.join", block), f"{joined} is put together unquoted"
 

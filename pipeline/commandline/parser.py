@@ -13,8 +13,7 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-from pipeline.errors import as_called
-from pipeline.progress import QUIET
+from pipeline.errors import QUIET, as_called
 from pipeline.version import VERSION
 
 EXIT_CODES = """\
