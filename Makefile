@@ -41,7 +41,7 @@ test: $(VENV)/.dev  ## every test but the slow ones
 test-slow: $(VENV)/.dev  ## the slow tests too
 	@PATH="$(CURDIR)/$(BIN):$$PATH" python -m pytest -n auto --dist loadfile --no-loadscope-reorder -m "not cluster"
 
-test-cluster: $(VENV)/.dev  ## a real SLURM of one node (root, Debian's slurm-wlm and munge)
+test-cluster: $(VENV)/.dev  ## a real SLURM of one node (root, slurm-wlm, munge), and jobs that share no folder (rsync; S3)
 	@PATH="$(CURDIR)/$(BIN):$$PATH" python -m pytest -m cluster tests/cluster
 
 test-kill: $(VENV)/.dev  ## kill -9 at 50 moments of the small world; writes the table in docs/cluster.md

@@ -50,6 +50,11 @@ def code_digest(*roots: str) -> str:
 
 def code_parts(*roots: str) -> dict[str, str]:
     """Each module (or root function) behind `roots`, and 12 hex digits of its code."""
+    return dict(_parts(roots))
+
+
+@functools.cache
+def _parts(roots: tuple[str, ...]) -> dict[str, str]:
     parts: dict[str, str] = {}
     modules: set[str] = set()
     for root in roots:
@@ -104,7 +109,7 @@ def normal_form(tree: ast.AST) -> str:
 
 def forget() -> None:
     """Read all files again (tests change them)."""
-    for cache in (_imports, _known, _content, _function, _exists):
+    for cache in (_parts, _imports, _known, _content, _function, _exists):
         cache.cache_clear()
 
 

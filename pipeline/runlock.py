@@ -101,8 +101,29 @@ def _locked(file: IO[str]) -> bool:
     return True
 
 
-def _job() -> str | None:
-    return os.environ.get("SLURM_JOB_ID")
+# Variable that an engine sets in its jobs, what the engine is called, and the command that ends a job.
+_ENGINES = (
+    ("SLURM_JOB_ID", "SLURM job", "scancel"),
+    ("PBS_JOBID", "PBS job", "qdel"),
+    ("LSB_JOBID", "LSF job", "bkill"),
+    ("FLUX_JOB_ID", "Flux job", "flux cancel"),
+    ("AWS_BATCH_JOB_ID", "AWS Batch job", "aws batch terminate-job --reason lock --job-id"),
+    ("BATCH_TASK_ID", "Google Batch task", ""),
+)
+_POD = "KUBERNETES_SERVICE_HOST"  # set in every pod, whose name is its host's
+_GRID_ENGINE = ("JOB_ID", "SGE_ROOT")  # the first alone may be anybody's
+
+
+def _job() -> dict[str, str] | None:
+    """The engine's job that this process belongs to: what it is called, its number, how to end it."""
+    for variable, engine, end in _ENGINES:
+        if number := os.environ.get(variable):
+            return {"engine": engine, "id": number, "end": end}
+    if all(os.environ.get(variable) for variable in _GRID_ENGINE):
+        return {"engine": "Grid Engine job", "id": os.environ["JOB_ID"], "end": "qdel"}
+    if os.environ.get(_POD):
+        return {"engine": "pod", "id": socket.gethostname(), "end": "kubectl delete pod"}
+    return None
 
 
 def _self() -> dict[str, object]:
@@ -110,11 +131,17 @@ def _self() -> dict[str, object]:
     return {"pid": os.getpid(), "host": socket.gethostname(), "since": since, "job": _job()}
 
 
+def _told(job: dict[str, str] | None) -> str:
+    if job is None:
+        return ""
+    end = f": `{job['end']} {job['id']}`" if job["end"] else ""
+    return f" ({job['engine']} {job['id']}{end})"
+
+
 def _holder(file: IO[str]) -> str:
     file.seek(0)
     try:
         holder = json.loads(file.read())
-        job = f" (SLURM job {holder['job']}: `scancel {holder['job']}`)" if holder.get("job") else ""
-        return f"process {holder['pid']} on {holder['host']}, since {holder['since']}{job}"
-    except (ValueError, KeyError):
+        return f"process {holder['pid']} on {holder['host']}, since {holder['since']}{_told(holder.get('job'))}"
+    except (ValueError, KeyError, TypeError):
         return "a process that has not said who it is yet"

@@ -503,6 +503,12 @@ def test_a_look_changes_nothing(world: PlannedWorld, change: Change) -> None:
     change(world)
     before = world.files()
     world.planned()
+    assert world.files() == before
+
+
+def test_a_look_at_everything_changes_nothing(world: PlannedWorld) -> None:
+    world.edit(seed=8)
+    before = world.files()
     world.planned("all", forceall=True)
     assert world.files() == before
 

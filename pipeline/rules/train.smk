@@ -33,10 +33,13 @@ rule train:
         settings=lambda w: PLAN.experiment(w.experiment),
         run=lambda w: here(f"{OUT}/runs/{w.experiment}"),
         in_pieces=in_pieces,
+        launcher=lambda w, resources: in_words(
+            lambda: PLAN.launcher(w.experiment, resources)
+        ),
     # SIGTERM, SIGHUP and SIGUSR1 are the trainer's: it saves and leaves, and the shell must outlive it.
     shell:
         "trap : TERM HUP USR1; {params.in_pieces}"
-        "python -m training train --name {wildcards.experiment} --seed {params.seed} --settings {params.settings:q} "
+        "{params.launcher} train --name {wildcards.experiment} --seed {params.seed} --settings {params.settings:q} "
         "--shards {input.shards:q} --audits {input.audits:q} --run {params.run:q} --log {log[0]:q} "
         "&& made {output.made:q} {params.made:q}"
 

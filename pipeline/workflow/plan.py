@@ -130,7 +130,8 @@ class Plan(Published, Sent):
             return None
         if self.main:
             return self._limits.known(job, self.recorded(job), limits)
-        return self._published.get("limits", {}).get("/".join(job))
+        kept: str | None = self._published.get("limits", {}).get("/".join(job))
+        return kept
 
     def _outside(self, job: Job) -> dict[str, str | None]:
         """What no job makes: lists of shapes, folders of pictures."""
@@ -168,7 +169,7 @@ class Plan(Published, Sent):
 
     def record(self, job: Job) -> dict[str, Any]:
         """What a job's product is recorded with when it is made."""
-        record = {"digest": self.digest(job), "head": self.head_digest(job.rule, job.name)}
+        record: dict[str, Any] = {"digest": self.digest(job), "head": self.head_digest(job.rule, job.name)}
         limits = limit_of(self.config, job)
         record |= {"sources": self.sources(job), "checks": checks(self.config, job.rule, job.name)}
         return record | ({"limits": limits} if limits else {})

@@ -6,8 +6,10 @@ A stage gets the values that it needs and no others; what a product depends on i
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
+from pipeline.errors import UserError
 from pipeline.settings.base import Strict
 from pipeline.settings.config import Config
 from pipeline.settings.datasets import Dataset, ImportViewsSettings, ImportVoxelsSettings, PrepareSettings, Procedural
@@ -99,6 +101,31 @@ class Sent:
         """GPUs that a training asks a cluster for: one a process, none where the experiment stays on the CPU."""
         settings = self.config.experiments[experiment]
         return 0 if settings.device == "cpu" else settings.processes
+
+    def launcher(self, experiment: str, asked: Mapping[str, Any]) -> str:
+        """The command that starts a training: by itself, or by a `torchrun` for each task of a job on several nodes.
+
+        asked : the resources of the job.  With ``mpi`` (`srun`) and ``tasks`` the command runs on the job's first
+        host, where all tasks meet; the tasks share the experiment's processes evenly.
+        """
+        if not asked.get("mpi"):
+            return "python -m training"
+        tasks = int(asked.get("tasks") or int(asked.get("nodes", 1)) * int(asked.get("tasks_per_node", 1)))
+        processes = self.config.experiments[experiment].processes
+        if processes % tasks:
+            raise UserError(
+                "the tasks of a training cannot share its processes evenly",
+                where=f"experiments.{experiment}.processes",
+                got=f"{processes} processes, {tasks} tasks",
+                do="set `processes` to nodes x GPUs of a node, and `tasks` of `train` in the profile to the nodes",
+            )
+        return (
+            f"{asked['mpi']} --ntasks={tasks} --kill-on-bad-exit=1 python -m torch.distributed.run "
+            f"--nnodes={tasks} --nproc-per-node={processes // tasks} --rdzv-backend=c10d "
+            '--rdzv-id="${SLURM_JOB_ID:-0}" '
+            '--rdzv-endpoint="$(hostname):$((20000 + ${SLURM_JOB_ID:-0} % 20000))" '
+            "--signals-to-handle=SIGTERM,SIGINT,SIGUSR1 -m -- training"
+        )
 
     def train_threads(self, experiment: str) -> int:
         """CPU cores of a training: for each process its arithmetic, and two to read ahead."""

@@ -37,7 +37,8 @@ def configuration() -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def wanted(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """What a run in one folder makes."""
-    local = World(alone.checkout(tmp_path_factory.mktemp("local") / "project", configuration()))
+    folder = alone.checkout(tmp_path_factory.mktemp("local") / "project", configuration())
+    local = World(folder, folder / "config.yaml")
     local.run("all")
     return lasting_digests(local.results)
 

@@ -170,3 +170,22 @@ def test_a_run_with_failed_cancelled_and_orphaned_jobs_ends_like_a_local_one(
     assert len(wanted) > 5 and lasting_digests(world.results) == wanted
     stamp = json.loads((world.results / "runs" / "tiny" / "train.json").read_text(encoding="utf-8"))
     assert stamp["samples"] == SAMPLES and not list(world.results.glob("runs/tiny/previous-*"))
+
+
+def test_one_training_of_two_tasks(cluster: one_node.Cluster, world: ClusterWorld, tmp_path: Path) -> None:
+    """As on two nodes: a torchrun in each task, which meet at the job's first host."""
+    world.edit(experiments={"tiny": {"samples": 160}})
+    path = world.folder / "profile" / "config.yaml"
+    profile = yaml.safe_load(path.read_text(encoding="utf-8"))
+    profile["set-resources"]["train"] |= {"mpi": "srun", "tasks": 2, "cpus_per_task": 4, "gpu": 0, "mem_mb": 16000}
+    del profile["set-resources"]["render"]
+    path.write_text(yaml.safe_dump(profile), encoding="utf-8")
+    run = world.start()
+    assert run.wait(PATIENCE_S) == 0, world.said()[-8000:] + cluster.logs()
+    stamp = json.loads((world.results / "runs" / "tiny" / "train.json").read_text(encoding="utf-8"))
+    assert stamp["samples"] == 160
+    first = json.loads(world.metrics()[0])
+    local = World(tmp_path / "local", world.folder / "config.yaml")
+    local.run("train_all", cores=2)
+    lines = (local.results / "runs" / "tiny" / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    assert json.loads(lines[0]) == first, "two processes, wherever they are, learn the same"

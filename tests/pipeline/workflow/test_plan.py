@@ -155,7 +155,7 @@ def test_who_is_patient_gets_the_lock_of_the_one_before(
     assert holder.stdout is not None and holder.stdout.readline() == "held\n"
     monkeypatch.setenv("SLURM_JOB_ID", "4712")
     with runlock.held(tmp_path):
-        assert json.loads((tmp_path / ".run.lock").read_text(encoding="utf-8"))["job"] == "4712"
+        assert json.loads((tmp_path / ".run.lock").read_text(encoding="utf-8"))["job"]["id"] == "4712"
     assert "waiting for process" in (said := capsys.readouterr().err) and "SLURM job 4711: `scancel 4711`" in said
     holder.communicate()
 
@@ -192,3 +192,18 @@ def test_console_says_what_failed_and_how_far_it_is(capsys: pytest.CaptureFixtur
 def test_conda_files_match_the_lock() -> None:
     done = subprocess.run([sys.executable, "envs/generate.py", "--check"], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_several_nodes_share_the_processes_of_a_training() -> None:
+    def launcher(processes: int, **asked: object) -> str:
+        experiment = {"datasets": ["d"], "processes": processes}
+        return Plan({"datasets": {"d": {"source": "modelnet10"}}, "experiments": {"e": experiment}}).launcher(
+            "e", asked
+        )
+
+    assert launcher(8, gpu=8) == "python -m training"
+    assert launcher(8, mpi="srun", tasks=2).startswith("srun --ntasks=2 ")
+    assert "--nnodes=2 --nproc-per-node=4 " in launcher(8, mpi="srun", nodes=2, tasks=2)
+    assert "--nnodes=4 --nproc-per-node=2 " in launcher(8, mpi="srun", nodes=2, tasks_per_node=2)
+    with pytest.raises(UserError, match=r"cannot share its processes evenly(.|\n)*8 processes, 3 tasks"):
+        launcher(8, mpi="srun", tasks=3)
