@@ -24,6 +24,7 @@ import voxelize.cli
 from pipeline.commandline.parser import Commands, Parser
 from pipeline.errors import CALLED, QUIET, UserError, as_called, remedy, run_command
 from pipeline.progress import say
+from pipeline.provenance import PACKAGES
 
 ROOT = Path(__file__).resolve().parent.parent
 PARSERS: dict[str, Callable[[], Parser]] = {
@@ -144,6 +145,12 @@ def test_nobody_advises_to_delete_without_looking_first() -> None:
     }
     found = {path.relative_to(ROOT).as_posix() for path, text in texts.items() if '"delete the file and' in text}
     assert {place for place in found if not place.startswith(own)} == set()
+
+
+def test_no_advice_names_a_command_that_is_gone() -> None:
+    files = [path for room in PACKAGES for path in (ROOT / room).rglob("*.py")]
+    found = [path.name for path in files if "huggingface-cli" in path.read_text(encoding="utf-8")]
+    assert found == [] and len(files) > 200
 
 
 def test_an_interrupted_command_promises_nothing(

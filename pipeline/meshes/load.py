@@ -40,10 +40,11 @@ def load_mesh(path: str | Path, *, root: str | Path | None = None, texture_px: i
 
     Raises Reject with a typed reason for a file that is malformed, empty or unknown.
     """
-    path = Path(path)
-    base = Path(root) if root is not None else path.parent
-    member = path.resolve().relative_to(base.resolve()).as_posix()
-    return load_member(member, Files.of_folder(base), texture_px=texture_px).mesh
+    place = Path(path).resolve()
+    base = place.parent if root is None else Path(root).resolve()
+    if not place.is_relative_to(base):  # a link: materials and pictures lie beside what it leads to
+        base = place.parent
+    return load_member(place.relative_to(base).as_posix(), Files.of_folder(base), texture_px=texture_px).mesh
 
 
 def load_member(member: str, files: Files, *, texture_px: int | None = None, looks: bool = True) -> Loaded:
@@ -53,7 +54,7 @@ def load_member(member: str, files: Files, *, texture_px: int | None = None, loo
     """
     data = files.exact(member)
     if data is None:
-        raise Reject("missing_mesh", f"{member} is not there")
+        raise Reject("missing_mesh", f"there is no file {member} inside its folder")
     if not data.strip(b" \t\r\n\0"):
         raise Reject("empty", f"{member} is empty")
     pictures = _Pictures(files.beside(member), texture_px)

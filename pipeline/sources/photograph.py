@@ -28,8 +28,10 @@ def file_reader(root: Path, name: str) -> Callable[[], bytes]:
 
     def read() -> bytes:
         path = (root / name).resolve()
-        if not path.is_relative_to(root.resolve()) or not path.is_file():
-            raise Reject("missing_file", f"{name} is not there")
+        if not path.is_relative_to(root.resolve()):
+            raise Reject("missing_file", f"{name} leads out of {root}")
+        if not path.is_file():
+            raise Reject("missing_file", f"{name} is {'no file' if path.exists() else 'not there'}")
         return path.read_bytes()
 
     return read

@@ -24,7 +24,7 @@ from pipeline.archives.addresses import address_of, shown
 from pipeline.archives.http import Broken, Guard, Refused, asked
 from pipeline.archives.places import local_folder
 from pipeline.archives.remote import RemoteFile
-from pipeline.errors import UserError, as_called, in_words
+from pipeline.errors import CALLED, UserError, as_called, in_words
 from pipeline.gpu import Gpus, gpus
 from pipeline.settings.config import Config, load
 from pipeline.settings.datasets import Dataset
@@ -32,6 +32,7 @@ from pipeline.sources.backgrounds import PHOTOGRAPHS
 from pipeline.sources.base import source_of
 
 _PACKAGES = ("snakemake", "numpy", "numba", "h5py", "trimesh", "Pillow", "pydantic", "torch")
+SET_UP = "install the application again" if CALLED in os.environ else "run `make setup`"
 _TIMEOUT_S = 6.0
 _MOST_PROBES = 3  # of the many files of one data set
 # Measured on the generated sets at 512-pixel textures: a mesh, and what HDF5 adds to a view's bytes.
@@ -86,7 +87,7 @@ def _environment() -> Iterator[Line]:
     yield Line("ok", "python", version)
     absent = [name for name in _PACKAGES if not _installed(name)]
     if absent:
-        yield Line("MISSING", "packages", f"not installed: {', '.join(absent)}", "run `make setup`")
+        yield Line("MISSING", "packages", f"not installed: {', '.join(absent)}", SET_UP)
     else:
         yield Line("ok", "packages", ", ".join(f"{name} {importlib.metadata.version(name)}" for name in _PACKAGES))
 

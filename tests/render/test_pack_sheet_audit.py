@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import ImageFont
 
 from pipeline.conventions import Grid, voxel_centres
 from pipeline.errors import UserError
@@ -31,7 +32,7 @@ from render.backgrounds import build_bank, draw_alteration
 from render.cameras import Camera
 from render.pack import pack_shard
 from render.shard import render_shard
-from render.sheet import sheets_of_index, voxel_mesh
+from render.sheet import LABEL_PX, _fitting, sheets_of_index, voxel_mesh
 from tests.render.helpers import ball, calibration, camera, cube, draw, prepared_pack, read_png, unlit
 from tests.render.test_backgrounds import PICTURES, folder
 
@@ -336,3 +337,12 @@ def test_the_voxelizers_grid_lies_behind_the_renders_alpha(tmp_path: Path) -> No
 
 def stored_camera(K: np.ndarray, camera_to_world: np.ndarray) -> Camera:
     return Camera(K, camera_to_world, 0.0, 0.0, 0.0, 0.0, camera().size_px)
+
+
+def test_a_long_name_keeps_the_end_by_which_it_is_told_from_others() -> None:
+    font = ImageFont.load_default(15)
+    names = [f"1006be65e7bc937e9141f9b58470d6{number:02d}" for number in range(3)]
+    shown = [_fitting(name, font) for name in names]
+    assert len(set(shown)) == 3
+    assert all(text.endswith(name[-8:]) and font.getlength(text) <= LABEL_PX for text, name in zip(shown, names))
+    assert _fitting("chair_0001", font) == "chair_0001"

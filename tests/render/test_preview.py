@@ -129,6 +129,8 @@ def test_a_folder_is_searched_and_a_slip_of_a_command_is_told(tmp_path: Path) ->
         main([str(tmp_path / "out"), "-o", str(tmp_path / "s.png")])
     with pytest.raises(UserError, match="no such file(.|\n)*python -m render sheet"):
         main(["shet", "-o", str(tmp_path / "s.png")])
+    (tmp_path / "link.obj").symlink_to(tmp_path / "in" / "a" / "chair.obj")
+    main([str(tmp_path / "link.obj"), "--views", "1", "--size", "32", "-o", str(tmp_path / "link.png")])
     (tmp_path / "gone.obj").symlink_to(tmp_path / "nothing")
     with pytest.raises(UserError, match="neither a file nor a folder(.|\n)*a link"):
         main([str(tmp_path / "gone.obj"), "-o", str(tmp_path / "s.png")])
