@@ -127,7 +127,7 @@ def test_voxels_are_what_their_photographs_show(made: Path) -> None:
             seen = view_silhouettes(alpha, shard.array("K")[row], shard.array("camera_to_world")[row], 32)
             grid = grids[record.name]
             assert seen.iou(grid) > 0.75
-            if record.category == "chair":  # the arm is on one side, the back behind
+            if record.name in ("0002", "0003"):  # the arm is on one side, the back behind
                 assert seen.iou(grid) > max(seen.iou(grid[::-1]), seen.iou(grid[:, :, ::-1])) + 0.05
             assert alpha.max(axis=1).mean() / 255 > 0.5  # the picture is cut out around the object
 
@@ -210,7 +210,7 @@ def test_faults_of_the_files_are_lines_of_the_ledger(tmp_path: Path) -> None:
     [
         ("mask/table/0004.png", b"no picture", "bad_picture"),
         ("mask/table/0004.png", photograph([], np.eye(3), np.ones(3))[1], "bad_mask"),
-        ("img/table/0004.png", photograph([], np.eye(3), np.ones(3))[0][:-30], "bad_picture"),
+        ("img/table/0004.png", photograph([], np.eye(3), np.ones(3))[0][:-30], "cut_short"),
         ("model/table/t/voxel.mat", b"MATLAB", "malformed"),
         ("model/table/t/voxel.mat", mat(facing(CHAIR)), "voxels_disagree"),
         ("model/table/t/model.obj", b"v 0 0 0\n", "no_faces"),
