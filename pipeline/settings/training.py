@@ -69,7 +69,7 @@ class Experiment(Strict):
     precision: Literal["auto", "float32", "bf16"] = "auto"
     """`auto` is bf16 on a GPU at 64^3 and above, else float32, of which a GPU's convolutions read 10 bits (TF32)."""
     compile: Literal["auto", "on", "off"] = "auto"
-    """torch.compile the networks; `auto` does it on a GPU for one process."""
+    """torch.compile the networks; `auto` does it on a GPU."""
     views_per_shape: int = pydantic.Field(default=1, ge=1, le=64)
     """Views encoded together into one code; 1 is the single-view network of the paper."""
     pooling: Literal["max", "mean"] = "max"

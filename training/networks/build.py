@@ -32,7 +32,6 @@ from training.networks.layers import (
     lay_kernels_channels_last,
 )
 from training.networks.volumes import Discriminator, Generator, VoxelEncoder
-from training.parallel import world_size
 
 FIRST_ITERATIONS = 8  # of each spectral norm's vector at the start, so that the first updates know the norm
 
@@ -187,12 +186,12 @@ class Networks(nn.Module):
     def compile_where_it_pays(self, wanted: str, *, penalised: bool) -> None:
         """torch.compile each network in place, names of weights unchanged; on a CPU it gains nothing.
 
+        The exchanges between processes, which batch norm makes inside a network, become part of its one graph.
+
         wanted : "auto", "on" or "off".
         penalised : by WGAN-GP's or R1's penalty on gradients, which differentiate D twice; compiled code cannot.
         """
-        # Exchanges between processes happen inside a network and would cut its graph.
-        pays = self.device.type == "cuda" and world_size() == 1
-        if wanted == "off" or (wanted == "auto" and not pays):
+        if wanted == "off" or (wanted == "auto" and self.device.type != "cuda"):
             return
         for network in (self.E, self.G, self.V):
             if network is not None:

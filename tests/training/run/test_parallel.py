@@ -88,6 +88,39 @@ def test_ranks_of_one_experiment_write_each_file_once(boxes: Path, tmp_path: Pat
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes(), name
 
 
+COMPILED = """
+import torch, torch.distributed as dist
+from training.networks.layers import BatchNorm, minibatch_deviation
+
+dist.init_process_group("gloo")
+batch = torch.randn(4, 3, 2, 2, 2, generator=torch.Generator().manual_seed(1))[2 * dist.get_rank() :][:2]
+
+def gradients(compiled):
+    norm, x = BatchNorm(3).train(), batch.clone().requires_grad_()
+    act = lambda given: minibatch_deviation(norm(given, 1))
+    out = (torch.compile(act, backend="aot_eager", fullgraph=True) if compiled else act)(x)
+    out.cos().sum().backward()
+    return out, x.grad, norm.weight.grad, norm.running_mean, norm.running_var
+
+for one, other in zip(gradients(False), gradients(True), strict=True):
+    torch.testing.assert_close(one, other)
+dist.destroy_process_group()
+"""
+
+
+@pytest.mark.slow
+def test_exchanges_are_part_of_one_compiled_graph(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`fullgraph` fails where an exchange would cut it; results and gradients are those of the layers as they are."""
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")
+    monkeypatch.setenv("MASTER_PORT", str(launch._free_port()))
+    ranks = []
+    for rank in "01":
+        monkeypatch.setenv("RANK", rank)
+        ranks.append(subprocess.Popen([sys.executable, "-c", COMPILED]))
+    assert [rank.wait() for rank in ranks] == [0, 0]
+
+
 def command(experiment: Any, boxes: Path, run: Path) -> list[str]:
     return ["train", "--settings", experiment.model_dump_json(), "--shards", str(boxes), "--run", str(run)]
 
