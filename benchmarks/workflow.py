@@ -1,7 +1,7 @@
 """``python -m benchmarks.workflow``: what the DAG costs and what large data sets will take; fills docs/cluster.md.
 
-    scale   dry run and no-op run of 1,000, 5,000 and 20,000 jobs: made-up data sets whose files
-            are empty and have the records of real ones
+    scale   dry run and no-op run of 1,000 to 50,000 jobs, and of 1,000 experiments: made-up data sets
+            whose files are empty and have the records of real ones
     paper   a small generated data set at 128 px and 24 views, measured job by job on one core,
             and from that ShapeNetCore on 16 cores and a million objects on 50 nodes
 
@@ -71,13 +71,14 @@ class Spent:
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure and write the tables."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.workflow", description=__doc__)
-    parser.add_argument("--jobs", type=int, nargs="*", default=[1000, 5000, 20_000])
+    parser.add_argument("--jobs", type=int, nargs="*", default=[1000, 5000, 20_000, 50_000])
+    parser.add_argument("--experiments", type=int, default=1000, help="0 leaves them out")
     parser.add_argument("--no-paper", action="store_true", help="leave the measured data set out")
     parser.add_argument("-o", "--output", type=Path, default=DOCUMENT)
     arguments = parser.parse_args(argv)
     machine = f"{platform.processor() or platform.machine()}, Python {platform.python_version()}"
     if arguments.jobs:
-        fill(arguments.output, "scale", scale(arguments.jobs, machine))
+        fill(arguments.output, "scale", scale(arguments.jobs, arguments.experiments, machine))
     if not arguments.no_paper:
         fill(arguments.output, "paper", paper(machine))
     return 0
@@ -92,27 +93,36 @@ def fill(document: Path, name: str, block: str) -> None:
     say(f"{document.name}: {name} written\n{block}")
 
 
-def scale(jobs: Sequence[int], machine: str) -> str:
+def scale(jobs: Sequence[int], experiments: int, machine: str) -> str:
     """The table of dry runs and no-op runs."""
     lines = ["| jobs | dry run of everything | no-op run, all there | memory |", "|---|---|---|---|"]
     for wanted in jobs:
-        with tempfile.TemporaryDirectory() as name:
-            folder = Path(name)
-            shards = (wanted - OTHER_JOBS) // JOBS_A_SHARD
-            values = {"datasets": {"big": {"source": "modelnet40", "mirrors": ["mirror"], "shards": shards}}}
-            _configure(folder, values | {"experiments": {"e": {"datasets": ["big"]}}})
-            _archive(folder, shards)
-            dry = snakemake(folder, "--dry-run", "shards_all")
-            count = int((re.search(r"^total +(\d+)", dry.said, re.MULTILINE) or ["", "0"])[1])
-            _pretend(folder)
-            done = snakemake(folder, "shards_all")
-            assert "Nothing to be done" in done.said, done.said[-2000:]
-            lines.append(
-                f"| {count:,} | {dry.processor_s:.1f} s ({dry.wall_s:.0f} s) | {done.processor_s:.1f} s "
-                f"({done.wall_s:.0f} s) | {max(dry.memory_mb, done.memory_mb):.0f} MB |"
-            )
-            say(lines[-1])
+        lines.append(_planned((wanted - OTHER_JOBS) // JOBS_A_SHARD, 1, "shards_all"))
+        say(lines[-1])
+    if experiments:
+        lines.append(_planned(2, experiments, "train_all"))
+        say(lines[-1])
     return "\n".join([*lines, "", f"Processor time (and time on the clock) on {machine}."])
+
+
+def _planned(shards: int, experiments: int, target: str) -> str:
+    """A line of the table: so many shards, and so many experiments on them."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        values = {"datasets": {"big": {"source": "modelnet40", "mirrors": ["mirror"], "shards": shards}}}
+        runs = {f"e{number}": {"datasets": ["big"]} for number in range(experiments)}
+        _configure(folder, values | {"experiments": runs})
+        _archive(folder, shards)
+        dry = snakemake(folder, "--dry-run", target)
+        count = int((re.search(r"^total +(\d+)", dry.said, re.MULTILINE) or ["", "0"])[1])
+        _pretend(folder, target)
+        done = snakemake(folder, target)
+        assert "Nothing to be done" in done.said, done.said[-2000:]
+    what = f"{count:,}" if experiments == 1 else f"{count:,}, of them {experiments:,} trainings"
+    return (
+        f"| {what} | {dry.processor_s:.1f} s ({dry.wall_s:.0f} s) | {done.processor_s:.1f} s "
+        f"({done.wall_s:.0f} s) | {max(dry.memory_mb, done.memory_mb):.0f} MB |"
+    )
 
 
 def paper(machine: str) -> str:
@@ -184,14 +194,14 @@ def _archive(folder: Path, shards: int) -> None:
             archive.writestr(f"ModelNet40/chair/train/chair_{number:06d}.off", "OFF\n")
 
 
-def _pretend(folder: Path) -> None:
+def _pretend(folder: Path, target: str) -> None:
     """Empty products with the records that real ones have."""
     with contextlib.chdir(folder):
         values = yaml.safe_load(Path("config.yaml").read_text(encoding="utf-8"))
         for rules in ({"fetch"}, None):
             plan = Plan(values)
             plan.publish()
-            for job in plan.planned(["shards_all"]):
+            for job in plan.planned([target]):
                 if rules is None or job.rule in rules:
                     _finish(plan, job)
 

@@ -5,7 +5,7 @@
 
 Runs whose settings differ in nothing but the seed are one row: the mean over the seeds and, with
 more than one, the standard deviation (n - 1) over them.  Without a second seed the number in
-brackets is missing, not zero.
+brackets is missing, not zero.  Settings in which few experiments differ, as `vary` makes them, stand beside the names.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import io
 import json
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from training.evaluation import tables
 from training.run import files as run_files
 
 FORMATS = (".md", ".csv", ".json")
+_MOST_VARIED = 6  # experiments that differ in more are told apart by their names
 _FIXED = {column.title for column in COLUMNS}
 
 
@@ -38,6 +39,7 @@ class Row:
     runs: list[str]
     mean: dict[str, float]
     spread: dict[str, float]  # empty with one run
+    varied: dict[str, Any] = field(default_factory=dict)  # settings in which the rows differ
 
 
 def compare(runs: Sequence[Path]) -> list[Row]:
@@ -51,7 +53,15 @@ def compare(runs: Sequence[Path]) -> list[Row]:
         settings = {key: value for key, value in settings.items() if key not in REMOVED}
         data = [(one["dataset"], one["digest"]) for one in results.get("data", [])]
         groups.setdefault(json.dumps([settings, data], sort_keys=True), []).append((run, results))
-    return [_row(members) for members in groups.values()]
+    settings = [json.loads(key)[0] for key in groups]
+    varied = (
+        sorted(key for key in settings[0] if any(one[key] != settings[0][key] for one in settings)) if groups else []
+    )
+    shown = varied if len(varied) <= _MOST_VARIED else []
+    return [
+        replace(_row(members), varied={key: one[key] for key in shown})
+        for members, one in zip(groups.values(), settings, strict=True)
+    ]
 
 
 def read_results(run: Path) -> dict[str, Any]:
@@ -127,8 +137,12 @@ def chosen(rows: list[Row], wanted: Sequence[str]) -> str:
         spread = f" ± {row.spread[title]:.{places}f}" if title in row.spread else ""
         return f"{row.mean[title]:.{places}f}{spread}"
 
-    lines = [[row.runs[0], str(len(row.runs)), *(cell(row, title) for title in wanted)] for row in rows]
-    return "\n".join(tables.grid(["experiment", "seeds", *wanted], lines)) + "\n"
+    lines = [[row.runs[0], *_varied(row), str(len(row.runs)), *(cell(row, title) for title in wanted)] for row in rows]
+    return "\n".join(tables.grid(["experiment", *rows[0].varied, "seeds", *wanted], lines)) + "\n"
+
+
+def _varied(row: Row) -> list[str]:
+    return [value if isinstance(value, str) else json.dumps(value) for value in row.varied.values()]
 
 
 def as_markdown(rows: list[Row]) -> str:
@@ -142,7 +156,8 @@ def as_markdown(rows: list[Row]) -> str:
 
     body = [[title, *(cell(row, title) for row in rows)] for title in titles(rows)]
     seeds = ["runs", *(str(len(row.runs)) for row in rows)]
-    return "\n".join(tables.grid(["", *(row.name for row in rows)], [seeds, *body])) + "\n"
+    varied = [list(line) for line in zip(rows[0].varied, *map(_varied, rows))] if rows else []
+    return "\n".join(tables.grid(["", *(row.name for row in rows)], [*varied, seeds, *body])) + "\n"
 
 
 def as_csv(rows: list[Row]) -> str:
@@ -150,15 +165,16 @@ def as_csv(rows: list[Row]) -> str:
     out = io.StringIO()
     names = titles(rows)
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(["experiment", "runs", *(f"{name}{end}" for name in names for end in ("", " (spread)"))])
+    varied = rows[0].varied if rows else {}
+    writer.writerow(["experiment", *varied, "runs", *(f"{name}{end}" for name in names for end in ("", " (spread)"))])
     for row in rows:
         pairs = [values.get(name, "") for name in names for values in (row.mean, row.spread)]
-        writer.writerow([row.name, len(row.runs), *pairs])
+        writer.writerow([row.name, *_varied(row), len(row.runs), *pairs])
     return out.getvalue()
 
 
 def as_json(rows: list[Row]) -> str:
-    """A list of {name, runs, mean, spread}."""
+    """A list of {name, runs, mean, spread, varied}."""
     return json_text([row.__dict__ for row in rows])
 
 

@@ -103,7 +103,22 @@ def test_chosen_columns_are_a_line_for_each_experiment(tmp_path: Path, capsys: p
     columns = ["IoU", "ikea chair AP aligned", "samples/s"]
     assert main(["compare", *map(str, runs), "--columns", *columns]) == 0
     _, _, first, second = capsys.readouterr().out.splitlines()
-    assert first == "| a | 2 | 0.450 ± 0.071 | 0.500 |  |" and second == "| b | 1 | 0.900 |  | 30 |"
+    assert first == "| a | 0.5 | 2 | 0.450 ± 0.071 | 0.500 |  |" and second == "| b | 2 | 1 | 0.900 |  | 30 |"
     assert compare.titles(compare.compare(runs)) == ["IoU", "ikea AP aligned"], "more only where it is asked for"
     assert main(["compare", str(runs[0]), "--columns", "ikea bed AP aligned"]) == 1
     assert "no run has this column" in capsys.readouterr().err
+
+
+def test_what_is_varied_stands_beside_the_names(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Two values with two seeds each, as `vary` and `seeds` make them."""
+    names = [(f"e-{value}{end}", value, seed) for value in (0.2, 0.5) for end, seed in (("", 1), ("-2", 2))]
+    runs = [run(tmp_path, name, value, seed=seed, kl_weight=value) for name, value, seed in names]
+    rows = compare.compare(runs)
+    assert [row.varied for row in rows] == [{"kl_weight": 0.2}, {"kl_weight": 0.5}]
+    assert "| kl_weight | 0.2 | 0.5 |" in compare.as_markdown(rows)
+    assert list(csv.reader(io.StringIO(compare.as_csv(rows))))[0][:3] == ["experiment", "kl_weight", "runs"]
+    assert "| e-0.5 | 0.5 | 2 | 0.500 ± 0.000 |" in compare.chosen(rows, ["IoU"])
+    assert compare.compare(runs[:2])[0].varied == {}, "one experiment is like itself"
+    many = {"batch_size": 3, "width": 1, "samples": 9, "threads": 3, "clip_norm": 3, "latent": 7, "log_every": 5}
+    other = run(tmp_path, "other", 0.1, **many)
+    assert compare.compare([*runs, other])[0].varied == {}, "too many to be read"
