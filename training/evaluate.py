@@ -42,6 +42,7 @@ from training.evaluation.photographs import evaluate_photographs
 from training.evaluation.reconstruction import Splits, empty_predictions, reconstruction
 from training.inference.model import Model, load_model
 from training.inference.predict import by_hash, chosen, sample, truth
+from training.inference.terms import terms_of
 from training.metrics import generation, intervals
 from training.metrics import voxels as metrics
 from training.metrics.distances import iou_matrix
@@ -88,6 +89,9 @@ def evaluate(
         "views_per_prediction": experiment.views_per_shape,
         "evaluation": settings.model_dump(mode="json"),
     }
+
+    if terms := terms_of(splits.train.records):
+        results["licences"] = terms
 
     # From pictures of held-out shapes to shapes; the threshold comes from here.
     threshold = 128

@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from training.inference.model import Model
+from training.inference.terms import Terms, in_words
 
 LIBRARY = "shapes-to-vaegan"
 UNKNOWN_LICENCE = "unknown"  # as the Hub writes it
@@ -22,6 +23,7 @@ def model_card(
     measured: str | None = None,  # sentence of the measurement
     ious: list[float] | None = None,  # of the held-out shapes that lie beside the card
     licence: str = UNKNOWN_LICENCE,
+    terms: Terms | None = None,  # licences of the training shapes
 ) -> str:
     """What the model is, what it takes and gives, and how well it was measured to work."""
     header, settings = model.header, model.settings
@@ -37,7 +39,7 @@ Wu et al. 2016, "Learning a Probabilistic Latent Space of Object Shapes via 3D G
 - Categories: {", ".join(header.categories)}
 - Trained on {header.samples} samples; identity {header.identity}
 - Measured: {"not yet" if measured is None else measured}.
-
+{in_words(terms or {})}
 ## Files
 {listed}
 

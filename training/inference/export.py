@@ -17,9 +17,11 @@ from pipeline.errors import UserError
 from training.inference import held_out
 from training.inference.card import UNKNOWN_LICENCE, model_card
 from training.inference.model import CONFIG, WEIGHTS, Model, export_config
+from training.inference.terms import Terms
 
 SAMPLER, RECONSTRUCTOR = "sampler.onnx", "reconstructor.onnx"
 MEASURED = "measured"  # key of config.json: the sentence of the measurement
+LICENCES = "licences"  # key of config.json and results.json: training/inference/terms.py
 SCRIPT = "reconstruct.py"  # a copy of portable.py, which is part of no process that runs here
 
 
@@ -71,10 +73,12 @@ def export(
     weights, card, config = folder / WEIGHTS, folder / "README.md", folder / CONFIG
     with atomic_path(weights) as temporary:
         save_file({name: value.contiguous().cpu() for name, value in model.networks.state_dict().items()}, temporary)
-    write_json(config, export_config(model) | ({} if measured is None else {MEASURED: measured}))
+    terms = None if run is None else terms_in(run)
+    told = ({} if measured is None else {MEASURED: measured}) | ({LICENCES: terms} if terms else {})
+    write_json(config, export_config(model) | told)
     ious = [float(iou) for path in kept for iou in held_out.read_held_out(path)["iou"]]
     about = _about(model, {path.name for path in (*written, *kept)})
-    write_text(card, model_card(model, about, measured=measured, ious=ious, licence=licence))
+    write_text(card, model_card(model, about, measured=measured, ious=ious, licence=licence, terms=terms))
     return [*written, weights, config, card, *kept]
 
 
@@ -127,6 +131,15 @@ def measured_of(run: Path) -> str | None:
         return str(results["verdict"]["sentence"])
     config = _read(run / CONFIG, "export it again, or copy it again")
     return None if config is None else config.get(MEASURED)
+
+
+def terms_in(run: Path) -> Terms:
+    """Licences of the shapes that a run, or the run that a folder was exported from, was trained on."""
+    for name in ("results.json", CONFIG):
+        found = _read(run / name, "copy it again") or {}
+        if isinstance(found.get(LICENCES), dict):
+            return dict(found[LICENCES])
+    return {}
 
 
 def _read(path: Path, do: str) -> dict[str, Any] | None:
