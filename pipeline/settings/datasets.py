@@ -41,6 +41,8 @@ class Dataset(Strict):
     """Keep shapes under these licences only (`cc0`, `by`, ...), of a source that says one for each; null keeps all."""
     shapes_per_category: int | None = pydantic.Field(default=None, ge=1)
     """Keep at most this many shapes of each category (chosen by hash); null keeps all."""
+    poses: int = pydantic.Field(default=1, ge=1, le=12)
+    """Of `volumetric`: poses of each object, 30 degrees apart, that become shapes; for networks that see no picture."""
     up_axis: Literal["x", "y", "z"] | None = None
     """Which axis points up in the files; null takes the source's own convention, for `folder` that of each format."""
     yaw_deg: float = 0.0
@@ -80,6 +82,8 @@ class Dataset(Strict):
             raise ValueError(
                 f"source {self.source!r} has one licence for all its shapes; `licences` chooses among those of: {known}"
             )
+        if self.poses > 1 and self.source != "volumetric":
+            raise ValueError(f"source {self.source!r} has one pose of each object; `poses` is for 'volumetric'")
         if self.licences == ():
             raise ValueError("`licences` allows nothing; name at least one, or leave it out")
         if "views" in self.entry.provides and (self.up_axis or self.yaw_deg):

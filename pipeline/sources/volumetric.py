@@ -4,7 +4,8 @@
 
 Wu et al., "3D ShapeNets", CVPR 2015.  +Z is up; pose 1 has its front at -X (seen on the mean
 of the chairs) and the others are turned by multiples of 30 degrees about the vertical, so a
-shape is an object and its grid is pose 1: poses of one object never meet in two splits.  The
+shape is an object and its grid is pose 1.  With `poses: 12` the others are shapes too, for networks
+that see no picture, and all poses of one object fall into the same split.  The
 voxels stay as they are, with one empty layer around (32^3); pictures are drawn of their
 surface.  The official chair folder really holds twelve files of a night stand: files whose
 name does not begin with their category are refused as strays.
@@ -50,7 +51,7 @@ class Volumetric(Source):
         return [RemoteFile(name) for name in offered if name.endswith(".zip")] or [_FILE]
 
     def shapes(self, archives: Archives, dataset: Dataset) -> Iterator[Found]:
-        """Every object once, by its first pose."""
+        """Every object once, by its first pose; and by its others, as far as `poses` asks for them."""
         for archive in archives.names:
             objects: dict[tuple[str, str, str], list[tuple[int, Entry]]] = {}
             for entry in archives.get(archive).entries():
@@ -60,13 +61,15 @@ class Volumetric(Source):
                     objects.setdefault(key, []).append((int(match["pose"]), entry))
             for (category, name, split), poses in objects.items():
                 first, entry = min(poses, key=lambda pose: pose[0])
-                reason, detail = entry.problem or ("" if entry.size else "empty"), entry.name
+                reason, detail = "", ""
                 if not name.startswith(category):
                     reason, detail = "stray", f"{name} lies in the folder of {category}, {len(poses)} files"
                 elif first != 1:
                     reason, detail = "missing_pose", f"{entry.name}: pose 1 is not there"
-                member = f"{archive}!{entry.name}"
-                yield Found(category, name, split, member, entry.size, entry.checksum, reason, detail)
+                yield _found(archive, category, name, split, entry, reason=reason, detail=detail)
+                for pose, entry in sorted(poses, key=lambda pose: pose[0]) if not reason else ():
+                    if 1 < pose <= dataset.poses:
+                        yield _found(archive, category, f"{name}_{pose:02d}", split, entry, of=name)
 
     def model(self, archives: Archives, shape: Shape) -> tuple[str, Files]:
         """The MATLAB file of pose 1."""
@@ -82,6 +85,23 @@ class Volumetric(Source):
             raise Reject("missing_mesh", f"{shape.member} is not there")
         grid = np.pad(read_instance(data), 1)
         return np.ascontiguousarray(grid.transpose(1, 2, 0))
+
+
+def _found(
+    archive: str,
+    category: str,
+    name: str,
+    split: str,
+    entry: Entry,
+    *,
+    reason: str = "",
+    detail: str = "",
+    of: str = "",  # the object, for another pose than its first
+) -> Found:
+    reason, detail = reason or entry.problem or ("" if entry.size else "empty"), detail or entry.name
+    group = f"{category}/{of}" if of else ""
+    member = f"{archive}!{entry.name}"
+    return Found(category, name, split, member, entry.size, entry.checksum, reason, detail, group)
 
 
 def read_instance(data: bytes) -> Grid:

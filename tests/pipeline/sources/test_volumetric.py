@@ -76,6 +76,26 @@ def test_an_object_is_one_shape_and_strays_are_reported(tmp_path: Path) -> None:
     assert [r.reason for r in read_rejects(tmp_path / "index")] == ["missing_pose", "stray"]
 
 
+def test_poses_are_shapes_where_that_is_asked_for_and_share_the_split_of_their_object(tmp_path: Path) -> None:
+    """And move none of the shapes that are there without them, whatever the split."""
+    data = mat(chair())
+    names = [f"chair/30/{'train' if number % 3 else 'test'}/chair_{number:09d}" for number in range(12)]
+    dataset = pack_of(tmp_path / "m", {f"{name}_{pose}.mat": data for name in names for pose in (1, 2, 12)})
+    for split in ("official", "hash"):
+        changes = {"split": split, "val_percent": 30.0}
+        one = index(tmp_path / split / "one", dataset.model_copy(update=changes))
+        all_poses = index(tmp_path / split / "all", dataset.model_copy(update={**changes, "poses": 12}))
+        assert (len(one), len(all_poses)) == (12, 36)
+        assert {shape.name: shape.split for shape in one}.items() <= {s.name: s.split for s in all_poses}.items()
+        splits = {(shape.name[: len("chair_000000000")], shape.split) for shape in all_poses}
+        assert len(splits) == 12 and len({split for _, split in splits}) >= 2
+        assert {shape.member[-6:] for shape in all_poses if shape.name.endswith("_12")} == {"12.mat"}
+    two = index(tmp_path / "two", dataset.model_copy(update={"poses": 2}))
+    assert len(two) == 24
+    with pytest.raises(ValueError, match="`poses` is for 'volumetric'"):
+        Dataset(source="modelnet10", poses=12)
+
+
 def test_the_published_voxels_reach_the_binvox_upright_and_unchanged(tmp_path: Path) -> None:
     index(tmp_path, pack_of(tmp_path / "m", {"chair/30/train/chair_000000001_1.mat": mat(chair())}))
     voxels, settings = tmp_path / "v.zip", ImportVoxelsSettings(source="volumetric")
