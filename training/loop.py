@@ -289,7 +289,8 @@ def open_validator(settings: Experiment, data: ShapeData, shards: Sequence[Path]
 
 def build(settings: Experiment, data: ShapeData, device: torch.device) -> tuple[Networks, MovingAverage]:
     """The networks, whose every weight follows from the seed, and their average."""
-    networks = Networks(settings, size_px=data.size_px, resolution=data.resolution).on(device)
+    sizes = {"size_px": data.size_px, "resolution": data.resolution, "categories": len(data.categories)}
+    networks = Networks(settings, **sizes).on(device)
     set_output_bias(networks.G, float(truth(data, chosen(data, 1024, "occupancy")).mean()))
     average = MovingAverage(networks, settings.ema)
     penalised = settings.adversarial == "wgan-gp" or settings.r1_gamma > 0

@@ -16,6 +16,7 @@ Preset = Literal[
     "paper-3dgan",
     "balanced-3dgan",
     "r1-3dgan",
+    "conditional-3dgan",
     "mv-3dvaegan-max",
     "mv-3dvaegan-mean",
     "sn-hinge",
@@ -107,6 +108,8 @@ class Experiment(Strict):
     """Numbers in the code z; 200 in the paper."""
     prior: Literal["normal", "narrow", "uniform"] = "normal"
     """p(z): N(0, 1); `narrow` is N(0, 0.33); `uniform` is U(0, 1), the paper's for the plain 3D-GAN."""
+    condition: Literal["none", "category"] = "none"
+    """`category` tells generator and discriminator the category of a shape, for `sample --category chair`."""
     occupancy_bias: bool = True
     """Start the generator's output at the mean occupancy instead of at one half."""
     spectral_norm: bool = True

@@ -36,6 +36,30 @@ _PAPER: dict[str, Any] = {
     "mirror": False,
 }
 
+_R1: dict[str, Any] = {
+    **_PAPER,
+    "encoder": "none",
+    "width": 0.25,
+    "batch": 16,
+    "occupancy_bias": True,
+    "discriminator_norm": False,
+    "discriminator_gate": 1.0,
+    "discriminator_init": "he",
+    "minibatch_deviation": True,
+    "r1_gamma": 1.0,
+    "r1_every": 4,
+    "reconstruction_weight": 0.0,
+    "kl_weight": 0.0,
+    "beta1": 0.0,
+    "beta2": 0.99,
+    "learning_rate_generator": 1e-3,
+    "learning_rate_discriminator": 1e-3,
+    "schedule": "cosine",
+    "ema": 0.99,
+    "standing_statistics": True,
+    "mirror": True,
+}
+
 PRESETS: dict[str, dict[str, Any]] = {
     # Balanced at 32^3 for two CPU cores, all networks from scratch: see docs/training.md.
     "demo": {},
@@ -70,29 +94,9 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
     # No norm in D, which could not see how occupied its input is, but the R1 penalty (Mescheder et al. 2018) that keeps
     # it smooth where the data are; D learns in every step, as fast as G.
-    "r1-3dgan": {
-        **_PAPER,
-        "encoder": "none",
-        "width": 0.25,
-        "batch": 16,
-        "occupancy_bias": True,
-        "discriminator_norm": False,
-        "discriminator_gate": 1.0,
-        "discriminator_init": "he",
-        "minibatch_deviation": True,
-        "r1_gamma": 1.0,
-        "r1_every": 4,
-        "reconstruction_weight": 0.0,
-        "kl_weight": 0.0,
-        "beta1": 0.0,
-        "beta2": 0.99,
-        "learning_rate_generator": 1e-3,
-        "learning_rate_discriminator": 1e-3,
-        "schedule": "cosine",
-        "ema": 0.99,
-        "standing_statistics": True,
-        "mirror": True,
-    },
+    "r1-3dgan": _R1,
+    # The same, told the category of every shape.
+    "conditional-3dgan": {**_R1, "condition": "category"},
     # Several views a shape, each encoded and sampled, then pooled into one z.
     "mv-3dvaegan-max": {"views_per_shape": 4, "pooling": "max"},
     "mv-3dvaegan-mean": {"views_per_shape": 4, "pooling": "mean"},

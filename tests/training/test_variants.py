@@ -90,7 +90,7 @@ def test_every_preset_trains_fifty_steps_with_finite_numbers(
 def test_every_preset_steps_at_both_resolutions_and_moves_only_its_own(preset: str, resolution: int) -> None:
     """(1) D's step leaves E and G and their gradients, (2) E's step moves E alone, (3) G's step moves G alone."""
     experiment = from_config(preset, adversarial_every=1)
-    networks = Networks(experiment, size_px=64, resolution=resolution).train()
+    networks = Networks(experiment, size_px=64, resolution=resolution, categories=2).train()
     step, data = Step.of(experiment, networks), batch(2, experiment.views_per_shape, 64, resolution)
     present = [name for name in "EGD" if getattr(networks, name) is not None]
 
@@ -104,13 +104,13 @@ def test_every_preset_steps_at_both_resolutions_and_moves_only_its_own(preset: s
         }
 
     fake = networks.G(torch.randn(2, 8, generator=fixed()), 1).sigmoid()
-    assert moved_by(lambda: step.discriminator_step(data["voxels"], fake.detach(), 0)) == {"D"}
+    assert moved_by(lambda: step.discriminator_step(data["voxels"], fake.detach(), 0, data["labels"])) == {"D"}
     assert all(p.grad is None for name in present for p in getattr(networks, name).parameters())
     if networks.E is not None:
         assert moved_by(lambda: step.encoder_step(data, 0)) == {"E"}
         assert all(p.grad is None for p in networks.E.parameters())
         assert networks.G.first.weight.grad is not None  # waits for (3)
-    assert moved_by(lambda: step.generator_step(fake, 0)) == {"G"}
+    assert moved_by(lambda: step.generator_step(fake, 0, data["labels"])) == {"G"}
     assert networks.D is not None and all(p.grad is None for p in (*networks.D.parameters(), *networks.G.parameters()))
     assert all(math.isfinite(value) for value in step(data, 1).numbers().values())
 

@@ -26,6 +26,7 @@ def add(commands: Any) -> None:
     """Add the six sub-commands to an argparse sub-parser object."""
     sample = commands.add_parser("sample", help="make shapes from the prior")
     sample.add_argument("--count", type=int, default=16, help="how many")
+    sample.add_argument("--category", help="of the shapes, from a network trained with condition: category")
     sample.add_argument("--seed", type=int, default=1, help="another seed gives other shapes")
     sample.add_argument("--format", choices=FORMATS, help="default: glb, or as the file of -o is called")
     sample.add_argument("-o", "--output", required=True, help=f"{MANY}; with --count 1 also a file, or -")
@@ -147,7 +148,7 @@ def _sample(options: argparse.Namespace) -> int:
         raise UserError("--count must be at least 1", got=str(options.count))
     output = _many(options, options.count)
     model = _model(options)
-    _write_all(options, output, model, reconstruct.samples(model, options.count, options.seed))
+    _write_all(options, output, model, reconstruct.samples(model, options.count, options.seed, options.category))
     return 0
 
 

@@ -28,11 +28,11 @@ from pipeline.conventions import Array
 from pipeline.errors import UserError
 from training.data.batches import unpack_bits
 from training.data.shapes import ShapeData
-from training.inference.model import Model
+from training.inference.model import Model, networks_of
 from training.inference.predict import BATCH
 from training.metrics import intervals
 from training.networks import checkpoint
-from training.networks.build import Networks, initialise
+from training.networks.build import initialise
 from training.networks.codes import REAL
 from training.networks.volumes import Discriminator
 
@@ -56,7 +56,7 @@ def classify(model: Model, train: ShapeData, tuning: ShapeData | None, test: Sha
     discriminator = load_discriminator(model)
     ways: dict[str, Callable[[ShapeData], Features]] = {"voxels": voxels_of}
     if discriminator is not None:
-        random = Networks(model.settings, size_px=model.header.size_px, resolution=model.header.resolution)
+        random = networks_of(model.settings, model.header)
         # Weights of another seed than the run's: what the architecture gives without any learning.
         initialise(random, model.settings.seed + 1, he=random.he)
         assert random.D is not None
@@ -101,7 +101,7 @@ def classify_shards(model: Model, shards: Sequence[Path]) -> dict[str, Any]:
 def load_discriminator(model: Model) -> Discriminator | None:
     """D of the model's checkpoint; None for runs without one and for exported models, which leave it out."""
     device = next(model.networks.parameters()).device
-    networks = Networks(model.settings, size_px=model.header.size_px, resolution=model.header.resolution)
+    networks = networks_of(model.settings, model.header)
     if networks.D is None:
         return None
     _, tensors = checkpoint.load(model.path, device)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -45,15 +45,17 @@ class Reconstructor(nn.Module):
 
 
 class Sampler(nn.Module):
-    """(B, Z) codes from the prior -> (B, R, R, R) occupancy probabilities."""
+    """(B, Z) codes of N(0, 1), or of another prior, -> (B, R, R, R) occupancy probabilities."""
 
     def __init__(self, model: Model):
         super().__init__()
-        self.generator, self.source = model.networks.G, model.networks.sampling_source
+        self.networks, self.source = model.networks, model.networks.sampling_source
 
-    def forward(self, codes: Float[Tensor, "B Z"]) -> Float[Tensor, "B R R R"]:
-        """Occupancy of the shape of each code."""
-        logits: Tensor = self.generator(codes, self.source)
+    def forward(
+        self, codes: Float[Tensor, "B Z"], categories: Int64[Tensor, " B"] | None = None
+    ) -> Float[Tensor, "B R R R"]:
+        """Occupancy of the shape of each code; `categories` for networks that are told them."""
+        logits: Tensor = self.networks.G(self.networks.towards(codes, categories), self.source)
         return logits[:, 0].sigmoid()
 
 
@@ -84,10 +86,13 @@ def export(
 
 def _write_graphs(model: Model, folder: Path) -> list[Path]:
     written = [folder / SAMPLER]
-    _write_onnx(written[0], Sampler(model), torch.zeros(2, model.networks.coding.latent), "codes", {0: "batch"})
+    asked = {"codes": torch.zeros(2, model.networks.coding.latent)}
+    if model.networks.G.classes is not None:
+        asked["categories"] = torch.zeros(2, dtype=torch.int64)
+    _write_onnx(written[0], Sampler(model), asked, {0: "batch"})
     if model.networks.E is not None:
         written.append(folder / RECONSTRUCTOR)
-        _write_onnx(written[-1], Reconstructor(model), torch.zeros(2, *_taken(model)), "images", _free(model))
+        _write_onnx(written[-1], Reconstructor(model), {"images": torch.zeros(2, *_taken(model))}, _free(model))
     if model.networks.reads_pictures:
         written.append(folder / SCRIPT)
         write_text(written[-1], Path(__file__).with_name("portable.py").read_text(encoding="utf-8"))
@@ -108,19 +113,19 @@ def _free(model: Model) -> dict[int, str]:
     return {0: "batch"} if coding.views == 1 or coding.is_sampled else {0: "batch", 1: "views"}
 
 
-def _write_onnx(path: Path, module: nn.Module, example: Tensor, name: str, free: dict[int, str]) -> None:
+def _write_onnx(path: Path, module: nn.Module, examples: dict[str, Tensor], free: dict[int, str]) -> None:
     with atomic_path(path) as temporary, warnings.catch_warnings():
         # The exporter that needs no package beside torch announces its age each time.
         warnings.simplefilter("ignore")
         torch.onnx.export(
             module.cpu().eval(),
-            (example,),
+            tuple(examples.values()),
             str(temporary),
             dynamo=False,
             opset_version=17,
-            input_names=[name],
+            input_names=list(examples),
             output_names=["occupancy"],
-            dynamic_axes={name: free, "occupancy": {0: "batch"}},
+            dynamic_axes={**dict.fromkeys(examples, free), "occupancy": {0: "batch"}},
         )
 
 
@@ -156,13 +161,14 @@ def _about(model: Model, beside: set[str]) -> dict[str, str]:
     settings = model.settings
     what = "the three axis projections" if settings.encoder_input == "projections" else "RGB, row 0 on top"
     several = "" if settings.views_per_shape == 1 else f", {settings.views_per_shape} views of one object"
+    told = "" if settings.condition == "none" else " and `categories` (batch), their places in the list above,"
     about = {
         WEIGHTS: "with `config.json` the weights and every setting",
         RECONSTRUCTOR: f"`images` (batch, {', '.join(map(str, _taken(model)))}) float32 in [-1, 1], {what}{several}, "
         "to `occupancy`",
         SCRIPT: "a shape from a photograph, with numpy, onnxruntime and pillow alone; "
         "`python reconstruct.py photo.jpg -o shape.obj`",
-        SAMPLER: f"`codes` (batch, {settings.latent}) from the prior `{settings.prior}` to `occupancy`",
+        SAMPLER: f"`codes` (batch, {settings.latent}) from the prior `{settings.prior}`{told} to `occupancy`",
         held_out.HELD_OUT: "a picture of each held-out shape and what was made of it; "
         "`python -m training check --run FOLDER` makes it again and compares",
     }

@@ -39,11 +39,16 @@ def load_model(run: Path, device: torch.device) -> Model:
         path, prefix = run if run.is_file() else _best(run), "average."
         header, tensors = checkpoint.load(path, device)
     settings = header.experiment
-    networks = Networks(settings, size_px=header.size_px, resolution=header.resolution).to(device)
+    networks = networks_of(settings, header).to(device)
     networks.D = networks.V = None  # of the training alone
     tensors = {name: value for name, value in tensors.items() if not name.startswith(f"{prefix}V.")}
     checkpoint.load_weights(networks, tensors, prefix, path)
     return Model(path, header, settings, networks.requires_grad_(False).eval())
+
+
+def networks_of(settings: Experiment, header: Header) -> Networks:
+    """New networks of the sizes that a checkpoint tells, with initial weights."""
+    return Networks(settings, size_px=header.size_px, resolution=header.resolution, categories=len(header.categories))
 
 
 def export_config(model: Model) -> dict[str, Any]:

@@ -62,7 +62,23 @@ def code_named(model: Model, name: str) -> Float[torch.Tensor, "1 Z"]:
     seed, _, number = name.removeprefix("seed:").partition("/")
     if not (seed.isdigit() and (number or "0").isdigit()):
         raise UserError("this names no code", got=name, wanted="a photograph, seed:NUMBER or seed:NUMBER/NUMBER")
-    return model.networks.prior_codes(1, purpose=f"sample {number or 0}", seed=int(seed))
+    return _sampled_code(model, int(number or 0), int(seed))
+
+
+def _sampled_code(model: Model, number: int, seed: int, category: str | None = None) -> Float[torch.Tensor, "1 Z"]:
+    known = model.header.categories
+    if category is not None and model.settings.condition == "none":
+        raise UserError(
+            "this network was not told categories, so it cannot be asked for one",
+            where=str(model.path),
+            got=category,
+            do="train with condition: category, or leave --category out",
+        )
+    if category is not None and category not in known:
+        raise UserError("the network does not know this category", got=category, wanted=", ".join(known))
+    label = number % len(known) if category is None else known.index(category)
+    labels = torch.tensor([label], device=model.networks.device)
+    return model.networks.prior_codes(1, labels=labels, purpose=f"sample {number}", seed=seed)
 
 
 def source_of(model: Model, names: Sequence[str]) -> int:
@@ -87,10 +103,13 @@ def arithmetic(model: Model, plus: Sequence[str], minus: Sequence[str]) -> Level
 
 
 @torch.no_grad()
-def samples(model: Model, count: int, seed: int) -> Levels:
-    """(count, P) occupancy levels from the prior; sample i is the same for every count."""
+def samples(model: Model, count: int, seed: int, category: str | None = None) -> Levels:
+    """(count, P) occupancy levels from the prior; sample i is the same for every count.
+
+    category : of all of them, for a network that is told categories; None takes these in turn.
+    """
     # Batches of one size, the last one filled up: another size rounds otherwise.
     numbers = range(-(-count // SAMPLED) * SAMPLED)
-    codes = [model.networks.prior_codes(1, purpose=f"sample {number}", seed=seed) for number in numbers]
+    codes = [_sampled_code(model, number, seed, category) for number in numbers]
     batches = progress(torch.split(torch.cat(codes), SAMPLED), "sample", unit="batch")
     return np.concatenate([levels_of(model.networks, part, model.networks.sampling_source) for part in batches])[:count]

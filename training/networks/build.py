@@ -16,7 +16,7 @@ from typing import NamedTuple, Self
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from pipeline.errors import UserError
@@ -51,9 +51,17 @@ class Encoded(NamedTuple):
 class Networks(nn.Module):
     """E, G, D and V of one experiment; E, D or V is None where the experiment has none."""
 
-    def __init__(self, settings: Experiment, *, size_px: int, resolution: int):
+    def __init__(
+        self,
+        settings: Experiment,
+        *,
+        size_px: int,
+        resolution: int,
+        categories: int = 1,  # of the data, for networks that are told them
+    ):
         super().__init__()
         check_sizes(settings, size_px, resolution)
+        told = categories_told(settings, categories)
         self.coding = Coding.of(settings)
         # Which statistics of G's batch norm fit codes from the prior: without D only the encoder's were ever counted.
         self.sampling_source = PRIOR if settings.adversarial_weight > 0 else POSTERIOR
@@ -81,6 +89,7 @@ class Networks(nn.Module):
             style=settings.networks,
             last_bias=settings.occupancy_bias,
             bias=settings.bias,
+            categories=told,
         )
         self.D = (
             None
@@ -95,6 +104,7 @@ class Networks(nn.Module):
                 leak=settings.leak,
                 bias=settings.bias,
                 deviation=settings.minibatch_deviation,
+                categories=told,
             )
         )
         self.he = settings.leak if settings.discriminator_init == "he" else None  # as `initialise` takes it
@@ -177,11 +187,44 @@ class Networks(nn.Module):
         return (answer + other.flip(2)) / 2
 
     def prior_codes(
+        self,
+        count: int,
+        *,
+        labels: Int64[Tensor, " B"] | None = None,  # category of each; None takes them in turn
+        step: int = 0,
+        purpose: str = "prior",
+        seed: int | None = None,
+    ) -> Float[Tensor, "B Z"]:
+        """Codes from p(z), or from p(z | category) where the networks are told it."""
+        codes = self.noise_codes(count, step=step, purpose=purpose, seed=seed)
+        if labels is None and self.G.classes is not None:
+            labels = torch.arange(count, device=self.device) % self.G.classes.num_embeddings
+        return self.towards(codes, labels)
+
+    def noise_codes(
         self, count: int, *, step: int = 0, purpose: str = "prior", seed: int | None = None, portable: bool = True
     ) -> Float[Tensor, "B Z"]:
-        """Codes from p(z) on the networks' device and in their precision: `Coding.from_prior`."""
+        """Codes of no category on the networks' device and in their precision: `Coding.from_prior`."""
         codes = self.coding.from_prior(count, self.device, step=step, purpose=purpose, seed=seed, portable=portable)
         return codes.to(self.dtype)
+
+    def towards(self, codes: Float[Tensor, "B Z"], labels: Int64[Tensor, " B"] | None) -> Float[Tensor, "B Z"]:
+        """Codes of no category as codes of their categories: moved by the mean of each; as they are without any."""
+        means = self._category_means(labels)
+        return codes if means is None else codes + means
+
+    def centred(self, codes: Float[Tensor, "B V Z"], labels: Int64[Tensor, " B"] | None) -> Float[Tensor, "B V Z"]:
+        """What `towards` does, undone: posterior means seen from the mean of their category."""
+        means = self._category_means(labels)
+        return codes if means is None else codes - means[:, None]
+
+    def _category_means(self, labels: Int64[Tensor, " B"] | None) -> Float[Tensor, "B Z"] | None:
+        if self.G.classes is None:
+            return None
+        if labels is None:
+            raise ValueError("these networks are told the category of a shape: give the labels")
+        means: Tensor = self.G.classes(labels)
+        return means
 
     def compile_where_it_pays(self, wanted: str, *, penalised: bool) -> None:
         """torch.compile each network in place, names of weights unchanged; on a CPU it gains nothing.
@@ -198,6 +241,21 @@ class Networks(nn.Module):
                 network.compile()
         if self.D is not None and not penalised:
             self.D.judged = torch.compile(self.D.judged)  # type: ignore[method-assign]
+
+
+def categories_told(settings: Experiment, categories: int) -> int:
+    """How many categories the networks are told; 0 where they are told none."""
+    if settings.condition == "none":
+        return 0
+    if categories < 2:
+        raise UserError(
+            "there are no categories to tell apart",
+            where="condition: category",
+            got=f"{categories} category",
+            wanted="data of at least two",
+            do="set condition to none, or train on more categories",
+        )
+    return categories
 
 
 def check_sizes(settings: Experiment, size_px: int, resolution: int) -> None:

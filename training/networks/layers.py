@@ -9,7 +9,7 @@ from typing import cast
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from training.parallel import total, world_size
@@ -129,20 +129,12 @@ class SpectralNorm(nn.Module):
         self.left.copy_(F.normalize(matrix @ (matrix.t() @ self.left), dim=0))
 
 
-class Convolution(nn.Module):
-    """3D convolution for the discriminator, with or without spectral norm.
+class Weighted(nn.Module):
+    """A layer of the discriminator with one weight, with or without spectral norm."""
 
-    The first layer of the paper (one channel, kernel 4, stride 2) is computed as a kernel-2
-    convolution over cells of 2 x 2 x 2 voxels: the same function, about twice as fast on a CPU.
-    """
-
-    def __init__(
-        self, channels_in: int, channels_out: int, *, kernel: int, stride: int, padding: int, bias: bool, spectral: bool
-    ):
+    def __init__(self, *shape: int, spectral: bool):
         super().__init__()
-        self.kernel, self.stride, self.padding = kernel, stride, padding
-        self.weight = nn.Parameter(torch.empty(channels_out, channels_in, kernel, kernel, kernel))
-        self.bias = nn.Parameter(torch.zeros(channels_out)) if bias else None
+        self.weight = nn.Parameter(torch.empty(*shape))
         self.spectral = SpectralNorm(self.weight) if spectral else None
 
     def effective_weight(self) -> Tensor:
@@ -154,12 +146,43 @@ class Convolution(nn.Module):
         if self.spectral is not None:
             self.spectral.iterate(self.weight)
 
+
+class Convolution(Weighted):
+    """3D convolution for the discriminator, with or without spectral norm.
+
+    The first layer of the paper (one channel, kernel 4, stride 2) is computed as a kernel-2
+    convolution over cells of 2 x 2 x 2 voxels: the same function, about twice as fast on a CPU.
+    """
+
+    def __init__(
+        self, channels_in: int, channels_out: int, *, kernel: int, stride: int, padding: int, bias: bool, spectral: bool
+    ):
+        super().__init__(channels_out, channels_in, kernel, kernel, kernel, spectral=spectral)
+        self.kernel, self.stride, self.padding = kernel, stride, padding
+        self.bias = nn.Parameter(torch.zeros(channels_out)) if bias else None
+
     def forward(self, x: Tensor, weight: Tensor | None = None) -> Tensor:
         """(B, C, n, n, n) -> (B, C', m, m, m); `weight` is an `effective_weight` taken before."""
         weight = self.effective_weight() if weight is None else weight
         if self.weight.shape[1] == 1 and (self.kernel, self.stride, self.padding) == (4, 2, 1):
             return F.conv3d(_space_to_depth(x), _fold_kernel(weight), self.bias)
         return F.conv3d(x, weight, self.bias, self.stride, self.padding)
+
+
+class Projection(Weighted):
+    """What a projection discriminator adds to its logit: <e_c, phi(x)>, with features summed over cells.
+
+    Miyato & Koyama 2018 (arXiv 1802.05637), equation 3.
+    """
+
+    def __init__(self, categories: int, channels: int, *, spectral: bool):
+        super().__init__(categories, channels, spectral=spectral)  # row c is e_c
+
+    def forward(
+        self, features: Float[Tensor, "B C n n n"], labels: Int64[Tensor, " B"], weight: Tensor
+    ) -> Float[Tensor, " B"]:
+        """(B, C, n, n, n), categories (B,) -> (B,); `weight` is an `effective_weight` taken before."""
+        return (features.flatten(2).sum(2) * weight[labels]).sum(1)
 
 
 def _space_to_depth(x: Tensor) -> Tensor:

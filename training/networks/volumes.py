@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import cast
 
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from training.networks.encoders import Encoder, Seen
@@ -16,6 +16,8 @@ from training.networks.layers import (
     BatchNorm,
     Convolution,
     Doubling,
+    Projection,
+    Weighted,
     channels_last,
     channels_of,
     minibatch_deviation,
@@ -28,6 +30,8 @@ class Generator(nn.Module):
     `paper`: the first layer spreads z over (R/16)^3 cells (kernel 4, stride 1 at 64^3), then
     kernel 4, stride 2, channels 8R, 4R, 2R, R, 1 times `width`.  `small`: kernel 2, stride 2.
     The first layer acts on one cell, so it is a matrix product; the sigmoid is outside.
+    `classes`, where it is told categories, holds the mean of each one's codes, p(z | c) = N(e_c, 1): to the first
+    layer, which is linear, that is a bias for each category.
     """
 
     def __init__(
@@ -39,6 +43,7 @@ class Generator(nn.Module):
         style: str = "paper",
         last_bias: bool = False,
         bias: bool = False,
+        categories: int = 0,  # that it is told; 0 where it is told none
     ):
         super().__init__()
         c = [channels_of(resolution * 2**i, width) for i in (3, 2, 1, 0)]
@@ -50,6 +55,7 @@ class Generator(nn.Module):
         self.last = (
             Doubling(c[3], bias=last_bias) if style == "paper" else nn.ConvTranspose3d(c[3], 1, 2, 2, bias=last_bias)
         )
+        self.classes = nn.Embedding(categories, latent) if categories else None
 
     def forward(self, z: Float[Tensor, "B Z"], source: int) -> Float[Tensor, "B 1 R R R"]:
         """(B, Z) -> (B, 1, R, R, R) logits; `source` is POSTERIOR for codes of E and PRIOR for codes of the prior."""
@@ -107,6 +113,7 @@ class Discriminator(nn.Module):
         leak: float = 0.2,
         bias: bool = False,
         deviation: bool = False,  # one more channel before the last layer: see `layers.minibatch_deviation`
+        categories: int = 0,  # that it is told: see `layers.Projection`; 0 where it is told none
     ):
         super().__init__()
         c = [1, *(channels_of(resolution * 2**i, width) for i in range(4))]
@@ -123,30 +130,47 @@ class Discriminator(nn.Module):
         )
         side = last_side(resolution, kernel, padding)
         self.last = Convolution(c[4] + deviation, 1, kernel=side, stride=1, padding=0, bias=has_bias, spectral=spectral)
+        self.classes = Projection(categories, c[4], spectral=spectral) if categories else None
 
-    def forward(self, occupancy: Float[Tensor, "B 1 R R R"], source: int) -> Float[Tensor, " B"]:
-        """(B, 1, R, R, R) in [0, 1] -> (B,) logits; `source` is REAL or GENERATED."""
+    def forward(
+        self, occupancy: Float[Tensor, "B 1 R R R"], source: int, labels: Int64[Tensor, " B"] | None = None
+    ) -> Float[Tensor, " B"]:
+        """(B, 1, R, R, R) in [0, 1] -> (B,) logits; `source` is REAL or GENERATED, `labels` the categories."""
         # The weights are made outside of `judged`, which may be compiled and cannot know when they move.
-        return self.judged(occupancy, source, self._weights())
+        return self.judged(occupancy, source, self._weights(), labels)
 
-    def judged(self, occupancy: Float[Tensor, "B 1 R R R"], source: int, weights: list[Tensor]) -> Float[Tensor, " B"]:
+    def judged(
+        self,
+        occupancy: Float[Tensor, "B 1 R R R"],
+        source: int,
+        weights: list[Tensor],
+        labels: Int64[Tensor, " B"] | None = None,
+    ) -> Float[Tensor, " B"]:
         """The same, by the weights that act now."""
-        x = self._activations(occupancy, source, weights[:-1])[-1]
-        out: Tensor = self.last(minibatch_deviation(x) if self.deviation else x, weights[-1])
-        return out.flatten()
+        x = self._activations(occupancy, source, weights[:4])[-1]
+        out: Tensor = self.last(minibatch_deviation(x) if self.deviation else x, weights[4]).flatten()
+        if self.classes is None:
+            return out
+        if labels is None:
+            raise ValueError("this discriminator judges shapes of known categories: give their labels")
+        return out + cast(Tensor, self.classes(x, labels, weights[5]))
 
     def features(self, occupancy: Float[Tensor, "B 1 R R R"], source: int) -> list[Tensor]:
         """(B, 1, R, R, R) in [0, 1] -> the four layers' activations, finest first."""
-        return self._activations(occupancy, source, self._weights()[:-1])
+        return self._activations(occupancy, source, self._weights()[:4])
 
     def iterate(self) -> None:
         """One power iteration of each spectral norm: once an update, before its first pass (Miyato et al. 2018)."""
-        for layer in (*self.middle, self.last):
-            cast(Convolution, layer).iterate()
+        for layer in self._layers():
+            layer.iterate()
 
     def _weights(self) -> list[Tensor]:
-        """The weights that act."""
-        return [cast(Convolution, layer).effective_weight() for layer in (*self.middle, self.last)]
+        """The weights that act: of the four layers, of the last one, and of the categories where they are told."""
+        return [layer.effective_weight() for layer in self._layers()]
+
+    def _layers(self) -> list[Weighted]:
+        layers = [*self.middle, self.last] + ([] if self.classes is None else [self.classes])
+        return cast(list[Weighted], layers)
 
     def _activations(self, occupancy: Tensor, source: int, weights: list[Tensor]) -> list[Tensor]:
         x, out = occupancy, []

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Self
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from pipeline.settings.training import Experiment
@@ -32,6 +32,7 @@ from training.parallel import Ranks
 
 Numbers = dict[str, Tensor | float]
 Volumes = Float[Tensor, "B 1 R R R"]
+Labels = Int64[Tensor, " B"] | None  # categories, for networks that are told them
 
 
 @dataclass(frozen=True)
@@ -109,18 +110,18 @@ class Step:
     def __call__(self, batch: Inputs, step: int) -> Values:
         """Update the networks with batch number `step`; the losses and gradient norms, means over the ranks."""
         out: Numbers = {}
-        fake: Tensor | None = None
+        fake, labels = None, batch.get("labels")  # a shape is made for each real one, of its category
         if self.networks.D is not None and step % self.objective.adversarial_every == 0:
             count = len(batch["voxels"]) * self.ranks.world
-            z = self.ranks.rows(self.networks.prior_codes(count, step=step, portable=False))
-            fake = self._generate(z, PRIOR).sigmoid()
-            out |= self.discriminator_step(batch["voxels"], fake.detach(), step)
+            z = self.ranks.rows(self.networks.noise_codes(count, step=step, portable=False))
+            fake = self._generate(self.networks.towards(z, labels), PRIOR).sigmoid()
+            out |= self.discriminator_step(batch["voxels"], fake.detach(), step, labels)
         if self.networks.E is not None:
             out |= self.encoder_step(batch, step)
-        out |= self.generator_step(fake, step)
+        out |= self.generator_step(fake, step, labels)
         return Values(out, self.ranks)
 
-    def discriminator_step(self, real: Volumes, fake: Volumes, step: int) -> Numbers:
+    def discriminator_step(self, real: Volumes, fake: Volumes, step: int, labels: Labels = None) -> Numbers:
         """(1) Score both kinds of shapes; learn from them while the last batch was not too easy."""
         gate, kind = self.objective.discriminator_gate, self.objective.adversarial
         # A gate of 1 never closes, so there is no need to wait for the last accuracy.
@@ -129,7 +130,7 @@ class Step:
         self.networks.D.iterate()
         real, fake = self._moved(real, step, "real"), self._moved(fake, step, "fake")
         with contextlib.nullcontext() if learns else torch.no_grad():
-            real_logits, fake_logits = self._judge(real, REAL), self._judge(fake, GENERATED)
+            real_logits, fake_logits = self._judge(real, REAL, labels), self._judge(fake, GENERATED, labels)
             loss = self._discriminator_loss(real_logits, fake_logits, step)
         out: Numbers = {"d_loss": loss.detach()}
         if kind in losses.DECISION:
@@ -139,11 +140,11 @@ class Step:
             out |= {"d_accuracy": correct, "d_skipped": float(not learns)}
         if learns:
             if self.objective.r1_gamma and step // self.objective.adversarial_every % self.objective.r1_every == 0:
-                penalty = losses.r1_penalty(lambda x: self._judge(x, REAL), real)
+                penalty = losses.r1_penalty(lambda x: self._judge(x, REAL, labels), real)
                 out["d_r1"] = penalty.detach()
                 loss = loss + self.objective.r1_gamma * self.objective.r1_every * penalty
             if kind == "wgan-gp":
-                loss = loss + self.objective.gradient_penalty * self._gradient_penalty(real, fake, step)
+                loss = loss + self.objective.gradient_penalty * self._gradient_penalty(real, fake, step, labels)
             torch.autograd.backward(loss)
             out["d_gradient"] = self._move("D")
         return out
@@ -158,7 +159,8 @@ class Step:
         z = coding.pooled(mean + (0.5 * log_variance).exp() * epsilon)
         logits = self._generate(z, POSTERIOR)
         reconstruction = losses.RECONSTRUCTION[objective.reconstruction](logits, batch["voxels"]).mean()
-        kl = losses.kl_to_standard_normal(mean, log_variance).mean()  # over the batch and the views
+        # Over the batch and the views; the mean of each category learns from it too, as a part of G.
+        kl = losses.kl_to_standard_normal(self.networks.centred(mean, batch.get("labels")), log_variance).mean()
         beside, found = self._beside_the_code(encoded, batch)
         loss = objective.reconstruction_weight * reconstruction + objective.kl_weight * kl + beside
         torch.autograd.backward(loss)
@@ -169,12 +171,12 @@ class Step:
             "e_gradient": self._move("E"),
         }
 
-    def generator_step(self, fake: Volumes | None, step: int) -> Numbers:
+    def generator_step(self, fake: Volumes | None, step: int, labels: Labels = None) -> Numbers:
         """(3) Add the adversarial gradient to the reconstruction's and move G; D passes gradients, learns none."""
         out: Numbers = {}
         if fake is not None and self.networks.D is not None:
             with frozen(self.networks.D):
-                logits = self._judge(self._moved(fake, step, "generator"), GENERATED)
+                logits = self._judge(self._moved(fake, step, "generator"), GENERATED, labels)
                 loss = losses.GENERATOR[self.objective.adversarial](logits)
                 torch.autograd.backward(self.objective.adversarial_weight * loss)
             out["g_loss"] = loss.detach()
@@ -209,10 +211,10 @@ class Step:
             )
         return losses.DISCRIMINATOR[kind](real_logits, fake_logits)
 
-    def _gradient_penalty(self, real: Volumes, fake: Volumes, step: int) -> Tensor:
+    def _gradient_penalty(self, real: Volumes, fake: Volumes, step: int, labels: Labels) -> Tensor:
         shape = (len(fake) * self.ranks.world, 1, 1, 1, 1)
         mix = torch.special.ndtr(self.ranks.rows(noise(self.seed, step, "mix", shape, fake.device)))
-        return losses.gradient_penalty(lambda x: self._judge(x, GENERATED), real, fake, mix)
+        return losses.gradient_penalty(lambda x: self._judge(x, GENERATED, labels), real, fake, mix)
 
     def _moved(self, volumes: Volumes, step: int, purpose: str) -> Volumes:
         """Shapes as D sees them."""
@@ -231,10 +233,10 @@ class Step:
             logits: Tensor = self.networks.G(z, source)
         return at_least_float32(logits)
 
-    def _judge(self, occupancy: Tensor, source: int) -> Tensor:
+    def _judge(self, occupancy: Tensor, source: int, labels: Labels = None) -> Tensor:
         assert self.networks.D is not None
         with self._precision():
-            logits: Tensor = self.networks.D(occupancy, source)
+            logits: Tensor = self.networks.D(occupancy, source, labels)
         return at_least_float32(logits)
 
     def _move(self, name: str) -> Tensor:

@@ -40,7 +40,7 @@ def test_the_whole_update_of_a_preset_keeps_to_its_device(preset: str, monkeypat
     settings = Experiment.model_validate({"datasets": ("a",), "preset": preset, "adversarial_every": 1})
     size_px, resolution = SIZES.get(preset, (128, 64))
     with META:
-        networks = Networks(settings, size_px=size_px, resolution=resolution).train()
+        networks = Networks(settings, size_px=size_px, resolution=resolution, categories=6).train()
     lay_kernels_channels_last(networks)
     step = Step.of(settings, networks)
     made: list[Tensor] = []
@@ -51,6 +51,7 @@ def test_the_whole_update_of_a_preset_keeps_to_its_device(preset: str, monkeypat
 
     b, k = settings.batch, settings.views_per_shape
     batch: Inputs = {"images": empty(b, k, 3, size_px, size_px), "voxels": empty(b, 1, *(resolution,) * 3)}
+    batch["labels"] = torch.zeros(b, dtype=torch.int64, device=META)
     batch["masks"] = empty(b, k, 1, size_px, size_px)
     said: Any = step(batch, 0)
     assert {"d_gradient", "g_gradient"} <= said.names

@@ -27,6 +27,7 @@ def batch(count: int = 4, views: int = 1, size_px: int = 32, resolution: int = 1
         "images": torch.rand(count, views, 3, size_px, size_px, generator=source) * 2 - 1,
         "voxels": (torch.rand(count, 1, *(resolution,) * 3, generator=source) < 0.2).float(),
         "masks": (torch.rand(count, views, 1, size_px, size_px, generator=source) < 0.3).float(),
+        "labels": torch.arange(count) % 2,
     }
 
 
