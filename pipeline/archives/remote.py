@@ -16,6 +16,7 @@ class RemoteFile:
     md5: str = ""
     optional: bool = False  # its absence is noted, not fatal
     unpack: bool = False  # a tar whose files are read one by one
+    within: RemoteFile | None = None  # a zip that holds it, taken where it is not offered by itself
 
     @property
     def folder(self) -> str:

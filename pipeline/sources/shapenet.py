@@ -6,7 +6,8 @@
 +Y is up in both; the front is +X in v1 and -Z in v2 (Chang et al., arXiv:1512.03012, for v2).  ``taxonomy.json`` names
 the synsets where it is given; the table below holds the 55 of ShapeNetCore.  The split of
 the SHREC16 challenge (``all.csv``) is used where it is given; models it does not list, and
-sets without it, are split by hash.
+sets without it, are split by hash.  ShapeNet's own site answers 503 at times; the Hub has v2's zips one by one
+(ShapeNet/ShapeNetCore), and v1's in one zip of all (ShapeNet/ShapeNetCore-archive), behind an account that was let in.
 """
 
 from __future__ import annotations
@@ -115,8 +116,17 @@ class ShapeNet(Source):
     )
     official_val = True
 
-    def __init__(self, title: str, mesh: str, to_world: Matrix, address: str, known: dict[str, tuple[int, str]]):
+    def __init__(
+        self,
+        title: str,
+        mesh: str,
+        to_world: Matrix,
+        address: str,  # of the zips
+        known: dict[str, tuple[int, str]],  # size and SHA-256 of zips
+        whole: str = "",  # name of a zip that holds all of them, in the Hub's archive
+    ):
         self.title, self._mesh, self.to_world, self._address, self._known = title, mesh, to_world, address, known
+        self._whole = whole
 
     def files(self, dataset: Dataset, offered: list[str] | None) -> list[RemoteFile]:
         """One zip (or unpacked folder) for each wanted category, the taxonomy and the split where they exist."""
@@ -125,11 +135,16 @@ class ShapeNet(Source):
             named = [synset_of(name) for name in dataset.categories]
             own_zip = {name.removesuffix(".zip") for name in offered or ()}
             synsets = sorted({s if s not in _INSIDE or s in own_zip else _INSIDE[s][1] for s in named})
-        elif offered is not None:
+        elif offered is not None and self._whole not in offered:
             synsets = sorted({name.removesuffix(".zip") for name in offered if name.removesuffix(".zip").isdigit()})
         else:
             synsets = sorted(NAMES)
-        zips = [RemoteFile(f"{s}.zip", (f"{self._address}/{s}.zip",), *self._known.get(s, (None, ""))) for s in synsets]
+        whole = RemoteFile(self._whole, (f"{_ARCHIVE}/{self._whole}",)) if self._whole else None
+        zips = []
+        for synset in synsets:
+            size, sha256 = self._known.get(synset, (None, ""))
+            address = f"{self._address}/{synset}.zip"
+            zips.append(RemoteFile(f"{synset}.zip", (address,), bytes=size, sha256=sha256, within=whole))
         return zips + loose
 
     def shapes(self, archives: Archives, dataset: Dataset) -> Iterator[Found]:
@@ -226,5 +241,6 @@ def _official(text: str | None) -> dict[tuple[str, str], tuple[str | None, str]]
 
 _V1 = "http://shapenet.cs.stanford.edu/shapenet/obj-zip/ShapeNetCore.v1"
 _V2 = "https://huggingface.co/datasets/ShapeNet/ShapeNetCore/resolve/main"
-SHAPENET_V1 = ShapeNet("ShapeNetCore.v1", "model.obj", SHAPENET_V1_TO_WORLD, _V1, _V1_KNOWN)
+_ARCHIVE = "https://huggingface.co/datasets/ShapeNet/ShapeNetCore-archive/resolve/main"
+SHAPENET_V1 = ShapeNet("ShapeNetCore.v1", "model.obj", SHAPENET_V1_TO_WORLD, _V1, _V1_KNOWN, "ShapeNetCore.v1.zip")
 SHAPENET_V2 = ShapeNet("ShapeNetCore.v2", "models/model_normalized.obj", UP_AXIS_TO_WORLD["y"], _V2, {})

@@ -24,6 +24,7 @@ from pipeline.archives import tar
 from pipeline.archives.archive import directory_digest
 from pipeline.archives.checks import problem_of
 from pipeline.archives.contents import ContentSums
+from pipeline.archives.nested import take_out
 from pipeline.archives.places import folder_entry, local_folder, shown
 from pipeline.archives.remote import RemoteFile
 from pipeline.atomic import atomic_folder, write_json_if_changed
@@ -228,6 +229,12 @@ def _get(
                 return [folder_entry(candidate)]
             if candidate.is_file():
                 return [_available(candidate, _sum_of(candidate, file), str(folder), file, output)]
+    target = output.parent / output.stem / file.name
+    if file.within is not None:
+        for folder in folders:
+            if (folder / file.within.name).is_file():
+                taken = take_out(folder / file.within.name, target)
+                return [_available(taken, _sum_of(taken, file), str(folder), file, output)]
     remote = [mirror for mirror in mirrors if local_folder(mirror) is None]
     addresses = [urllib.parse.urljoin(mirror.rstrip("/") + "/", file.name) for mirror in remote] or list(file.urls)
     if folders and not remote:
@@ -242,8 +249,15 @@ def _get(
         )
     from pipeline.archives.download import download  # the HTTP client takes a moment to load
 
-    target = output.parent / output.stem / file.name
-    found = download(file, addresses, target, log=log)
+    try:
+        found = download(file, addresses, target, log=log)
+    except UserError as error:
+        if file.within is None:
+            raise
+        say(f"fetch: {file.name} is taken out of {file.within.name}; by itself it is not offered ({error.got})")
+        _get(file.within, mirrors, folders, output, log, keep=keep)
+        taken = take_out(target.with_name(file.within.name), target)
+        return [_available(taken, _sum_of(taken, file), file.within.name, file, output)]
     return [] if found is None else [_available(target, found.sha256, found.url, file, output)]
 
 

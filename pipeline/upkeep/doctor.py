@@ -137,7 +137,8 @@ def _in_mirrors(what: str, name: str, dataset: Dataset) -> Line | None:
     lost = [
         file.name
         for file in wanted
-        if not {file.name, file.folder} & offered and not any((folder / file.name).exists() for folder in folders)
+        if not {file.name, file.folder, file.within.name if file.within else file.name} & offered
+        and not any((folder / file.name).exists() for folder in folders)
     ]
     if not lost and wanted:
         return Line("ok", what, f"{len(wanted)} files in {', '.join(map(str, folders))}, used in place")
