@@ -32,7 +32,15 @@ def explain(config: Path, targets: Sequence[str], *, as_json: bool = False) -> i
     plan = read_plan(config)
     jobs = plan.planned(_known(plan, targets))
     if as_json:
-        rows = [{"rule": job.rule, "name": job.name, "shard": job.shard, "why": plan.reasons(job)} for job in jobs]
+        rows = [
+            {
+                "rule": job.rule,
+                "name": job.name,
+                "shard": job.shard,
+                "why": ["not made yet"] if plan.state(job) == "absent" else plan.reasons(job),
+            }
+            for job in jobs
+        ]
         print(json.dumps(rows, indent=1))
         return 0
     print("\n".join(why(plan, jobs)) if jobs else "nothing to be done: every product is what it would be made as now")

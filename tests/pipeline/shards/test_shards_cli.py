@@ -31,6 +31,10 @@ def test_info_shows_what_is_inside(tmp_path: Path, capsys: pytest.CaptureFixture
     shown = capsys.readouterr().out
     assert "8 (train 4, val 2, test 2), 1 rejected" in shown
     assert all(part in shown for part in ("composite", "3 of 16 px", "chair, table", "8 x 3 x 16 x 16"))
+    assert run("info", "--json", tmp_path / "000.h5") == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["shapes"] == {"train": 4, "val": 2, "test": 2} and facts["categories"] == ["chair", "table"]
+    assert facts["fields"]["images"]["shape"] == [8, 3, 16, 16, 3]
 
 
 def test_verify_goes_on_after_a_damaged_shard(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

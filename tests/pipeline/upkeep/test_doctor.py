@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import zipfile
@@ -13,6 +14,7 @@ from pipeline.progress import Log
 from pipeline.settings.datasets import Dataset
 from pipeline.stages.fetch import fetch_dataset
 from pipeline.upkeep.doctor import examine
+from pipeline.upkeep.why import explain
 from tests.pipeline.archives.faulty_server import Plan, serving
 
 
@@ -35,6 +37,23 @@ def test_a_generated_set_needs_nothing(
     monkeypatch.setattr("pipeline.upkeep.doctor.shutil.which", lambda name: None)
     _, out = doctor(tmp_path, "datasets: {demo: {source: procedural}}", capsys)
     assert f"next:\n  PATH={Path(sys.executable).parent}:$PATH snakemake --cores" in out
+
+
+def test_programs_are_told_in_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(f"output: {tmp_path}/results\ndatasets: {{mine: {{source: folder, path: /nowhere/at/all}}}}")
+    assert examine(path, as_json=True) == 1
+    found = json.loads(capsys.readouterr().out)
+    assert found["missing"] == ["data mine"]
+    assert {line["what"]: line["state"] for line in found["findings"]}["python"] == "ok"
+
+
+def test_why_is_told_in_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(f"output: {tmp_path}/results\ndatasets: {{mine: {{source: procedural, shards: 1}}}}")
+    assert explain(path, ["generate"], as_json=True) == 0
+    (job,) = json.loads(capsys.readouterr().out)
+    assert job == {"rule": "generate", "name": "mine", "shard": "", "why": ["not made yet"]}
 
 
 def test_a_missing_folder_is_named_with_the_key_to_correct(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
