@@ -15,8 +15,8 @@ from tests.world import ROOT, World
 
 HOSTILE = "a b'\"$(touch X) `touch X`; touch X #é*"
 # What a rule's command may hold unquoted: wildcards and data set names match a pattern, numbers are numbers,
-# and these two are put together by shlex.join.
-PLAIN = {"seed", "pictures", "planted", "keep", "shapes", "render_px", "name", "shards"}
+# a launcher is words of ours and what the profile names it, and these two are put together by shlex.join.
+PLAIN = {"launcher", "seed", "pictures", "planted", "keep", "shapes", "render_px", "name", "shards"}
 JOINED = {"mirror", "bank", "prepared"}
 # These are commands, with paths quoted where they are written: in the rule, or in a function of common.smk.
 COMMANDS = {"beside", "in_pieces"}

@@ -413,6 +413,7 @@ rule shard_index:
         runtime=60,
     params:
         made=PLAN.made("shard_index"),
+        records=lambda w: here(f"{OUT}/made/pack/{w.dataset}"),
     shell:
-        "python -m pipeline shards index {input.shards:q} -o {output.product:q} --log {log:q} "
+        "python -m pipeline shards index {input.shards:q} --records {params.records:q} -o {output.product:q} --log {log:q} "
         "&& made {output.made:q} {params.made:q}"

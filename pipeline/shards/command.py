@@ -56,6 +56,9 @@ def parser() -> Parser:
 
     index = command("index", _index, "list the shards of one data set in index.json")
     index.add_argument("-o", "--output", type=Path, required=True, metavar="index.json", help="list to make")
+    index.add_argument(
+        "--records", type=Path, metavar="FOLDER", help="of the jobs that packed them, which know their sums"
+    )
     info = command("info", _info, "what a shard holds")
     info.add_argument("--json", action="store_true", help="one JSON object a line")
     verify = command("verify", _verify, "compare with the checksums")
@@ -91,7 +94,7 @@ def _shards(files: Sequence[Path]) -> Iterator[Shard]:
 
 
 def _index(arguments: argparse.Namespace) -> int:
-    index = write_index(arguments.files, arguments.output)
+    index = write_index(arguments.files, arguments.output, arguments.records)
     total = sum(index["counts"].values())
     with Log(arguments.log) as log:
         log.write("index", shards=len(index["shards"]), shapes=total, digest=index["digest"])

@@ -22,13 +22,17 @@ from pipeline.atomic import write_json
 from pipeline.errors import UserError, remedy
 from pipeline.manifest import by_split, sha256_of
 from pipeline.shards.read import Shard
+from pipeline.shards.sums import recorded_sum
 
 INDEX_FORMAT = "mesh-views-voxels index 1"
 _SHARED = ("kind", "views", "size_px", "resolution")
 
 
-def make_index(paths: Sequence[Path], folder: Path) -> dict[str, Any]:
-    """Describe the shards at `paths`, which lie in or below `folder`; refuses shards that do not fit together."""
+def make_index(paths: Sequence[Path], folder: Path, records: Path | None = None) -> dict[str, Any]:
+    """Describe the shards at `paths`, which lie in or below `folder`; refuses shards that do not fit together.
+
+    records : the folder of the records of their jobs, whose sums are taken.
+    """
     if not paths:
         raise UserError("no shards to index", do="name at least one shards/<data set>/<number>.h5")
     entries: list[dict[str, Any]] = []
@@ -47,9 +51,8 @@ def make_index(paths: Sequence[Path], folder: Path) -> dict[str, Any]:
                 "rejects": len(shard.rejects),
                 "fingerprint": shard.fingerprint(),
             }
-        entries.append(
-            {"file": _relative(path, folder), **counts, "bytes": path.stat().st_size, "sha256": sha256_of(path)}
-        )
+        sha256 = recorded_sum(records, path) or sha256_of(path)
+        entries.append({"file": _relative(path, folder), **counts, "bytes": path.stat().st_size, "sha256": sha256})
         if not counts["count"]:  # a shard of rejections only does not know how many voxels the others have
             empty = heads.pop()
         else:
@@ -67,9 +70,9 @@ def make_index(paths: Sequence[Path], folder: Path) -> dict[str, Any]:
     }
 
 
-def write_index(paths: Sequence[Path], out: Path) -> dict[str, Any]:
-    """Make and publish an index beside its shards."""
-    index = make_index(paths, out.parent)
+def write_index(paths: Sequence[Path], out: Path, records: Path | None = None) -> dict[str, Any]:
+    """Make and publish an index beside its shards; `records` as for `make_index`."""
+    index = make_index(paths, out.parent, records)
     write_json(out, index)
     return index
 
