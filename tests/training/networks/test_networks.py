@@ -150,10 +150,11 @@ def test_he_initialisation_has_its_deviation_and_is_for_the_discriminator_alone(
 def test_a_discriminator_sees_how_occupied_its_input_is(preset: str) -> None:
     """Unless batch norm hides it: without biases and with real and generated batches apart, D(0.3 x) is D(x)."""
     experiment = settings(preset=preset, leak=0.2, width=0.125)
-    networks = Networks(experiment, size_px=64, resolution=32).train()
+    networks = Networks(experiment, size_px=64, resolution=32, categories=2).train()
     assert networks.D is not None
     boxes = torch.stack([torch.from_numpy(box(number, 32)) for number in range(16)]).float()[:, None]
-    whole, thin = networks.D(boxes, 0), networks.D(0.3 * boxes, 0)
+    labels = torch.arange(16) % 2  # of networks that are told them
+    whole, thin = networks.D(boxes, 0, labels), networks.D(0.3 * boxes, 0, labels)
     told = (whole - thin).abs().mean() > 0.1 * whole.std()
     assert bool(told) is not experiment.discriminator_norm  # of which the loop says so: tests/training/run/test_loop.py
 
