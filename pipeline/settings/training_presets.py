@@ -67,7 +67,6 @@ PRESETS: dict[str, dict[str, Any]] = {
     "warm-start": {
         "samples": 160_000,
         "warm_start": {"autoencode": 0.2, "encode": 0.65},
-        "mask_weight": 100.0,
         "learning_rate_encoder": 1e-3,
         "mirror_answers": True,
         "validate_every": 16_000,
