@@ -221,7 +221,7 @@ def test_mirrored_pictures_have_mirrored_answers_wherever_a_network_is_used(view
     experiment = settings(mirror_answers=True, views_per_shape=views)
     networks = Networks(experiment, size_px=32, resolution=16).requires_grad_(False).eval()
     for parameter in networks.parameters():
-        parameter *= 4  # so that answers differ from picture to picture
+        parameter.mul_(4)  # so that answers differ from picture to picture
     images = torch.rand(3, views, 3, 32, 32, generator=fixed()) * 2 - 1
     answer = networks.answer(images)
     torch.testing.assert_close(networks.answer(images.flip(-1)), answer.flip(2))
