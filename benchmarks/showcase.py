@@ -19,6 +19,7 @@ from PIL import Image, ImageDraw, ImageFont
 from pipeline.atomic import atomic_path
 from pipeline.conventions import Array, unpack_grid
 from pipeline.errors import UserError, run_command
+from pipeline.pictures.bank import open_bank
 from pipeline.pictures.voxel_view import BLUE, GREY, draw_voxels
 from pipeline.progress import say
 from pipeline.shards import open_shard
@@ -99,12 +100,13 @@ def _strip(output: Path, table: dict[str, Array], row: int) -> Image.Image:
 
 def _views_of(output: Path, shape_id: str) -> UInt8[Array, "V S S 3"]:
     """The stored views of one shape."""
-    folder = output / "shards" / shape_id.split("/")[0]
+    folder, behind = output / "shards" / shape_id.split("/")[0], output / "backgrounds" / "bank.npz"
+    bank = open_bank(behind) if behind.is_file() else None  # which shards of the storage `layers` need
     for entry in json.loads((folder / "index.json").read_text(encoding="utf-8"))["shards"]:
         with open_shard(folder / entry["file"]) as shard:
             for row, record in enumerate(shard.records):
                 if record.shape_id == shape_id:
-                    return np.asarray(shard.images(row))
+                    return np.asarray(shard.images(row, bank))
     raise UserError(
         "a predicted shape is in no shard",
         where=str(folder),
