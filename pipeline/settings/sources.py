@@ -66,7 +66,8 @@ SOURCES: dict[str, SourceEntry] = {
     "r2n2": _entry("r2n2:R2N2_RELEASE", "voxels", "views", shapes=43_783, categories=13, resolution=32),
     "mvcnn": _entry("mvcnn:MVCNN", "mesh", "views", shapes=3_983, categories=40),
     "objaverse": _entry("objects.objaverse:OBJAVERSE", "mesh", shapes=46_000, categories=1_156, licensed=True),
-    "abo": _entry("objects.abo:ABO", "mesh", shapes=7_953, categories=1),
+    # Of some dozens of product types a few hold most models: a guess that gives shards of a hundred or two.
+    "abo": _entry("objects.abo:ABO", "mesh", shapes=7_953, categories=12),
     "future3d": _entry("future3d:FUTURE3D", "mesh", shapes=16_563, categories=8),
     "thingi10k": _entry("objects.thingi10k:THINGI10K", "mesh", shapes=10_000, licensed=True),
     "pix3d": _entry("pix3d_views:PIX3D", "voxels", "views", shapes=10_069, categories=9, resolution=32),

@@ -59,7 +59,8 @@ def fetched(
     tree = Tree(place, folders, addresses, official=not folders, log=log)
     for step in source.chosen(Files.of_folder(place), dataset, seed):
         tree.bring(step)
-    tree.finish()
+    if addresses or not folders:  # what a folder lacks, its owner has not wanted
+        tree.finish()
     return _entry(source, place) | {"chosen": _chosen(dataset, seed)}
 
 

@@ -18,6 +18,7 @@ import numpy as np
 import trimesh
 
 from pipeline.formats.ledger import Row, from_tsv
+from pipeline.formats.pack import PackReader, write_pack
 from pipeline.progress import Log
 from pipeline.settings.datasets import Dataset, ImportViewsSettings, ImportVoxelsSettings, PrepareSettings
 from pipeline.settings.render import Render
@@ -32,7 +33,7 @@ from pipeline.stages.ledger import write_ledger
 from pipeline.stages.prepare import prepare_shard
 from render.pack import pack_shard
 from render.shard import render_shard
-from voxelize.shard import run as voxelize
+from voxelize.shard import voxelize_glb
 
 NO_LOG = Log(None)
 # A chair in glTF's frame, +Y up and +Z front: seat, back at -Z, four legs, one arm at +X.
@@ -133,7 +134,10 @@ def through(folder: Path, dataset: Dataset, *, size_px: int = 32, views: int = 2
     packs = [voxels, renders]
     if dataset.entry.prepared:
         prepare_shard(PrepareSettings(source=dataset.source), record, shapes, prepared, log=NO_LOG)
-        voxelize(Voxels(), prepared, voxels, None)
+        with write_pack(voxels, ".binvox") as out:  # without the process of its own, which takes seconds to start
+            for record, mesh in PackReader(prepared):
+                grid, record.facts["voxelize"] = voxelize_glb(Voxels().model_dump(), mesh)
+                out.add(record, grid)
         render_shard(prepared, renders, seed=1, settings=Render(size_px=size_px, views=views), log=NO_LOG)
         packs.append(prepared)
     else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from pipeline.settings.datasets import Dataset
 from pipeline.shards import open_shard
 from pipeline.sources.objects.licences import code_of
 from pipeline.stages.fetch import fetch_dataset, located
+from pipeline.stages.index import index_dataset
 from tests.pipeline.sources.releases import CHAIR, NO_LOG, TABLE, glb, ledger, listed, packed, served, through, write
 
 LICENCES = {"c0": "by", "c1": "cc0", "c2": "by-nc", "c3": "by", "t0": "by-sa", "both": "by"}
@@ -102,7 +104,7 @@ def test_a_choice_that_grows_has_to_be_fetched_and_one_that_stays_has_not(tmp_pa
         assert located("d", dataset, record, sums=ContentSums()) is None
 
 
-def test_a_server_that_is_down_is_no_lost_object(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_web_page_in_place_of_an_object_ends_the_fetch(tmp_path: Path) -> None:
     with served(release(tmp_path / "hub")) as (address, _):
         (tmp_path / f"hub/glbs/000-000/{uid('c0')}.glb").write_bytes(b"<html>busy</html>")
         dataset = Dataset(source="objaverse", mirrors=(address,), categories=("chair",))
@@ -127,6 +129,26 @@ def test_a_cache_of_the_package_is_used_in_place(tmp_path: Path) -> None:
     assert not (tmp_path / "archives/d").exists()
     rows = ledger(tmp_path, dataset)  # what its owner has not fetched is no loss
     assert sorted(row.reason for row in rows.values()) == ["", "", "not_in_mirror", "not_in_mirror", "not_in_mirror"]
+
+
+def test_an_address_is_asked_for_what_a_folder_lacks(tmp_path: Path) -> None:
+    release(tmp_path / "cache", lost=("c1", "c3"))
+    with served(release(tmp_path / "hub")) as (address, asked):
+        dataset = Dataset(source="objaverse", mirrors=(str(tmp_path / "cache"), address), categories=("chair",))
+        listed(tmp_path, dataset)
+    assert sorted(Path(path).stem for path in asked) == [uid("c1"), uid("c3")]
+    assert read_rejects(tmp_path / "index") == []
+
+
+def test_a_folder_is_copied_for_jobs_that_cannot_see_it(tmp_path: Path) -> None:
+    release(tmp_path / "cache", lost=("c1",))
+    dataset = Dataset(source="objaverse", mirrors=(str(tmp_path / "cache"),), categories=("chair",))
+    fetch_dataset("d", dataset, tmp_path / "archives/d.json", keep=True, log=NO_LOG)
+    shutil.rmtree(tmp_path / "cache")
+    index_dataset("d", dataset, tmp_path / "archives/d.json", tmp_path / "index", seed=1, log=NO_LOG)
+    assert {(r.shape_id, r.reason) for r in read_rejects(tmp_path / "index")} == {
+        (f"d/chair/{uid('c1')}", "not_in_mirror")
+    }
 
 
 def test_one_object_under_two_categories_is_in_one_split(tmp_path: Path) -> None:
