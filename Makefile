@@ -23,8 +23,8 @@ $(VENV)/.dev: $(VENV)/.run envs/dev.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r envs/dev.lock
 	@touch $@
 
-bundle:  ## make the 3D part of the pages again: report/gallery/dist (needs npm)
-	cd report/gallery && mkdir -p dist && npm ci --loglevel=error && npm run --silent build -- --log-level=error
+bundle:  ## make what the pages take from npm again: report/gallery/dist (needs npm)
+	cd report/gallery && mkdir -p dist && npm ci --loglevel=error && npm run --silent build
 	@$(BIN)/python -m tests.report.bundle
 
 setup: $(VENV)/.run  ## make the virtual environment (.venv) from the lock file
@@ -32,7 +32,7 @@ setup-dev: $(VENV)/.dev  ## the same plus test and benchmark tools
 
 demo: $(VENV)/.run  ## the whole product on generated furniture: results/report.html
 	@PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --cores $(CORES)
-	@echo "look at results/report.html and results/samples/*/gallery.html"
+	@echo "look at results/report.html and results/samples/*/gallery.html; try the network in results/runs/*/try.html"
 
 test: $(VENV)/.dev  ## every test but the slow ones
 	@$(BIN)/python -m tests.warm

@@ -10,6 +10,8 @@ import { Orbit } from "./orbit.js";
 import { surfaceOf } from "./surface.js";
 import { voxelGeometry } from "./voxels.js";
 
+export { surfaceOf };
+
 const X = "#d0453a", Y = "#2e8b57", Z = "#3a6fd0";  // the usual red, green, blue for x, y, z
 const VIEW_DEG = 32;  // field of view of the shorter side
 const CUT = [new Vector3(-1, 0, 0), new Vector3(0, -1, 0), new Vector3(0, 0, -1)];  // what lies beyond goes
@@ -34,6 +36,7 @@ class Panels {
     this.camera = new PerspectiveCamera(VIEW_DEG, 1, 0.05, 20);
     this.cubes = new MeshLambertMaterial({ vertexColors: true });
     this.contents = Array.from({ length: count }, () => new Group());
+    this.first = 0;  // panels before this one are not shown
     this.scenes = this.contents.map((content) => this.furnish(content));
     this.drawAxes(colours);
     this.orbit = new Orbit(canvas, this.camera, () => this.draw());
@@ -80,14 +83,14 @@ class Panels {
     if (!width || !height || !this.orbit) return;
     this.renderer.setPixelRatio(Math.min(devicePixelRatio, 2));
     this.renderer.setSize(width, height, false);
-    const wide = width > height, count = this.scenes.length;
+    const shown = this.scenes.slice(this.first), wide = width > height, count = shown.length;
     const w = wide ? width / count : width, h = wide ? height : height / count;
     this.camera.aspect = w / h;
     const half = Math.tan(VIEW_DEG / 2 * Math.PI / 180) / Math.min(1, w / h);
     this.camera.fov = 2 * Math.atan(half) * 180 / Math.PI;
     this.camera.updateProjectionMatrix();
     this.renderer.setScissorTest(true);
-    this.scenes.forEach((scene, place) => {
+    shown.forEach((scene, place) => {
       const x = wide ? place * w : 0, y = wide ? 0 : (count - 1 - place) * h;
       this.renderer.setViewport(x, y, w, h);
       this.renderer.setScissor(x, y, w, h);
@@ -104,10 +107,17 @@ class Shapes extends Panels {
     this.smooth = new MeshLambertMaterial();
   }
 
-  /** Show a grid of one byte a voxel beside levels, filled from `step` on. */
+  /** Axes in other colours. */
+  recolour(colours) {
+    this.drawAxes(colours);
+    this.draw();
+  }
+
+  /** Show a grid of one byte a voxel (null: there is none) beside levels, filled from `step` on. */
   show(beside, levels, step, resolution, [first, second]) {
     const filled = levels.map((level) => (level >= step ? 1 : 0));
-    [[beside, first], [filled, second]].forEach(([grid, colour], panel) => {
+    this.first = beside ? 0 : 1;
+    [[beside ?? filled, first], [filled, second]].forEach(([grid, colour], panel) => {
       this.put(panel, new Mesh(voxelGeometry(grid, resolution, 1, resolution, new Color(colour)), this.cubes));
     });
     this.smooth.color.set(second);

@@ -1,6 +1,6 @@
-"""``python -m tests.report.bundle``: write down of which sources the committed 3D bundle was made.
+"""``python -m tests.report.bundle``: write down of which sources the committed bundles were made.
 
-Where npm is, a test makes the bundle again and compares bytes; elsewhere the digest of the sources has to do.
+Where npm is, a test makes them again and compares bytes; elsewhere the digest of the sources has to do.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from report.gallery import build
 
-SOURCES = ("orbit.js", "package.json", "package-lock.json", "scene.js", "surface.js", "voxels.js")
+SOURCES = ("orbit.js", "package.json", "package-lock.json", "runtime.js", "scene.js", "surface.js", "voxels.js")
 RECORD = build.HOME / "dist" / "sources.sha256"
 
 
