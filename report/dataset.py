@@ -13,7 +13,7 @@ from pipeline.formats import ledger
 from report import figures
 from report.gallery.facts import funnel_rows
 from report.gather import DatasetFacts, short
-from report.glance import counted
+from report.words import counted
 
 
 def section(facts: DatasetFacts) -> dict[str, Any]:
@@ -128,7 +128,7 @@ def _audit(audit: dict[str, Any]) -> dict[str, Any] | None:
         f"{'Voxels and views agree' if good else 'Voxels and views do NOT agree'}: silhouettes of the voxels from the "
         f"stored cameras overlap the views with IoU {audit['mean_iou']:.3f}; the next best of the 47 other axis orders "
         f"({second}) reaches {others[second]:.3f}. Shapes below {audit['flagged_below']}: {flagged}. "
-        f"Of {audit['views']} views {audit['empty_views']} are empty, {audit['black_views']} black, "
+        f"Of {counted(audit['views'], 'view')}: {audit['empty_views']} empty, {audit['black_views']} black, "
         f"{audit['cut_off_views']} cut off."
     )
     return {"text": text, "good": good and not audit["flagged"]}
@@ -137,7 +137,4 @@ def _audit(audit: dict[str, Any]) -> dict[str, Any] | None:
 def _repairs(rows: list[ledger.Row]) -> str:
     """How many shapes each repair touched, as one sentence."""
     touched = Counter(part.split("=")[0] for row in rows for part in row.repairs.split())
-    return ", ".join(
-        f"{name.replace('_', ' ')} in {count} {'shape' if count == 1 else 'shapes'}"
-        for name, count in touched.most_common()
-    )
+    return ", ".join(f"{name.replace('_', ' ')} in {counted(count, 'shape')}" for name, count in touched.most_common())

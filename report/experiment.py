@@ -43,6 +43,7 @@ def section(facts: ExperimentFacts) -> dict[str, Any]:
     alarms = charts.spans(results["figures"]["alarms"])
     return {
         "name": facts.name,
+        "page": facts.page,
         "verdict": verdict(results),
         "discriminator": discriminator(results),
         "alarms": [f"Alarm: {charts.in_words(alarm)}" for alarm in alarms] + _rollbacks(facts.metrics),

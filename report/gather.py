@@ -7,6 +7,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from pipeline.conventions import Array
 from pipeline.errors import UserError
 from pipeline.formats.pack import BROKEN_ZIP, PackReader
 
+TRY = "try.html"  # beside the results of an experiment
 Arrays = dict[str, Array]  # members of an .npz by name
 
 
@@ -40,6 +42,11 @@ class ExperimentFacts:
     metrics: list[dict[str, Any]]
     timing: list[dict[str, Any]]  # samples/s and pieces by samples seen
     measured: list[dict[str, Any]]  # parts of the evaluation and their seconds
+
+    @property
+    def page(self) -> str:
+        """Address of the page on which the network can be tried, seen from the report; empty where there is none."""
+        return f"runs/{quote(self.name)}/{TRY}" if (self.folder / TRY).exists() else ""
 
 
 def datasets(output: Path) -> list[DatasetFacts]:

@@ -11,6 +11,7 @@ from pipeline.formats.results import centre
 from report import gather
 from report.gather import Arrays, ExperimentFacts
 from report.triples import triple
+from report.words import counted
 
 SHAPES = 6
 ALMOST_ALL = 0.95  # of the records of a training
@@ -29,6 +30,7 @@ def glance(runs: Sequence[ExperimentFacts]) -> dict[str, Any] | None:
     results = lead.results
     return {
         "name": lead.name,
+        "page": lead.page,
         "numbers": numbers(results),
         "sentences": [*in_plain_words(results), *discriminator(results)],
         "iou": IOU if "iou" in results else "",
@@ -43,11 +45,15 @@ def numbers(results: dict[str, Any]) -> list[dict[str, str]]:
         found = [
             ("nearest_training", "IoU of a sample and the training shape nearest to it", "1 would be a copy"),
             ("pairwise_iou", "IoU of two samples", "1 would be one shape again and again"),
-            ("empty_rate", "of the samples are empty", f"of {made['count']} samples"),
+            ("empty_rate", "of the samples are empty", f"of {counted(made['count'], 'sample')}"),
         ]
         return [_number(made[key], title, note) for key, title, note in found if key in made]
     count, split = results["shapes"][results["measured_on"]], results["measured_on"]
-    seen = f"of {counted(count, 'shape')} it has never seen" if split == "test" else f"of {count} {split} shapes"
+    seen = (
+        f"of {counted(count, 'shape')} it has never seen"
+        if split == "test"
+        else f"of {counted(count, f'{split} shape')}"
+    )
     out = [_number(results["iou"], "IoU of the network’s answer to one picture", f"mean {seen}")]
     for key, title, note in (
         ("mean_shape", "IoU of the mean training shape", "the same answer to every picture"),
@@ -144,8 +150,3 @@ def typical_rows(categories: list[str]) -> list[tuple[int, str]]:
             break
         rows.setdefault(row, "near the median of all")
     return list(rows.items())
-
-
-def counted(count: int, singular: str, plural: str | None = None) -> str:
-    """``1 shape``, ``2 shapes``."""
-    return f"{count:,} {singular if count == 1 else plural or singular + 's'}"

@@ -9,10 +9,10 @@ import markupsafe
 import numpy as np
 
 from pipeline.conventions import Array
+from pipeline.formats.html import script_json
 from pipeline.pictures.voxel_view import BLUE, GREEN
 from report import figures, gather
 from report.gather import Arrays
-from report.inline import script_json
 
 WIDTH, HEIGHT, MARGIN = 640, 460, 14
 COLUMNS = 25  # thumbnails side by side in their sheet

@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import base64
-import zlib
-
 import numpy as np
 from jaxtyping import UInt8
 
 from pipeline.conventions import Array, PackedGrid
+from pipeline.formats.html import packed
 
 # Thresholds of a slider: the chosen one is SAME, each step is LEVELS of 255.
 STEPS, SAME, LEVELS = 32, 16, 8
-
-
-def packed(data: bytes) -> str:
-    """Any bytes."""
-    return base64.b64encode(zlib.compress(data, 9)).decode()
 
 
 def pack_voxels(bits: PackedGrid) -> str:

@@ -16,6 +16,7 @@ from typing import Any
 import markupsafe
 
 from pipeline.atomic import write_text
+from pipeline.formats.html import policy, template
 from pipeline.formats.results import COLUMNS, MORE_COLUMNS, figure_at
 from pipeline.progress import Log, progress
 from pipeline.settings.report import Report
@@ -25,7 +26,6 @@ from report.gallery.build import scene_bundle
 from report.gather import ExperimentFacts
 from report.glance import glance
 from report.glossary import glossary
-from report.inline import policy, template
 from report.tables import NOTHING, Table, figure, text
 
 HOME = Path(__file__).parent / "templates"
@@ -40,7 +40,7 @@ def write_page(output: Path, page: Path, settings: Report, *, log: Log | None = 
     script = "\n".join([read_asset("page.js"), read_gallery_asset("unpack.js"), read_asset("shapes.js")])
     scene = scene_bundle()
     text = template(HOME).render(
-        policy=policy(style, [text for text in (scene, script) if text], chunks=False),
+        policy=policy(style, [text for text in (scene, script) if text]),
         style=markupsafe.Markup(style),
         script=markupsafe.Markup(script),
         scene=markupsafe.Markup(scene) if scene else None,

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from pipeline.formats.results import SURFACE, centre
+from report.words import counted
 
 Table = dict[str, Any]
 
@@ -66,9 +67,10 @@ def reconstruction(results: Mapping[str, Any]) -> Table | None:
             ("this network, the median shape", "half of the shapes are better", figure(results["median_iou"]))
         )
     rows += [{"name": name, "note": note, "cells": [cell, NOTHING]} for name, note, cell in further]
+    measured_on = counted(results["shapes"][results["measured_on"]], SPLITS[results["measured_on"]] + " shape")
+    views = counted(results["views"], "view")
     notes = [
-        f"Measured on {results['shapes'][results['measured_on']]} {SPLITS[results['measured_on']]} shapes, "
-        f"all {results['views']} views of each: the mean over a shape’s views, then over shapes. "
+        f"Measured on {measured_on}, {views} of each: the mean over a shape’s views, then over shapes. "
         f"Checkpoint and threshold ({results['threshold']:.2f}) were chosen on {SPLITS[results['tuned_on']]} shapes.",
         "Below each number its 95 % interval (bootstrap over shapes). ↑ more is better, ↓ less is better.",
     ]
@@ -93,8 +95,8 @@ def surfaces(results: Mapping[str, Any]) -> Table | None:
         for name in _ordered(found["scores"])
     ]
     note = (
-        f"One view of each of {found['shapes']} shapes. Chamfer distance in sides of the box, F-score within "
-        f"{found['tau']:.0%} of its side, AP is average precision over thresholds."
+        f"One view of each of {counted(found['shapes'], 'shape')}. Chamfer distance in sides of the box, "
+        f"F-score within {found['tau']:.0%} of its side, AP is average precision over thresholds."
     )
     return _table("Surfaces, and precision without a threshold", [title for _, title, _ in columns], rows, [note])
 
@@ -157,11 +159,12 @@ def samples(results: Mapping[str, Any]) -> Table | None:
         for name, ours, data, note in pairs
         if ours in one
     ]
+    made = counted(one["count"], "sample")
     return _table(
         "Shapes drawn from the prior",
         ["samples", "data"],
         rows,
-        [f"{one['count']} samples, as they come. A good reconstruction does not make good samples; both are shown."],
+        [f"{made}, as they come. A good reconstruction does not make good samples; both are shown."],
     )
 
 
@@ -221,9 +224,11 @@ def classification(results: Mapping[str, Any]) -> Table | None:
         )
         for name, one in ((name, found["accuracy"][name]) for name in _ordered(found["accuracy"]))
     ]
+    measured_on = counted(found["shapes"]["test"], SPLITS[found["measured_on"]] + " shape")
     notes = [
-        f"{len(found['categories'])} categories; {found['shapes']['train']} training shapes, "
-        f"{found['shapes']['tuning']} to choose C, {found['shapes']['test']} {SPLITS[found['measured_on']]} shapes"
+        f"{counted(len(found['categories']), 'category', 'categories')}; "
+        f"{counted(found['shapes']['train'], 'training shape')}, {found['shapes']['tuning']} to choose C, "
+        f"{measured_on}"
         + (f", {found['unseen']} of them of categories without training shapes." if found.get("unseen") else ".")
     ]
     return _table(title, ["accuracy ↑", "numbers a shape", "C"], rows, notes)
@@ -243,8 +248,8 @@ def photographs(name: str, found: Mapping[str, Any]) -> list[Table]:
         for one in _ordered(scores)
     ]
     notes = [
-        f"{found['photographs']} photographs of {found['objects']} objects in {found['voxels']}³ voxels, "
-        f"{in_words(found['occupancy'])} of them filled"
+        f"{counted(found['photographs'], 'photograph')} of {counted(found['objects'], 'object')} in "
+        f"{found['voxels']}³ voxels, {in_words(found['occupancy'])} of them filled"
         + (f"; {found['rejected']} could not be used." if found["rejected"] else "."),
         "Means over classes; intervals resample whole objects."
         + (

@@ -18,6 +18,7 @@ from typing import Any
 import markupsafe
 
 from pipeline.atomic import write_text
+from pipeline.formats.html import policy, script_json, template
 from pipeline.pictures.bank import Bank, open_bank
 from pipeline.progress import Log, progress, say
 from pipeline.seeds import stable_hash
@@ -25,7 +26,6 @@ from pipeline.shards.index import open_indexed, read_index
 from report.gallery import facts, shapes
 from report.gallery.pictures import TILE_PX, columns
 from report.gallery.shapes import Budget, Checked
-from report.inline import policy, script_json, template
 
 HOME = Path(__file__).parent
 SCRIPTS = ("camera.js", "unpack.js", "overlay.js", "dialog.js", "page.js")

@@ -20,8 +20,8 @@ from jaxtyping import UInt8
 from scipy.spatial import cKDTree
 
 from pipeline.conventions import Array, Faces, Floats, Ints, Vertices
+from pipeline.formats.html import packed
 from pipeline.meshes.mesh import Material, Mesh
-from report.packed import packed
 
 STEPS = 4095  # a coordinate has 12 bits: differences of neighbours are small and pack well
 _COLOURS = 255

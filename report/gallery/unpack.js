@@ -1,9 +1,10 @@
-// What geometry.py packed: base64, then zlib, then little-endian arrays.
+// What Python packed: base64, then zlib (or gzip), then little-endian arrays.
 
 /** The bytes behind a text. */
-async function inflate(text) {
-  const packed = Uint8Array.from(atob(text), (sign) => sign.charCodeAt(0));
-  const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("deflate"));
+async function inflate(text, format = "deflate") {
+  const signs = atob(text), packed = new Uint8Array(signs.length);
+  for (let at = 0; at < packed.length; at++) packed[at] = signs.charCodeAt(at);
+  const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream(format));
   return new Uint8Array(await new Response(stream).arrayBuffer());
 }
 

@@ -234,6 +234,11 @@ class Page:
         """Enter text where the focus is."""
         self.send("Input.insertText", {"text": text})
 
+    def choose(self, selector: str, file: Path) -> None:
+        """Give a file to a file input, as its dialog would."""
+        found = self.send("Runtime.evaluate", {"expression": f"document.querySelector({json.dumps(selector)})"})
+        self.send("DOM.setFileInputFiles", {"files": [str(file)], "objectId": found["result"]["objectId"]})
+
     def drag(self, start: tuple[float, float], end: tuple[float, float]) -> None:
         """Press the mouse at one point of the window, move it in steps, let it go."""
         for kind, share in (

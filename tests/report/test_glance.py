@@ -9,8 +9,9 @@ import pytest
 
 from report import glossary
 from report.gather import experiments, read_json
-from report.glance import counted, discriminator, glance, in_plain_words, numbers, typical_shapes
+from report.glance import discriminator, glance, in_plain_words, numbers, typical_shapes
 from report.tables import figure
+from report.words import counted
 from tests.report.report_world import make_data, make_experiment
 
 

@@ -16,8 +16,9 @@ import pytest
 
 from pipeline.formats.results import centre
 from report import gather
+from report.experiment import section
 from report.gallery import build
-from report.glance import typical_rows
+from report.glance import glance, typical_rows
 from report.page import comparison
 from tests.figures import figures
 from tests.report.browser import Browser
@@ -169,6 +170,12 @@ def test_alarms_timings_versions_and_links_are_there(page: str) -> None:
     assert text.count("Alarm: cube: raised after 400 samples, cleared after 800") == 2
     assert "Went back to 400 samples: kl is not finite" in text
     assert 'href="samples/demo/gallery.html"' in page
+    # The page to try a network on is named twice, where there is one.
+    assert "try.html" not in page
+    (root / "runs" / "full" / "try.html").touch()
+    runs = gather.experiments(root)
+    assert [run.page for run in runs] == ["runs/full/try.html", ""]
+    assert glance(runs)["page"] == runs[0].page == section(runs[0])["page"]  # type: ignore[index]
     cost = Tables(page).table("Time and memory of every stage")
     assert cost["render", "peak memory of a job, MB"] == "120" and cost["sheet", "peak memory of a job, MB"] == "–"
     assert "Trained with torch 9.9.9. 123 samples a second" in text and "samples 12 s" in text
@@ -223,7 +230,7 @@ def test_the_policy_allows_what_the_page_holds_and_nothing_else(page: str) -> No
 
     assert (rules["style-src"], rules["script-src"]) == (digest("style"), digest("script"))
     assert not re.search(r'<[^>]+ (style|on\w+)="', page), "attributes that the policy would refuse"
-    assert not re.search(r'(src|href)="(?!data:|#|samples/)', page), "everything is inside"
+    assert not re.search(r'(src|href)="(?!data:|#|samples/|runs/)', page), "everything is inside"
 
 
 def test_every_picture_has_a_text_instead(page: str) -> None:

@@ -1,4 +1,4 @@
-"""Sub-commands that use a trained network: sample, reconstruct, interpolate, arithmetic, export, check."""
+"""Sub-commands that use a trained network: sample, reconstruct, interpolate, arithmetic, export, page, check."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 from pipeline.errors import UserError
 from pipeline.outputs import Output, one_format, output_of
-from pipeline.progress import progress, say
+from pipeline.progress import Log, progress, say
 
 DEMO = Path(__file__).resolve().parents[2] / "models" / "demo"
 FORMATS = ("glb", "obj", "stl", "binvox", "npy")
@@ -23,7 +23,7 @@ CODE = "a photograph, or seed:7/3 for shape 003 of `sample --seed 7`"
 
 
 def add(commands: Any) -> None:
-    """Add the six sub-commands to an argparse sub-parser object."""
+    """Add the seven sub-commands to an argparse sub-parser object."""
     sample = commands.add_parser("sample", help="make shapes from the prior")
     sample.add_argument("--count", type=int, default=16, help="how many")
     sample.add_argument("--category", help="of the shapes, from a network trained with condition: category")
@@ -69,11 +69,16 @@ def add(commands: Any) -> None:
     export.add_argument("--no-onnx", action="store_true", help="without the ONNX graphs, which double the size")
     export.set_defaults(command=_export)
 
+    page = commands.add_parser("page", help="write a page that runs the network in a browser: pictures in, shapes out")
+    page.add_argument("-o", "--output", required=True, help="try.html; it needs no server and no network")
+    page.add_argument("--log", type=Path, help="JSON lines for machines")
+    page.set_defaults(command=_page)
+
     check = commands.add_parser("check", help="whether an exported model still makes what it was measured to make")
     check.add_argument("--json", action="store_true", help="one JSON object on standard output, too")
     check.set_defaults(command=_check)
 
-    for command in (sample, reconstruct, interpolate, arithmetic, check):
+    for command in (sample, reconstruct, interpolate, arithmetic, page, check):
         command.add_argument(
             "--run",
             type=Path,
@@ -224,6 +229,18 @@ def _export(options: argparse.Namespace) -> int:
             from training.inference.hub import push
 
             say(f"{options.push}: {push(files, options.push)}")
+    return 0
+
+
+def _page(options: argparse.Namespace) -> int:
+    from training.inference.page import write_page
+
+    output = output_of(options.output, (".html",))
+    path = output.path / "try.html" if output.is_folder else output.path
+    with Log(options.log) as log:
+        write_page(_model(options), options.run, path)
+        log.write("done", output=str(path), bytes=path.stat().st_size)
+    say(f"{path}: {path.stat().st_size / 1e6:.1f} MB; open it in a browser")
     return 0
 
 

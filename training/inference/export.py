@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from pipeline.atomic import atomic_path, write_json, write_text
 from pipeline.errors import UserError
 from training.inference import held_out
 from training.inference.card import UNKNOWN_LICENCE, model_card
+from training.inference.graphs import onnx_bytes
 from training.inference.model import CONFIG, WEIGHTS, Model, export_config
 from training.inference.terms import Terms
 
@@ -114,19 +114,8 @@ def _free(model: Model) -> dict[int, str]:
 
 
 def _write_onnx(path: Path, module: nn.Module, examples: dict[str, Tensor], free: dict[int, str]) -> None:
-    with atomic_path(path) as temporary, warnings.catch_warnings():
-        # The exporter that needs no package beside torch announces its age each time.
-        warnings.simplefilter("ignore")
-        torch.onnx.export(
-            module.cpu().eval(),
-            tuple(examples.values()),
-            str(temporary),
-            dynamo=False,
-            opset_version=17,
-            input_names=list(examples),
-            output_names=["occupancy"],
-            dynamic_axes={**dict.fromkeys(examples, free), "occupancy": {0: "batch"}},
-        )
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(onnx_bytes(module, examples, ("occupancy",), dict.fromkeys(examples, free)))
 
 
 def measured_of(run: Path) -> str | None:

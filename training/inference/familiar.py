@@ -26,8 +26,8 @@ from training.networks.build import Networks
 from training.networks.layers import BatchNorm
 
 NORMS = 2  # whose outputs are looked at
-MOST = 256  # known pictures that are kept
 FAR = 95.0  # percentile from which a picture is called unlike the known ones
+SELF = 0.1  # distance below which a picture is a known one itself, computed on another machine perhaps
 _LEAST = 1e-3  # deviation of a trait: below it nothing is told apart
 
 Pictures = UInt8[Array, "N S S 3"]
@@ -44,9 +44,8 @@ class Familiar:
 
     @classmethod
     def of(cls, model: Model, pictures: Pictures) -> Familiar:
-        """Of at most `MOST` of the pictures, spread evenly; at least two."""
-        rows = np.arange(min(len(pictures), MOST)) * len(pictures) // min(len(pictures), MOST)
-        found = _traits_of(model, pictures[rows])
+        """Of at least two pictures."""
+        found = _traits_of(model, pictures)
         mean, deviation = found.mean(0), np.maximum(found.std(0), _LEAST)
         known = (found - mean) / deviation
         distances = _distances(known, known)
@@ -56,7 +55,8 @@ class Familiar:
     def percentile(self, model: Model, picture: UInt8[Array, "S S 3"]) -> float:
         """Percent of the known pictures that are nearer to another one than this picture is to any: 0 ... 100."""
         found = (_traits_of(model, np.stack([picture])) - self.mean) / self.deviation
-        nearer = np.searchsorted(self.between, _distances(found, self.known).min())
+        distances = _distances(found, self.known)
+        nearer = np.searchsorted(self.between, distances[distances > SELF].min(initial=np.inf))
         return 100.0 * float(nearer) / len(self.between)
 
 

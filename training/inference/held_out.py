@@ -24,7 +24,7 @@ from training.metrics import voxels as metrics
 
 HELD_OUT, PREDICTIONS = "held-out.npz", "predictions.npz"  # of an exported folder, of a run
 TOLERANCE = 0.005  # other processors round otherwise, which moves a few voxels of some shapes
-FEWEST = 8  # pictures that another one can be compared with
+FEWEST, MOST = 8, 256  # pictures that another one can be compared with
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Checked:
 
 def write_held_out(model: Model, run: Path, folder: Path) -> list[Path]:
     """Write held-out.npz of a run's or an exported folder's pictures; nothing where one picture is not enough."""
-    path = _beside(run)
+    path = path_of(run)
     if path is None or not (model.networks.reads_pictures and model.networks.coding.views == 1):
         return []
     write_npz(folder / HELD_OUT, **read_held_out(path))
@@ -50,18 +50,21 @@ def write_held_out(model: Model, run: Path, folder: Path) -> list[Path]:
 
 
 def known_pictures(run: Path) -> UInt8[Array, "N S S 3"] | None:
-    """The held-out pictures of a run or an exported folder; None where there are none, or too few to compare with."""
-    path = _beside(run)
+    """Up to MOST held-out pictures of a run or an exported folder, spread evenly; None where there are too few."""
+    path = path_of(run)
     if path is None:
         return None
     try:
         images: UInt8[Array, "N S S 3"] = read_held_out(path)["image"]
     except UserError:  # `check` tells it; a photograph can be reconstructed without
         return None
-    return images if len(images) >= FEWEST else None
+    if len(images) < FEWEST:
+        return None
+    return images[np.arange(min(len(images), MOST)) * len(images) // min(len(images), MOST)]
 
 
-def _beside(run: Path) -> Path | None:
+def path_of(run: Path) -> Path | None:
+    """The file that holds the held-out pictures of a run or an exported folder."""
     return next((path for name in (HELD_OUT, PREDICTIONS) if (path := run / name).is_file()), None)
 
 

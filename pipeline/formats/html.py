@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 import re
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ _HEAD = """<!DOCTYPE html>
 <meta name="referrer" content="no-referrer">
 <title>{{ title }}</title>
 <link rel="icon" href="data:,">
-<style>{{ style }}</style>
+<style>{{ style|safe }}</style>
 </head>
 """
 _UNSAFE = re.compile("[<>&\u2028\u2029]")
@@ -41,13 +42,15 @@ def template(folder: Path) -> jinja2.Template:
     return environment.get_template("page.html")
 
 
-def policy(style: str, scripts: Sequence[str], *, chunks: bool) -> str:
+def policy(style: str, scripts: Sequence[str], *, chunks: bool = False, wasm: bool = False) -> str:
     """The Content-Security-Policy: nothing but these texts runs, nothing is asked of any host.
 
     https://www.w3.org/TR/CSP3/.  A file beside a page has no host: with `chunks`, `file:` lets such
-    files in where the page is a file, `'self'` where it is served.
+    files in where the page is a file, `'self'` where it is served.  `wasm` allows WebAssembly, not JavaScript's eval.
     """
-    allowed = [_hash(text) for text in scripts] + (["'self'", "file:"] if chunks else [])
+    allowed = [_hash(text) for text in scripts]
+    allowed += ["'self'", "file:"] if chunks else []
+    allowed += ["'wasm-unsafe-eval'"] if wasm else []
     return (
         f"default-src 'none'; img-src data:; style-src {_hash(style)}; script-src {' '.join(allowed)}; "
         "base-uri 'none'; form-action 'none'"
@@ -58,6 +61,11 @@ def script_json(value: Any) -> str:
     """JSON that can stand inside a <script>: no tag can end or open in it, and old engines see no line end."""
     text = json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     return _UNSAFE.sub(lambda found: f"\\u{ord(found.group()):04x}", text)
+
+
+def packed(data: bytes) -> str:
+    """Any bytes as base64 of zlib, which unpack.js of the gallery reads."""
+    return base64.b64encode(zlib.compress(data, 9)).decode()
 
 
 def _hash(text: str) -> str:
