@@ -66,8 +66,8 @@ def data(shards: int = 1, *, sets: int = 1, render: bool = True, voxels: bool = 
     return jobs | {rule: shards for rule, on in (("render", render), ("voxelize", voxels), ("prepare", prepare)) if on}
 
 
-LEARNED, BOTH = {"train": 1, "evaluate": 1}, {"train": 2, "evaluate": 2}
-SHOWN = {"evaluate": 2, "report": 1}
+LEARNED, BOTH = {"train": 1, "evaluate": 1, "page": 1}, {"train": 2, "evaluate": 2, "page": 2}
+SHOWN = {"evaluate": 2, "page": 2, "report": 1}
 PACKED = total(data(7, sets=4, render=False, voxels=False, prepare=False), BOTH) | {"ledger": 0}
 EVERY_VIEW = total(data(7, sets=4, voxels=False, prepare=False), BOTH)
 EVERY_VOXEL = total(data(7, sets=4, render=False, prepare=False), BOTH)
@@ -388,6 +388,7 @@ CODE: list[tuple[str, str, tuple[str, str], Jobs]] = [
     ("the page", "report/page.py", ("", "CHANGED = 1\n"), {"report": 1}),
     ("the page's template", "report/templates/page.html", ("", "<!-- x -->\n"), {"report": 1}),
     ("the gallery", "report/gallery/build.py", ("", "CHANGED = 1\n"), {"gallery": 4, "report": 1}),
+    ("the page to try", "report/try/start.js", ("", "// x\n"), {"page": 2}),
     ("an adapter", "pipeline/sources/modelnet.py", ("", "CHANGED = 1\n"), total(data(4, sets=2), LEARNED)),
     ("the folder's adapter", "pipeline/sources/folder.py", ("", "CHANGED = 1\n"), total(data(2), LEARNED)),
     ("the way of listing", "pipeline/stages/index.py", ("", "CHANGED = 1\n"), {}),

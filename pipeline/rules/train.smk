@@ -110,3 +110,28 @@ rule evaluate:
         "--photographs {input.photographs:q} --classify-shards {input.classified:q} "
         "-o {output.results:q} --log {log:q} "
         "&& made {output.made:q} {params.made:q}"
+
+
+# The network in a page: pictures in, shapes out, without a server.
+rule page:
+    input:
+        unpack(needs("page")),
+    output:
+        product=f"{OUT}/runs/{{experiment}}/try.html",
+        made=f"{OUT}/made/page/{{experiment}}.json",
+    log:
+        f"{OUT}/logs/page/{{experiment}}.jsonl",
+    benchmark:
+        f"{OUT}/benchmarks/page/{{experiment}}.tsv"
+    conda:
+        "../../envs/train.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda w, attempt: 4000 * attempt,
+        runtime=30,
+    params:
+        made=PLAN.made("page"),
+        run=lambda w: here(f"{OUT}/runs/{w.experiment}"),
+    shell:
+        "python -m training page --run {params.run:q} -o {output.product:q} --log {log:q} "
+        "&& made {output.made:q} {params.made:q}"

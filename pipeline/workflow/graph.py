@@ -33,6 +33,7 @@ PATHS = {
     "train": "runs/{name}/train.json",
     "photographs": "photographs/{name}.npz",
     "evaluate": "runs/{name}/results.json",
+    "page": "runs/{name}/try.html",
     "report": "report.html",
 }
 TRAINED = ("config.json", "metrics.jsonl", "timing.jsonl", "timeline", "checkpoints")
@@ -274,6 +275,13 @@ class Graph:
         yield from self._carried("trained", [Job("train", name)], self.left_beside(Job("train", name)))
         yield from self._packs([*datasets, *self.config.evaluation.classify_on])
 
+    def _page(self, name: str, shard: str) -> Iterator[Need]:
+        evaluated, trained = Job("evaluate", name), Job("train", name)
+        yield self._of("results", [evaluated])
+        # The network and its held-out pictures lie below the folder of the results.
+        yield from self._carried("answers", [evaluated], self.outputs(evaluated)[1:])
+        yield from self._carried("trained", [trained], self.left_beside(trained))
+
     def _report(self, name: str, shard: str) -> Iterator[Need]:
         labels = {"sheets": "sheet", "indexes": "shard_index", "audits": "audit", "ledgers": "ledger"}
         for label, rule in labels.items():
@@ -287,6 +295,8 @@ class Graph:
         yield from self._carried("trained", trained, shown)
         voxels = [job for dataset in self.datasets for job in self.per_shard("voxels", dataset)]
         yield from self._carried("voxels", voxels, map(self.path, voxels))
+        # There are links to them.
+        yield self._of("pages", [Job("page", experiment) for experiment in self.experiments], content=False)
 
     # ---- what one can ask for ----------------------------------------------------------------------
 
@@ -304,7 +314,7 @@ class Graph:
         if name in ("evaluate_all", "all"):
             jobs += [Job("evaluate", experiment) for experiment in self.experiments]
         if name == "all":
-            jobs.append(Job("report"))
+            jobs += [*(Job("page", experiment) for experiment in self.experiments), Job("report")]
         if name == "download_all":
             jobs += [Job("fetch", dataset) for dataset in self.archived]
         if name in ("voxelize_all", "render_all"):

@@ -42,12 +42,16 @@ CODE = {
     "train": ("training.command.train:_train",),
     "photographs": ("pipeline.stages.photographs",),
     "evaluate": ("training.command.measure:_evaluate",),
+    "page": ("training.command.use:_page",),
     "gallery": ("report.__main__:_gallery",),
     "report": ("report.__main__:_page",),
 }
 # Stages that read a data set by its own adapter.
 _BY_ADAPTER = {"prepare", "import_voxels", "import_views"}
 _PAGE = ("*.html", "*.css", "*.js")
+_DRAWER = "dist/scene.js"
+_BUNDLES = (_DRAWER, "dist/runtime.js", "dist/runtime.wasm.gz")
+_READ_BY_PAGE = ("camera.js", "unpack.js", "overlay.js")
 # Keys of an experiment that change neither its weights nor what is measured of them.
 NOT_LEARNED = {"datasets", "keep_checkpoints", "device", "processes", "compile", "tensorboard", "wandb"}
 _LIMITS = {"seconds_per_shape"}
@@ -186,11 +190,16 @@ def _of_experiment(experiment: Experiment, prefix: str, seen: Values) -> None:
 
 def _files(config: Config, rule: str) -> dict[str, str]:
     if rule == "gallery":
-        return {"report/gallery": files_digest(provenance.ROOT / "report" / "gallery", (*_PAGE, "dist/*.js"))}
+        return {"report/gallery": files_digest(provenance.ROOT / "report" / "gallery", (*_PAGE, _DRAWER))}
+    if rule == "page":
+        return {
+            "report/try": files_digest(provenance.ROOT / "report" / "try", _PAGE),
+            "report/gallery": files_digest(provenance.ROOT / "report" / "gallery", (*_READ_BY_PAGE, *_BUNDLES)),
+        }
     if rule == "report":
         return {
             "report/templates": files_digest(provenance.ROOT / "report" / "templates", _PAGE),
-            "report/gallery": files_digest(provenance.ROOT / "report" / "gallery", ("unpack.js", "dist/*.js")),
+            "report/gallery": files_digest(provenance.ROOT / "report" / "gallery", ("unpack.js", _DRAWER)),
             "docs/metrics.md": files_digest(provenance.ROOT / "docs", ("metrics.md",)),
         }
     if rule == "render" and config.render.backend != "raster":

@@ -31,6 +31,7 @@ NOUNS = {
     "audit": "audit",
     "train": "training",
     "evaluate": "evaluation",
+    "page": "page to try the network on",
     "report": "report",
 }
 _MOST_LINES = 40
