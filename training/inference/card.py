@@ -27,7 +27,7 @@ def model_card(
 ) -> str:
     """What the model is, what it takes and gives, and how well it was measured to work."""
     header, settings = model.header, model.settings
-    threshold = (header.loop.get("best_threshold") or 128) / 255
+    threshold = model.threshold / 255
     listed = "\n".join(f"- `{name}`: {text}" for name, text in files.items())
     front = yaml.safe_dump(front_matter(model, ious, licence), sort_keys=False, allow_unicode=True)
     return f"""---

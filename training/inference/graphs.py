@@ -70,7 +70,7 @@ def onnx_bytes(
         torch.onnx.export(
             copy.deepcopy(module).cpu().eval(),
             tuple(inputs.values()),
-            file,
+            file,  # type: ignore[arg-type]  # which this exporter takes as well
             dynamo=False,
             opset_version=17,
             input_names=list(inputs),

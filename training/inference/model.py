@@ -29,6 +29,11 @@ class Model:
     settings: Experiment
     networks: Networks
 
+    @property
+    def threshold(self) -> int:
+        """The level 1 ... 255 that suited the validation shapes; the middle where there were none."""
+        return self.header.loop.get("best_threshold") or 128
+
 
 def load_model(run: Path, device: torch.device) -> Model:
     """The best checkpoint of a run folder, a checkpoint file, or a folder that `training export` wrote."""
@@ -61,7 +66,7 @@ def export_config(model: Model) -> dict[str, Any]:
         "categories": header.categories,
         "identity": header.identity,
         "samples": header.samples,
-        "threshold": (header.loop.get("best_threshold") or 128) / 255,
+        "threshold": model.threshold / 255,
     }
 
 

@@ -29,7 +29,6 @@ from training.inference.export import measured_of
 from training.inference.familiar import FAR, SELF, Familiar
 from training.inference.graphs import encoder_graph, generator_graph
 from training.inference.model import Model
-from training.inference.shapes import threshold_of
 
 REPORT = Path(__file__).resolve().parents[2] / "report"
 DRAWER, RUNTIME, WASM = "gallery/dist/scene.js", "gallery/dist/runtime.js", "gallery/dist/runtime.wasm.gz"
@@ -77,7 +76,7 @@ def _facts(model: Model, run: Path, known: UInt8[Array, "N S S 3"] | None, reads
         "sizePx": model.header.size_px,
         "resolution": model.header.resolution,
         "latent": networks.coding.latent,
-        "threshold": threshold_of(model, None),
+        "threshold": model.threshold,
         "prior": networks.coding.prior,
         "source": networks.sampling_source,
         "reads": reads,

@@ -46,7 +46,7 @@ def threshold_of(model: Model, wanted: float | None) -> int:
         if not 0 < wanted < 1:
             raise UserError("the threshold must lie between 0 and 1", got=str(wanted))
         return max(1, round(255 * wanted))
-    return model.header.loop.get("best_threshold") or 128
+    return model.threshold
 
 
 def write_shape(path: Path, levels: Level, resolution: int, cut: Cut) -> None:
