@@ -9,11 +9,20 @@ function normals(count) {
     Math.sqrt(-2 * Math.log((uniform[2 * n] + 1) / 2 ** 32)) * Math.cos(2 * Math.PI * uniform[2 * n + 1] / 2 ** 32));
 }
 
-/** A code from the prior: training/networks/codes.py, `from_prior`. */
-function priorCode() {
-  const z = normals(facts.latent);
-  if (facts.prior === "narrow") return z.map((value) => 0.33 * value);
-  return facts.prior === "uniform" ? crypto.getRandomValues(new Uint32Array(z.length)).reduce((out, value, n) => { out[n] = value / 2 ** 32; return out; }, z) : z;
+/**
+ * A code from the prior: `from_prior` of training/networks/codes.py, and `towards` of build.py for networks that are told
+ * categories, which are taken in turn.
+ */
+function priorCode(number) {
+  let z = normals(facts.latent);
+  if (facts.prior === "narrow") z = z.map((value) => 0.33 * value);
+  if (facts.prior === "uniform") {
+    const uniform = crypto.getRandomValues(new Uint32Array(z.length));
+    z = z.map((_, n) => uniform[n] / 2 ** 32);
+  }
+  if (!prior.means) return z;
+  const mean = prior.means[number % prior.means.length];
+  return z.map((value, n) => value + mean[n]);
 }
 
 /** The code that the sliders stand for, and the statistics that fit it. */
@@ -91,6 +100,7 @@ async function startPrior() {
   };
   const first = await rows(facts.samples);
   prior.axes = await rows(facts.axes);
+  prior.means = facts.means && await rows(facts.means);
   byId("axes").replaceChildren(...prior.axes.map((_, number) => {
     const label = make("label", `axis ${number + 1}`), slider = make("input", "", { type: "range", min: -4, max: 4, step: 0.1, value: 0, autocomplete: "off" });
     slider.addEventListener("input", () => showMixed());
@@ -102,7 +112,7 @@ async function startPrior() {
     document.querySelectorAll("#axes input").forEach((slider) => { slider.value = 0; });
     showMixed();
   });
-  byId("others").addEventListener("click", () => drawSamples(first.map(() => priorCode())));
+  byId("others").addEventListener("click", () => drawSamples(first.map((_, number) => priorCode(number))));
   byId("photo-end").addEventListener("click", () => prior.photo && setEnd("photo"));
   byId("photo-end").hidden = !facts.reads;
   prior.first = first;

@@ -29,6 +29,7 @@ from training.inference.export import measured_of
 from training.inference.familiar import FAR, SELF, Familiar
 from training.inference.graphs import encoder_graph, generator_graph
 from training.inference.model import Model
+from training.inference.reconstruct import code_named
 
 REPORT = Path(__file__).resolve().parents[2] / "report"
 DRAWER, RUNTIME, WASM = "gallery/dist/scene.js", "gallery/dist/runtime.js", "gallery/dist/runtime.wasm.gz"
@@ -81,6 +82,7 @@ def _facts(model: Model, run: Path, known: UInt8[Array, "N S S 3"] | None, reads
         "source": networks.sampling_source,
         "reads": reads,
         "mirrors": networks.coding.mirrors,
+        "means": None if networks.G.classes is None else _floats(networks.G.classes.weight.cpu().numpy()),
         "samples": _floats(_first_samples(model)),
         "axes": _floats(principal_axes(model, known)),
         "heldOut": _shown(run) if reads else None,
@@ -89,8 +91,7 @@ def _facts(model: Model, run: Path, known: UInt8[Array, "N S S 3"] | None, reads
 
 
 def _first_samples(model: Model) -> Float[Array, "n Z"]:
-    codes = [model.networks.prior_codes(1, purpose=f"sample {number}", seed=1) for number in range(SAMPLES)]
-    return torch.cat(codes).cpu().numpy()
+    return torch.cat([code_named(model, f"seed:1/{number}") for number in range(SAMPLES)]).cpu().numpy()
 
 
 @torch.no_grad()
