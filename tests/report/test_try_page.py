@@ -20,9 +20,9 @@ from pipeline.meshes.frames import to_world
 from pipeline.seeds import generator
 from tests.report.browser import Browser, Page
 from tests.training.tiny_world import settings
+from training.browser import page as try_page
 from training.command.train import main
 from training.data.pictures import normalised
-from training.inference import page as try_page
 from training.inference.familiar import Familiar
 from training.inference.held_out import known_pictures
 from training.inference.model import Model, load_model

@@ -233,7 +233,7 @@ def _export(options: argparse.Namespace) -> int:
 
 
 def _page(options: argparse.Namespace) -> int:
-    from training.inference.page import write_page
+    from training.browser.page import write_page
 
     output = output_of(options.output, (".html",))
     path = output.path / "try.html" if output.is_folder else output.path

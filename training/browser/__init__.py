@@ -1,0 +1,1 @@
+"""A trained network in a page that a browser runs."""
