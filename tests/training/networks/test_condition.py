@@ -17,7 +17,7 @@ from training.inference import reconstruct
 from training.inference.export import export
 from training.inference.model import Model, load_model
 from training.loop import training_loop
-from training.networks.build import Networks
+from training.networks.build import Networks, set_output_bias
 from training.networks.volumes import Discriminator
 from training.run.step import Step
 
@@ -125,3 +125,27 @@ def test_an_exported_sampler_is_told_the_category_too(told: Path, tmp_path: Path
     wanted = model.networks.G(model.networks.towards(codes, labels), model.networks.sampling_source)[:, 0].sigmoid()
     np.testing.assert_allclose(found, wanted.numpy(), atol=1e-4)
     assert "`categories` (batch)" in (tmp_path / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.slow
+def test_a_category_is_learned_from_shapes_that_tell_it() -> None:
+    """Slabs and poles: after 400 updates most samples lie nearer to the shapes of their own category."""
+    ways = {"encoder": "none", "reconstruction_weight": 0, "kl_weight": 0, "adversarial": "bce"}
+    experiment = settings(condition="category", adversarial_every=1, batch=16, **ways)
+    networks = Networks(experiment, size_px=32, resolution=16, categories=2).train()
+    set_output_bias(networks.G, 0.15)
+    step, source, labels = Step.of(experiment, networks), fixed(), torch.arange(16) % 2
+    for number in range(400):
+        shapes = torch.zeros(16, 1, 16, 16, 16)
+        for shape, pole, half in zip(shapes, labels, torch.randint(1, 3, (16,), generator=source).tolist()):
+            thin = slice(8 - half, 8 + half)
+            shape[(0, thin, slice(1, 15), thin) if pole else (0, slice(2, 14), thin, slice(2, 14))] = 1
+        step({"voxels": shapes, "labels": labels}, number)
+    networks.eval()
+    with torch.no_grad():
+        codes = networks.prior_codes(32, labels=torch.arange(32) % 2)
+        made = networks.G(codes, networks.sampling_source).sigmoid()
+    means = [shapes[labels == label].mean(0) for label in (0, 1)]
+    likeness = [(made * mean).sum((1, 2, 3, 4)) / mean.sum() for mean in means]
+    slabs = likeness[0] > likeness[1]
+    assert slabs[0::2].float().mean() - slabs[1::2].float().mean() > 0.5
