@@ -66,6 +66,7 @@ def test_two_ranks_learn_what_one_learns(changes: dict[str, Any], boxes: Path, t
     assert len(one) == len(two) == 8
     for mine, theirs in zip(one, two, strict=True):
         assert (theirs.pop("event"), mine.pop("event")) == ("losses", "losses")
+        assert theirs.pop("phase", None) == mine.pop("phase", None)
         assert theirs == pytest.approx(mine, rel=1e-6, abs=1e-9)
 
 
