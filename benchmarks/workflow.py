@@ -77,7 +77,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("-o", "--output", type=Path, default=DOCUMENT)
     arguments = parser.parse_args(argv)
     machine = f"{platform.processor() or platform.machine()}, Python {platform.python_version()}"
-    if arguments.jobs:
+    if arguments.jobs or arguments.experiments:
         fill(arguments.output, "scale", scale(arguments.jobs, arguments.experiments, machine))
     if not arguments.no_paper:
         fill(arguments.output, "paper", paper(machine))

@@ -53,14 +53,12 @@ def compare(runs: Sequence[Path]) -> list[Row]:
         settings = {key: value for key, value in settings.items() if key not in REMOVED}
         data = [(one["dataset"], one["digest"]) for one in results.get("data", [])]
         groups.setdefault(json.dumps([settings, data], sort_keys=True), []).append((run, results))
-    settings = [json.loads(key)[0] for key in groups]
-    varied = (
-        sorted(key for key in settings[0] if any(one[key] != settings[0][key] for one in settings)) if groups else []
-    )
+    learnt = [json.loads(key)[0] for key in groups]
+    varied = sorted(key for key in learnt[0] if any(one[key] != learnt[0][key] for one in learnt)) if groups else []
     shown = varied if len(varied) <= _MOST_VARIED else []
     return [
         replace(_row(members), varied={key: one[key] for key in shown})
-        for members, one in zip(groups.values(), settings, strict=True)
+        for members, one in zip(groups.values(), learnt, strict=True)
     ]
 
 
