@@ -23,6 +23,7 @@ PASSED_ON = {
     "sample": ("training", "sample", "shapes from the prior"),
     "interpolate": ("training", "interpolate", "the shapes between two photographs or samples"),
     "arithmetic": ("training", "arithmetic", "add and subtract codes of shapes"),
+    "page": ("training", "page", "a page on which a network reconstructs in the browser"),
     "export": ("training", "export", "a folder of a network, for sharing"),
     "check": ("training", "check", "whether an exported network still makes what was measured"),
     "compare": ("training", "compare", "a table of experiments"),
