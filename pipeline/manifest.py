@@ -6,20 +6,21 @@ shapes moves none of the old ones, and no view, pose or image can leak between s
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import hashlib
-import io
-import json
 import operator
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
+
+from pydantic import ConfigDict, TypeAdapter
 
 from pipeline.conventions import SPLITS
 from pipeline.errors import UserError, remedy
 from pipeline.seeds import stable_hash, uniform
+from pipeline.state.digests import sha256_of as sha256_of
+from pipeline.state.files import read_lines
+from pipeline.state.tables import read_table, write_table
 
 
 @dataclass(frozen=True, order=True)
@@ -49,11 +50,15 @@ class Shape:
 class Rejection:
     """One shape that a stage could not use; data, not an exception."""
 
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+
     shape_id: str
     stage: str  # index, prepare, voxelize, render
     reason: str  # short code, e.g. "truncated", "empty", "no_faces"
     detail: str = ""
 
+
+REJECTION: TypeAdapter[Any] = TypeAdapter(Rejection)
 
 # Of a record before its shard is packed: nothing that is drawn follows from the split.
 NO_SPLIT = ""
@@ -66,6 +71,8 @@ class Record:
     Facts are plain JSON values (numbers, strings, lists, dicts), one dict a stage.
     """
 
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+
     shape_id: str
     category: str
     name: str
@@ -75,6 +82,9 @@ class Record:
     @property
     def key(self) -> str:
         return f"{self.category}/{self.name}"
+
+
+RECORD: TypeAdapter[Any] = TypeAdapter(Record)
 
 
 def shard_of(key: str, shards: int) -> int:
@@ -101,44 +111,34 @@ _VALUES = operator.attrgetter(*_COLUMNS)  # dataclasses.astuple copies each valu
 
 def shapes_to_tsv(shapes: Iterable[Shape]) -> str:
     """Sorted, tab-separated, with a header: the DAG's interface file of one shard."""
-    out = io.StringIO()
-    writer = csv.writer(out, delimiter="\t", lineterminator="\n")
-    writer.writerow(_COLUMNS)
-    writer.writerows(map(_VALUES, sorted(shapes)))
-    return out.getvalue()
+    return write_table(_COLUMNS, map(_VALUES, sorted(shapes)))
 
 
 def shapes_from_tsv(text: str, where: str = "shape list") -> list[Shape]:
     """Inverse of `shapes_to_tsv`; refuses another header or an unknown split."""
-    rows = list(csv.reader(io.StringIO(text), delimiter="\t"))
-    if not rows or rows[0] != _COLUMNS:
-        raise UserError(
-            "not a shape list",
-            where=where,
-            got=str(rows[:1]),
-            wanted="\t".join(_COLUMNS),
-            do=remedy(where, ".tsv"),
-        )
     try:
+        rows = read_table(text)
+        if rows[:1] != [_COLUMNS]:
+            raise ValueError(f"the columns {', '.join(rows[0]) if rows else 'of an empty file'}")
         shapes = [Shape(a, b, c, d, e, int(size), checksum) for a, b, c, d, e, size, checksum in rows[1:]]
     except ValueError as error:
         raise UserError(
             "cannot read a shape list",
             where=where,
             got=str(error),
-            wanted="seven columns, and a number for the size",
+            wanted=f"the columns {', '.join(_COLUMNS)}, and a number for the size",
             do=remedy(where, ".tsv"),
         ) from error
     for shape in shapes:
         if shape.split not in SPLITS:
-            raise UserError("unknown split in a shape list", where=where, got=shape.split, wanted=", ".join(SPLITS))
+            raise UserError(
+                "unknown split in a shape list",
+                where=where,
+                got=shape.split,
+                wanted=", ".join(SPLITS),
+                do=remedy(where, ".tsv"),
+            )
     return shapes
-
-
-def sha256_of(path: Path, algorithm: str = "sha256") -> str:
-    """Digest of a file's content, in hexadecimal."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, algorithm).hexdigest()
 
 
 def by_split(records: Sequence[Record]) -> dict[str, int]:
@@ -148,5 +148,7 @@ def by_split(records: Sequence[Record]) -> dict[str, int]:
 
 def read_rejects(folder: Path) -> list[Rejection]:
     """The shapes that `index_dataset` refused."""
-    text = (folder / "rejects.jsonl").read_text(encoding="utf-8")
-    return [Rejection(**json.loads(line)) for line in text.splitlines()]
+    path = folder / "rejects.jsonl"
+    if not path.exists():
+        raise UserError("a data set has no list of refused shapes", where=str(path), do="run the same command again")
+    return [Rejection(**line) for line in read_lines(path, REJECTION, what="cannot read the list of refused shapes")]

@@ -25,6 +25,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import pydantic
+
+from pipeline.state.digests import sealed
+from pipeline.state.files import read_cache
+
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("pipeline", "voxelize", "render", "training", "report")
 # Modules, or packages with all that is in them, that change no product: what people see while it is made.
@@ -209,6 +214,9 @@ class _Learnt(NamedTuple):
     names: tuple[str, ...]  # that it imports, or may import
 
 
+_ENTRIES: pydantic.TypeAdapter[Any] = pydantic.TypeAdapter(dict[str, tuple[str, list[str]]])
+
+
 class _Cache:
     """What was learnt of files by their content, kept from one process to the next."""
 
@@ -218,9 +226,7 @@ class _Cache:
 
     @functools.cached_property
     def _entries(self) -> dict[str, list[Any]]:
-        with contextlib.suppress(OSError, ValueError, TypeError):
-            return dict(json.loads(self._path.read_text(encoding="utf-8")))
-        return {}
+        return read_cache(self._path, _ENTRIES, {})
 
     @functools.cached_property
     def _rules(self) -> bytes:
@@ -245,7 +251,7 @@ class _Cache:
             with contextlib.suppress(OSError):
                 self._path.parent.mkdir(exist_ok=True)
                 temporary = self._path.with_suffix(f".{os.getpid()}.tmp")
-                temporary.write_text(json.dumps(kept), encoding="utf-8")
+                temporary.write_text(json.dumps(sealed(kept)), encoding="utf-8")
                 os.replace(temporary, self._path)
 
 

@@ -14,17 +14,17 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import json
 import math
 import os
 import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, Literal
 
 from pipeline.errors import UserError
 from pipeline.progress import say
+from pipeline.state.files import Stored, parse_json
 
 # A killed run may leave a trainer that is still saving; one of its cluster jobs may live on for hours, and
 # the job that the next run submits must outlast it rather than use up its retries against it.
@@ -32,6 +32,15 @@ PATIENCE_S = 30.0
 _LOOK_S = 1.0
 
 _held: dict[Path, IO[str]] = {}
+
+
+class Holder(Stored):
+    """What the lock file says."""
+
+    pid: int
+    host: str
+    since: str
+    job: dict[Literal["engine", "id", "end"], str] | None = None
 
 
 def last_holder(folder: Path) -> str:
@@ -70,7 +79,7 @@ def hold(folder: Path, *, patience_s: float = 0.0) -> str:
         time.sleep(min(_LOOK_S, patience_s))
     before = last_holder(folder)
     file.truncate(0)
-    file.write(json.dumps(_self()))
+    file.write(_self().model_dump_json())
     file.flush()
     _held[path] = file
     return before
@@ -114,7 +123,7 @@ _POD = "KUBERNETES_SERVICE_HOST"  # set in every pod, whose name is its host's
 _GRID_ENGINE = ("JOB_ID", "SGE_ROOT")  # the first alone may be anybody's
 
 
-def _job() -> dict[str, str] | None:
+def _job() -> dict[Literal["engine", "id", "end"], str] | None:
     """The engine's job that this process belongs to: what it is called, its number, how to end it."""
     for variable, engine, end in _ENGINES:
         if number := os.environ.get(variable):
@@ -126,12 +135,12 @@ def _job() -> dict[str, str] | None:
     return None
 
 
-def _self() -> dict[str, object]:
+def _self() -> Holder:
     since = time.strftime("%Y-%m-%d %H:%M:%S")
-    return {"pid": os.getpid(), "host": socket.gethostname(), "since": since, "job": _job()}
+    return Holder(pid=os.getpid(), host=socket.gethostname(), since=since, job=_job())
 
 
-def _told(job: dict[str, str] | None) -> str:
+def _told(job: dict[Literal["engine", "id", "end"], str] | None) -> str:
     if job is None:
         return ""
     end = f": `{job['end']} {job['id']}`" if job["end"] else ""
@@ -141,7 +150,7 @@ def _told(job: dict[str, str] | None) -> str:
 def _holder(file: IO[str]) -> str:
     file.seek(0)
     try:
-        holder = json.loads(file.read())
-        return f"process {holder['pid']} on {holder['host']}, since {holder['since']}{_told(holder.get('job'))}"
-    except (ValueError, KeyError, TypeError):
+        holder = Holder.model_validate(parse_json(file.read()))
+    except ValueError:  # pydantic's is one
         return "a process that has not said who it is yet"
+    return f"process {holder.pid} on {holder.host}, since {holder.since}{_told(holder.job)}"

@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.atomic import write_json
 from pipeline.conventions import unpack_grid
 from pipeline.errors import UserError
 from pipeline.meshes.orient import IDENTITY, ORIENTATIONS, Orientation, oriented
@@ -23,6 +22,7 @@ from pipeline.seeds import stable_hash
 from pipeline.shards import Shard
 from pipeline.shards.agreement import LEAST_IOU, MARGIN, advice, name, view_faults, view_silhouettes
 from pipeline.shards.index import open_indexed, read_index
+from pipeline.state.files import write_state
 
 SAMPLE = 48  # shapes that are tried in all 48 ways
 MOST_FLAGGED = 0.5  # share of flagged shapes above which the data set is refused
@@ -52,7 +52,7 @@ def audit_index(index_path: Path, out: Path, *, log: Log) -> None:
             for row in range(len(shard)):
                 _check_shape(shard, row, findings, every_way=(number, row) in sample)
     report = {"index_digest": index["digest"], **_report(findings)}
-    write_json(out, report)
+    write_state(out, report)
     log.write("audit", **{key: value for key, value in report.items() if key != "flagged"})
     _refuse(report, findings, index_path, out)
     say(

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import functools
 import heapq
-import json
 import tarfile
 import tempfile
 import zipfile
@@ -31,6 +30,7 @@ from PIL import Image as Pillow
 from PIL import ImageFilter
 
 from pipeline.archives import tar
+from pipeline.archives.remote import FETCHED
 from pipeline.conventions import Array, Image
 from pipeline.errors import NO_ROOM, Reject, UserError, cannot_write
 from pipeline.pictures.bank import resize, write_bank
@@ -38,6 +38,7 @@ from pipeline.pictures.decode import PROFILE_IGNORED, decode_picture
 from pipeline.progress import Log, progress, say
 from pipeline.seeds import generator, stable_hash
 from pipeline.settings.backgrounds import Backgrounds
+from pipeline.state.files import read_state
 from pipeline.worker import IsolatedWorker
 
 # What people call pictures; a format that cannot be read (an iPhone's .heic) is counted and named.
@@ -257,7 +258,7 @@ def open_pictures(source: Path, seed: int) -> Iterator[Picture]:
     """The pictures of a folder, a zip, a tar, or what `fetch --backgrounds` recorded; a UserError for anything else."""
     try:
         if source.suffix == ".json" and source.is_file():
-            source = Path(json.loads(source.read_text(encoding="utf-8"))["files"][0]["path"])
+            source = Path(read_state(source, FETCHED)["files"][0]["path"])
         if source.is_dir():
             return _from_folder(source, seed)
         if zipfile.is_zipfile(source):

@@ -20,7 +20,7 @@ def section(facts: DatasetFacts) -> dict[str, Any]:
     """What the template shows of one data set."""
     index = facts.index
     counts = index["counts"]
-    rows = ledger.from_tsv(facts.ledger.read_text(encoding="utf-8")) if facts.ledger.exists() else []
+    rows = ledger.read_ledger(facts.ledger)
     return {
         "name": facts.name,
         "facts": [

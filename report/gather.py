@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +12,10 @@ import numpy as np
 from pipeline.conventions import Array
 from pipeline.errors import UserError
 from pipeline.formats.pack import BROKEN_ZIP, PackReader
+from pipeline.state import files
+from pipeline.state.tables import read_named
+
+_WHAT = "cannot read a result"
 
 TRY = "try.html"  # beside the results of an experiment
 Arrays = dict[str, Array]  # members of an .npz by name
@@ -119,10 +121,8 @@ def timings(output: Path) -> list[dict[str, Any]]:
 
 def read_json(path: Path) -> dict[str, Any]:
     """One JSON object."""
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError) as error:
-        raise _unreadable(path, error) from error
+    value: dict[str, Any] = files.read_state(path, what=_WHAT)
+    return value
 
 
 def arrays(path: Path) -> Arrays:
@@ -136,21 +136,17 @@ def arrays(path: Path) -> Arrays:
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
     """JSON lines; a last line that a killed run left unfinished is passed over."""
-    if not path.exists():
-        return []
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    try:
-        return [json.loads(line) for line in lines if line.endswith("\n")]
-    except ValueError as error:
-        raise _unreadable(path, error) from error
+    return files.read_lines(path, what=_WHAT)
 
 
 def read_tsv(path: Path) -> list[dict[str, str]]:
     """Rows of a tab-separated table with a header; none if the file is absent."""
     if not path.exists():
         return []
-    with open(path, encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file, delimiter="\t"))
+    try:
+        return read_named(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise _unreadable(path, error) from error
 
 
 def short(shape_id: str, parts: int = 3) -> str:
@@ -163,9 +159,7 @@ def short(shape_id: str, parts: int = 3) -> str:
 
 
 def _unreadable(path: Path, error: Exception) -> UserError:
-    return UserError(
-        "cannot read a result", where=str(path), got=str(error), do="delete it and run the same command again"
-    )
+    return UserError(_WHAT, where=str(path), got=str(error), do="delete it and run the same command again")
 
 
 def _number(text: str | None) -> float | None:

@@ -18,11 +18,14 @@ from snakemake.settings.enums import Quietness
 from snakemake.settings.types import DAGSettings, OutputSettings, ResourceSettings
 
 from pipeline import provenance
+from pipeline.atomic import write_json
 from pipeline.furniture.archive import generate
 from pipeline.progress import Log
 from pipeline.settings.datasets import Procedural
 from pipeline.stages.fetch import fetch_dataset
 from pipeline.stages.index import index_dataset
+from pipeline.state import record
+from pipeline.state.files import read_state
 from pipeline.workflow.graph import Job
 from pipeline.workflow.plan import Plan
 from tests.world import ROOT, box_off
@@ -113,6 +116,13 @@ class PlannedWorld:
                 assert found == alone, f"Snakemake: {found - alone} more, {alone - found} less than the plan"
         return found
 
+    def made_anew(self, record_of: str, name: str, text: str) -> None:
+        """Another product, as its job would have left it."""
+        (self.results / name).write_text(text, encoding="utf-8")
+        kept = self.results / "made" / f"{record_of}.json"
+        values = read_state(kept)
+        write_json(kept, record.complete(values | {"outputs": list(values["outputs"])}, self.results))
+
     def edit(self, **sections: object) -> None:
         """Change top-level sections of config.yaml; a dict is merged into its section, None takes a key away."""
         path = self.folder / "config.yaml"
@@ -169,7 +179,7 @@ def pretend(plan: Plan, job: Job) -> None:
             path.write_text("/".join(job), encoding="utf-8")
     made = Path(plan.graph.made(job))
     made.parent.mkdir(parents=True, exist_ok=True)
-    made.write_text(plan.made(job.rule)(words(job)), encoding="utf-8")
+    record.main([str(made), plan.made(job.rule)(words(job))])
 
 
 def words(job: Job) -> dict[str, str]:

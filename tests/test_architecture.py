@@ -143,3 +143,28 @@ def test_pipeline_starts_without_heavy_libraries() -> None:
     code = "import pipeline.workflow.plan, sys; print(*sorted(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert {"torch", "h5py", "trimesh", "numba", "scipy", "PIL"} & set(done.stdout.split()) == set()
+
+
+# ---- state files -----------------------------------------------------------------------------
+
+# What reads JSON or writes tables by itself, and why.
+OWN_READERS = {
+    "pipeline/state/files.py": "the reader",
+    "pipeline/state/tables.py": "the writer of tables",
+    "pipeline/state/record.py": "reads what its own command line says; runs after every job, without any package",
+    "pipeline/sources/splits.py": "a table of others, whose errors name lines",
+    "training/inference/portable.py": "goes with an exported network to places where this project is not",
+}
+READS_OR_WRITES = {"json.load", "json.loads", "csv.reader", "csv.writer", "csv.DictReader", "csv.DictWriter"}
+
+
+def test_state_is_read_and_tables_are_written_in_one_place() -> None:
+    """One reader checks sizes, text, schemas and seals; one writer escapes cells."""
+    wrong = {
+        f"{path.relative_to(ROOT).as_posix()}:{node.lineno} {ast.unparse(node.func)}"
+        for path in modules()
+        if path.relative_to(ROOT).as_posix() not in OWN_READERS
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in READS_OR_WRITES
+    }
+    assert wrong == set(), "use pipeline.state.files (parse_json for the JSON of others) and pipeline.state.tables"

@@ -22,6 +22,7 @@ import pytest
 from pipeline.formats.ledger import Row, to_tsv
 from pipeline.manifest import shapes_from_tsv
 from pipeline.seeds import generator
+from pipeline.state.files import read_state, write_state
 from pipeline.upkeep.why import accept
 from pipeline.workflow.graph import Job
 from pipeline.workflow.heads import digest_of
@@ -131,7 +132,7 @@ def late(stage: str) -> Change:
     def change(world: PlannedWorld) -> None:
         shape = shapes_from_tsv((world.results / "index/mine/001.tsv").read_text(encoding="utf-8"))[0]
         row = Row(shape.shape_id, shape.category, shape.split, stage, "rejected", "timeout", "took longer than 60 s")
-        (world.results / "ledger/mine.tsv").write_text(to_tsv([row]), encoding="utf-8")
+        world.made_anew("ledger/mine", "ledger/mine.tsv", to_tsv([row]))
 
     return change
 
@@ -363,6 +364,9 @@ FILES: list[tuple[str, Change, Jobs]] = [
     ("a record torn", write("results/made/pack/zip/001.json", "torn"), total({"pack": 1})),
     ("a record of views deleted that nothing needs", remove("results/made/render/net/000.json"), {}),
     ("output named with its whole path", lambda world: world.edit(output=str(world.results)), {}),
+    ("an audit changed in one place", write_more("results/audits/zip.json", " "), {"audit": 1}),
+    ("a report cut short", write("results/report.html", "<"), {"report": 1}),
+    ("a record changed in one place", write_more("results/made/audit/zip.json", ","), {"audit": 1}),
     ("results moved", move("results", "elsewhere", edit(output="elsewhere")), {}),
 ]
 # A record that is lost makes its own product again and, within one run, what Snakemake hangs on it: nothing.
@@ -554,7 +558,7 @@ def test_time_that_was_raised_once_stays_raised(world: PlannedWorld) -> None:
     late("voxelize")(world)
     world.edit(voxels={"seconds_per_shape": 600})
     world.make()
-    (world.results / "ledger/mine.tsv").write_text(to_tsv([]), encoding="utf-8")
+    world.made_anew("ledger/mine", "ledger/mine.tsv", to_tsv([]))
     assert world.planned() == {}
     world.edit(voxels={"seconds_per_shape": 60})
     assert world.planned() == {}, "what had time enough is not made with less"
@@ -648,11 +652,12 @@ def test_a_key_that_did_not_exist_changes_nothing_until_it_has_a_value(world: Pl
     for path in (world.results / "made/heads").glob("*.json"):
         text = path.read_text(encoding="utf-8")
         if '"rule": "train"' in text:
-            values = json.loads(text)
+            values = read_state(path)
             del values["settings"][next(key for key in values["settings"] if key.endswith(".clip_norm"))]
             path.with_name(f"{digest_of(values)}.json").write_text(json.dumps(values), encoding="utf-8")
             for record in (world.results / "made/train").glob("*.json"):
-                record.write_text(record.read_text(encoding="utf-8").replace(path.stem, digest_of(values)))
+                said_of = read_state(record)
+                write_state(record, said_of | {"head": said_of["head"].replace(path.stem, digest_of(values))})
             path.unlink()
     with contextlib.chdir(world.folder):
         plan = world.plan()

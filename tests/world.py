@@ -92,7 +92,7 @@ class World:
         logged = [path.read_bytes().count(b"\n") for path in self.results.glob("runs/*/metrics.jsonl")]
         return files + 3 * sum(logged)
 
-    def run_and_kill(self, progress: int, seconds: float, number: int = signal.SIGKILL) -> str:
+    def run_and_kill(self, progress: int, seconds: float, number: int = signal.SIGKILL, cores: int = 2) -> str:
         """Start the command; when it is that far, send its whole process group a signal.
 
         While it makes data, `seconds` later; a training is short, and hit at once.
@@ -100,7 +100,7 @@ class World:
         """
         began = time.time()
         process = subprocess.Popen(
-            self.command(),
+            self.command(cores=cores),
             cwd=self.folder,
             start_new_session=True,
             stdout=subprocess.DEVNULL,
@@ -122,11 +122,11 @@ class World:
         logs = [path for path in self.results.glob("runs/*/metrics.jsonl") if not path.with_name("train.json").exists()]
         return any(path.stat().st_mtime < before for path in logs)
 
-    def killed_at(self, moments: list[tuple[int, float]]) -> list[str]:
+    def killed_at(self, moments: list[tuple[int, float]], cores: int = 2) -> list[str]:
         """`run_and_kill` at every (progress, seconds) in turn, then the command once more, to its end."""
-        killed = [self.run_and_kill(*moment) for moment in moments]
-        self.run_and_kill(0, 5.0, signal.SIGINT)  # and Ctrl-C, wherever that is
-        self.run()
+        killed = [self.run_and_kill(*moment, cores=cores) for moment in moments]
+        self.run_and_kill(0, 5.0, signal.SIGINT, cores)  # and Ctrl-C, wherever that is
+        self.run(cores=cores)
         return killed
 
     def planned(self, *targets: str) -> dict[str, int]:

@@ -29,12 +29,13 @@ import numpy as np
 import torch
 from jaxtyping import Bool
 
-from pipeline.atomic import write_json, write_text
+from pipeline.atomic import write_text
 from pipeline.conventions import Array
 from pipeline.errors import UserError
 from pipeline.formats.npz import write_npz
 from pipeline.progress import Log
 from pipeline.settings.evaluation import Evaluation
+from pipeline.state.files import write_state
 from training.data.shapes import ShapeData
 from training.evaluation import baselines, latent, tables
 from training.evaluation.classify import classify, classify_shards
@@ -121,7 +122,7 @@ def evaluate(
     results["verdict"] = verdict(results)
     results["figures"] = _figures(run)
     write_text(output.with_name("results.md"), tables.markdown(results, run.name))
-    write_json(output, results)
+    write_state(output, results)
     return results
 
 

@@ -21,10 +21,10 @@ from typing import Any
 import torch
 
 from pipeline import runlock
-from pipeline.atomic import write_json
 from pipeline.errors import UserError
 from pipeline.progress import Log, say
 from pipeline.settings.training import Experiment
+from pipeline.state.files import write_state
 from training.data.batches import Batch, Inputs, to_device
 from training.data.loader import Loader
 from training.data.pictures import Augment
@@ -88,7 +88,7 @@ def training_loop(
         # The stamp that says "trained"; nothing in it depends on time or machine.
         result = run_files.stamp(name, settings, training.identity, training.state)
         if training.state.step == training.total_steps and ranks.first:
-            write_json(run / "train.json", result)
+            write_state(run / "train.json", result)
         return result
 
 

@@ -26,6 +26,7 @@ from torch.distributed.rendezvous import rendezvous
 
 from pipeline.errors import UserError
 from pipeline.gpu import gpus
+from pipeline.state.files import parse_json
 
 PATIENCE = datetime.timedelta(days=30)  # longer than any job
 
@@ -81,7 +82,7 @@ class Ranks:
         if not self.first:
             data = torch.empty(int(size), dtype=torch.uint8)
         dist.broadcast(data, 0)
-        return json.loads(bytes(data.tolist()))
+        return parse_json(bytes(data.tolist()))
 
     def wait(self) -> None:
         """Go on when every rank is here."""

@@ -21,6 +21,7 @@ from typing import Any
 from pipeline.atomic import atomic_path
 from pipeline.errors import Reject
 from pipeline.progress import progress, say
+from pipeline.state.files import parse_json
 from pipeline.worker import IsolatedWorker
 from voxelize.options import Options
 
@@ -150,12 +151,12 @@ def _read_journal(folder: Path) -> dict[str, dict[str, Any]]:
     """Output name -> its last entry; lines that a kill has cut short are passed over."""
     entries: dict[str, dict[str, Any]] = {}
     path = folder / JOURNAL
-    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else []:
+    for line in path.read_bytes().splitlines() if path.is_file() else []:
         try:
-            entry = json.loads(line)
-        except json.JSONDecodeError:
+            entry = parse_json(line)
+            entries[entry["output"]] = entry
+        except (ValueError, KeyError, TypeError):
             continue
-        entries[entry["output"]] = entry
     return entries
 
 

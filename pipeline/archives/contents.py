@@ -8,16 +8,19 @@ each time the plan is made.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import stat
 import zlib
 from pathlib import Path
 from typing import NamedTuple
 
-from pipeline.atomic import write_json
+import pydantic
+
+from pipeline.state.files import read_cache, write_state
 
 _CHUNK = 1 << 20
+# Path -> size, time of the last change in ns, CRC-32.
+_KNOWN = pydantic.TypeAdapter(dict[str, tuple[int, int, str]])
 
 
 class ContentSums:
@@ -25,24 +28,21 @@ class ContentSums:
 
     def __init__(self, cache: Path | None = None):
         self._cache = cache
-        self._known: dict[str, list[str | int]] = {}
+        self._known: dict[str, tuple[int, int, str]] = {}
         self._changed = False
         self._files: dict[Path, list[File]] = {}
-        if cache is not None and cache.exists():
-            try:
-                self._known = dict(json.loads(cache.read_text(encoding="utf-8")))
-            except (OSError, ValueError, TypeError):  # a cache may always be made again
-                self._known = {}
+        if cache is not None:
+            self._known = read_cache(cache, _KNOWN, {})
 
     def of(self, path: Path, info: os.stat_result | None = None) -> str:
         """8 hex digits: the CRC-32 of the file's bytes; `info` spares asking for size and time again."""
         info = info or path.stat()
-        stamp: list[str | int] = [info.st_size, info.st_mtime_ns]
+        stamp = (info.st_size, info.st_mtime_ns)
         known = self._known.get(str(path))
-        if known is not None and known[:2] == stamp:
-            return str(known[2])
+        if known is not None and tuple(known[:2]) == stamp:
+            return known[2]
         checksum = _crc32(path)
-        self._known[str(path)] = [*stamp, checksum]
+        self._known[str(path)] = (*stamp, checksum)
         self._changed = True
         return checksum
 
@@ -55,7 +55,7 @@ class ContentSums:
     def save(self) -> None:
         """Publish what was learnt."""
         if self._cache is not None and self._changed:
-            write_json(self._cache, self._known)
+            write_state(self._cache, self._known)
             self._changed = False
 
 

@@ -19,7 +19,6 @@ import contextlib
 import dataclasses
 import fcntl
 import hashlib
-import json
 import os
 import re
 import shutil
@@ -28,8 +27,9 @@ import time
 import urllib.error
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, ClassVar
 
+import pydantic
 from tqdm import tqdm
 
 from pipeline.archives.addresses import Address, address_of
@@ -41,6 +41,7 @@ from pipeline.atomic import write_text
 from pipeline.errors import UserError, cannot_write
 from pipeline.manifest import sha256_of
 from pipeline.progress import Log, say
+from pipeline.state.files import read_cache, write_state
 
 _BLOCK = 1 << 20
 _BUSY = {408, 425, 429, 500, 502, 503, 504}
@@ -340,23 +341,23 @@ def _part_file(target: Path) -> Iterator[IO[bytes]]:
 class _State:
     """What is known of the part file."""
 
+    __pydantic_config__: ClassVar[pydantic.ConfigDict] = pydantic.ConfigDict(extra="forbid")
+
     address: str = ""  # digest
     validator: str | None = None
     total: int | None = None  # bytes of the whole file
 
     def save(self, path: Path) -> None:
-        write_text(path, json.dumps(dataclasses.asdict(self)))
+        write_state(path, dataclasses.asdict(self))
+
+
+_STATE: pydantic.TypeAdapter[Any] = pydantic.TypeAdapter(_State)
 
 
 def _load_state(path: Path) -> _State:
     """The state, or none where the file is absent, torn or something else."""
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-        state = _State(values["address"], values["validator"], values["total"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return _State()
-    right = isinstance(state.address, str) and (state.total is None or type(state.total) is int)
-    return state if right and (state.validator is None or is_validator(state.validator)) else _State()
+    state = _State(**read_cache(path, _STATE, {}))
+    return state if state.validator is None or is_validator(state.validator) else _State()
 
 
 def _digest(address: Address) -> str:

@@ -102,26 +102,25 @@ class _Socket:
         return getattr(self._sock, name)
 
 
-class _Plain(http.client.HTTPConnection):
+class _Guarded:
+    """A connection whose reading is bounded by a guard; beside a class of http.client."""
+
     def __init__(self, *arguments: Any, guard: Guard, **more: Any):
         super().__init__(*arguments, **more)
         self._guard = guard
 
     def connect(self) -> None:
-        super().connect()
+        super().connect()  # type: ignore[misc]  # of the class beside this one
         self._guard.watch(self.sock)
         self.sock: Any = _Socket(self.sock, self._guard)
 
 
-class _Secure(http.client.HTTPSConnection):
-    def __init__(self, *arguments: Any, guard: Guard, **more: Any):
-        super().__init__(*arguments, **more)
-        self._guard = guard
+class _Plain(_Guarded, http.client.HTTPConnection):
+    pass
 
-    def connect(self) -> None:
-        super().connect()
-        self._guard.watch(self.sock)
-        self.sock: Any = _Socket(self.sock, self._guard)
+
+class _Secure(_Guarded, http.client.HTTPSConnection):
+    pass
 
 
 class _Handler(urllib.request.AbstractHTTPHandler):

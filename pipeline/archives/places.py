@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import urllib.parse
 import urllib.request
@@ -12,6 +11,7 @@ from typing import Any
 from pipeline.archives.addresses import shown as shown_address
 from pipeline.archives.contents import ContentSums
 from pipeline.errors import UserError
+from pipeline.state.files import parse_json
 
 ABSENT = "absent.json"  # in a tree that was fetched: names of files that no mirror has
 
@@ -51,7 +51,7 @@ def read_absent(data: bytes | None) -> set[str] | None:
     if data is None:
         return None
     try:
-        return {str(name) for name in json.loads(data)}
+        return {str(name) for name in parse_json(data)}
     except (ValueError, TypeError) as error:
         raise UserError(
             "cannot read the list of absent files", got=str(error), do=f"delete {ABSENT} and fetch the data set again"

@@ -1,8 +1,36 @@
-"""One file of a data set as its publisher offers it."""
+"""One file of a data set: as its publisher offers it, and as it is listed when it has been fetched."""
 
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
+
+import pydantic
+
+from pipeline.state.files import Stored
+
+
+class Fetched(Stored):
+    """One file or folder in the list that `fetch` leaves, ``archives/D.json``."""
+
+    name: str
+    path: str  # where it lies
+    bytes: int
+    sha256: str  # nothing for a folder
+    mirror: str  # where it came from
+    directory: str = ""  # digest of a zip's central directory
+    root: str = ""  # with which the names in a folder begin
+    chosen: Any = None  # of a tree: the settings that it was filled for
+
+
+class FetchedList(Stored):
+    """``archives/D.json``."""
+
+    dataset: str
+    files: list[Fetched]
+
+
+FETCHED = pydantic.TypeAdapter(FetchedList)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,11 +5,13 @@ Tab-separated with a header; `python -m pipeline ledger` writes it, the report r
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import io
 from collections import Counter
 from collections.abc import Iterable
+from pathlib import Path
+
+from pipeline.errors import UserError, remedy
+from pipeline.state.tables import read_table, write_table
 
 STAGES = ("index", "prepare", "voxelize", "render")
 # Listed and counted, but no loss: a set of pictures shows a choice of the meshes it is paired with, a folder holds a
@@ -35,19 +37,35 @@ class Row:
     credit: str = ""  # who has to be named
 
 
+_COLUMNS = [field.name for field in dataclasses.fields(Row)]
+
+
 def to_tsv(rows: Iterable[Row]) -> str:
     """Tab-separated with a header; opens in any spreadsheet."""
-    out = io.StringIO()
-    writer = csv.writer(out, delimiter="\t", lineterminator="\n")
-    writer.writerow([field.name for field in dataclasses.fields(Row)])
-    writer.writerows(dataclasses.astuple(row) for row in rows)
-    return out.getvalue()
+    return write_table(_COLUMNS, map(dataclasses.astuple, rows))
 
 
-def from_tsv(text: str) -> list[Row]:
-    """Inverse of `to_tsv`."""
-    lines = list(csv.reader(io.StringIO(text), delimiter="\t"))
-    return [Row(*line) for line in lines[1:]]
+def read_ledger(path: Path) -> list[Row]:
+    """The rows of a ledger, none where there is no file; a UserError for anything else."""
+    try:
+        header, *lines = read_table(path.read_text(encoding="utf-8"))
+        if header != _COLUMNS:
+            raise ValueError(f"the columns {', '.join(header)}")
+        rows = [Row(*line) for line in lines]
+        unknown = [row for row in rows if row.stage not in STAGES or row.status not in ("accepted", "rejected")]
+        if unknown:
+            raise ValueError(f"{unknown[0].shape_id} is {unknown[0].status!r} at the stage {unknown[0].stage!r}")
+    except FileNotFoundError:
+        return []
+    except (ValueError, TypeError) as error:
+        raise UserError(
+            "cannot read a ledger",
+            where=str(path),
+            got=str(error),
+            wanted=f"the columns {', '.join(_COLUMNS)}",
+            do=remedy(path, ".tsv"),
+        ) from error
+    return rows
 
 
 def funnel(rows: Iterable[Row]) -> dict[str, dict[str, int]]:

@@ -21,10 +21,13 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
+from pydantic import TypeAdapter
+
 from pipeline.atomic import atomic_path
 from pipeline.errors import UserError, remedy
 from pipeline.formats.zipped import member
-from pipeline.manifest import Record, Rejection
+from pipeline.manifest import RECORD, REJECTION, Record, Rejection
+from pipeline.state.files import parse_lines
 
 RECORDS, REJECTS = "records.jsonl", "rejects.jsonl"
 # What zipfile raises for a damaged file, depending on where the damage lies.
@@ -101,8 +104,8 @@ class PackReader:
         self.path = Path(path)
         try:
             self._zip = zipfile.ZipFile(self.path)
-            self.records = [Record(**line) for line in self._jsonl(RECORDS)]
-            self.rejects = [Rejection(**line) for line in self._jsonl(REJECTS)]
+            self.records = [Record(**line) for line in self._jsonl(RECORDS, RECORD)]
+            self.rejects = [Rejection(**line) for line in self._jsonl(REJECTS, REJECTION)]
         except (*BROKEN_ZIP, TypeError) as error:
             raise UserError(
                 "cannot read a pack",
@@ -128,8 +131,8 @@ class PackReader:
     def __iter__(self) -> Iterator[tuple[Record, bytes]]:
         return ((record, self.payload(record)) for record in self.records)
 
-    def _jsonl(self, member: str) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in self._zip.read(member).splitlines()]
+    def _jsonl(self, member: str, schema: TypeAdapter[Any]) -> list[dict[str, Any]]:
+        return parse_lines(self._zip.read(member).decode("utf-8"), schema)
 
 
 def write_again(source: zipfile.ZipFile, target: IO[bytes]) -> None:

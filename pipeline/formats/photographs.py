@@ -21,7 +21,8 @@ from jaxtyping import Bool, UInt8
 from pipeline.conventions import Array
 from pipeline.errors import UserError
 from pipeline.formats.npz import write_stored_npz
-from pipeline.manifest import Rejection
+from pipeline.manifest import REJECTION, Rejection
+from pipeline.state.files import parse_lines
 
 
 @dataclasses.dataclass
@@ -56,6 +57,10 @@ def load_photographs(path: str | Path) -> Photographs:
         with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as file:
             texts = {name: [str(v) for v in file[name]] for name in ("category", "object", "picture", "rejects")}
             images, voxels = file["images"], file["voxels"]
+        rejects = [Rejection(**line) for line in parse_lines("\n".join(texts.pop("rejects")), REJECTION)]
+        lengths = {len(images), len(voxels), *map(len, texts.values())}
+        if images.ndim != 4 or voxels.ndim != 4 or len(lengths) > 1:
+            raise ValueError(f"pictures of shape {images.shape} and voxels of shape {voxels.shape}")
     except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
         raise UserError(
             "cannot read a file of photographs",
@@ -63,5 +68,4 @@ def load_photographs(path: str | Path) -> Photographs:
             got=str(error),
             do="make it again with `python -m pipeline photographs`",
         ) from error
-    rejects = [Rejection(**json.loads(line)) for line in texts.pop("rejects")]
     return Photographs(images, voxels, **texts, rejects=rejects)

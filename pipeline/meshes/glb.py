@@ -28,6 +28,7 @@ from pipeline.errors import Reject
 from pipeline.meshes.mesh import Material, Mesh, Wrap
 from pipeline.pictures import decode
 from pipeline.pictures.colour import linear_to_srgb, srgb_to_linear
+from pipeline.state.files import parse_json
 
 _JSON, _BIN = 0x4E4F534A, 0x004E4942
 _DTYPES = {5121: "<u1", 5123: "<u2", 5125: "<u4", 5126: "<f4"}  # specification, table in 3.6.2.2
@@ -223,7 +224,7 @@ def _chunks(data: bytes) -> tuple[dict[str, Any], memoryview]:
     binary_length, binary_kind = struct.unpack_from("<II", data, second)
     if kind != _JSON or binary_kind != _BIN or second + 8 + binary_length != len(data):
         raise ValueError("wrong chunks")
-    return json.loads(data[20:second]), memoryview(data)[second + 8 :]
+    return dict(parse_json(data[20:second])), memoryview(data)[second + 8 :]
 
 
 def _view_bytes(head: dict[str, Any], binary: memoryview, number: int) -> memoryview:

@@ -30,7 +30,9 @@ from pipeline.atomic import atomic_path
 from pipeline.conventions import Array, Floats32, Image
 from pipeline.errors import UserError, remedy
 from pipeline.formats.npz import open_member
+from pipeline.formats.pack import BROKEN_ZIP
 from pipeline.pictures.colour import SRGB_TO_LINEAR, srgb_bytes
+from pipeline.state.files import parse_json
 
 PLAIN, NOTHING = -1, -2  # background ids of a plain colour and of a transparent view
 _Rows: TypeAlias = Int64[Array, " size"]
@@ -81,11 +83,14 @@ def write_bank(
 
 
 def open_bank(path: str | Path) -> Bank:
-    """Map a bank; refuses a file that is not one."""
+    """Map a bank; refuses a file that is not one, or not as it was written: every byte of it is read."""
     path = Path(path)
     try:
-        with zipfile.ZipFile(path) as archive, archive.open("info.npy") as file:
-            info = json.loads(np.lib.format.read_array(file, allow_pickle=False).tobytes())
+        with zipfile.ZipFile(path) as archive:
+            if damaged := archive.testzip():
+                raise ValueError(f"{damaged} was changed after it was written")
+            with archive.open("info.npy") as file:
+                info = parse_json(np.lib.format.read_array(file, allow_pickle=False).tobytes())
         crops = _map_member(path, "crops.npy")
         if crops.ndim != 4 or crops.shape[1] != crops.shape[2] or crops.shape[3] != 3 or crops.dtype != np.uint8:
             raise ValueError(f"crops of shape {crops.shape} and type {crops.dtype}")
@@ -93,7 +98,7 @@ def open_bank(path: str | Path) -> Bank:
         if looks.shape != (len(crops), 5):
             raise ValueError(f"looks of shape {looks.shape} for {len(crops)} crops")
         return Bank(crops, list(info["names"]), info, looks)
-    except (OSError, zipfile.BadZipFile, KeyError, ValueError) as error:
+    except (*BROKEN_ZIP, TypeError) as error:
         raise UserError(
             "cannot read a background bank",
             where=str(path),

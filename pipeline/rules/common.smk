@@ -83,8 +83,8 @@ shell.prefix(
     + f"export PYTHONPATH={shlex.quote(PROJECT)}; "
     # A command ends with this Snakemake, which a kill may take away over the head of the shell between the two.
     + f"export {parent.VARIABLE}={shlex.quote(parent.announcement())}; "
-    # Written last, by a rename: a product without its record is made again.
-    + 'made() {{ printf "%s\\n" "$2" > "$1.tmp" && mv "$1.tmp" "$1"; }}; '
+    # Written last, by a rename, with the sums of what was made: a product without its record is made again.
+    + 'made() {{ python -S -m pipeline.state.record "$1" "$2"; }}; '
     + "export PIPELINE_BARS=0 OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1; "
 )
 

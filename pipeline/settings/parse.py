@@ -7,7 +7,6 @@ Knows no section of config.yaml, so a stage that reads its own settings here dep
 from __future__ import annotations
 
 import difflib
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,6 +16,7 @@ import pydantic_core
 
 from pipeline.errors import UserError
 from pipeline.settings.base import Strict
+from pipeline.state.files import parse_json
 
 M = TypeVar("M", bound=Strict)
 
@@ -28,7 +28,7 @@ def parse(model: type[M], values: Any, where: str) -> M:
     """
     if isinstance(values, str):
         try:
-            values = json.loads(values)
+            values = parse_json(values)
         except ValueError as error:
             raise UserError("this is not JSON", where=where, got=str(error), do="correct it and run again") from error
     if not isinstance(values, dict):

@@ -4,7 +4,8 @@
      "categories": ["bed", "chair"], "counts": {"train": 90, "val": 8, "test": 22},
      "attributes": {what all shards have in common}, "digest": sha256 over the shards' own,
      "shards": [{"file": "000.h5", "count": 64, "counts": {...}, "bytes": 123,
-                 "fingerprint": over its checksums, "sha256": of the whole file}]}
+                 "fingerprint": over its checksums, "sha256": of the whole file}],
+     "seal": over all of this (pipeline/state/digests.py)}
 
 A label is the position of the category in `categories`.  The fingerprint is checked whenever a
 shard is opened through its index, so swapped or stale files are found without reading them whole.
@@ -13,18 +14,18 @@ shard is opened through its index, so swapped or stale files are found without r
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline.atomic import write_json
-from pipeline.errors import UserError, remedy
+from pipeline.errors import UserError
+from pipeline.formats.shard_index import INDEX_FORMAT
+from pipeline.formats.shard_index import read_index as read_index
 from pipeline.manifest import by_split, sha256_of
 from pipeline.shards.read import Shard
 from pipeline.shards.sums import recorded_sum
+from pipeline.state.files import read_state, write_state
 
-INDEX_FORMAT = "mesh-views-voxels index 1"
 _SHARED = ("kind", "views", "size_px", "resolution")
 
 
@@ -73,45 +74,13 @@ def make_index(paths: Sequence[Path], folder: Path, records: Path | None = None)
 def write_index(paths: Sequence[Path], out: Path, records: Path | None = None) -> dict[str, Any]:
     """Make and publish an index beside its shards; `records` as for `make_index`."""
     index = make_index(paths, out.parent, records)
-    write_json(out, index)
-    return index
-
-
-def read_index(path: str | Path) -> dict[str, Any]:
-    """Load an index; a `UserError` for anything else."""
-    path = Path(path)
-    try:
-        index = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise UserError(
-            "there is no such index of shards", where=str(path), do="run the pipeline up to its shards"
-        ) from error
-    except (OSError, ValueError) as error:
-        raise UserError(
-            "cannot read an index of shards",
-            where=str(path),
-            got=str(error),
-            wanted="JSON",
-            do=remedy(path, ".json"),
-        ) from error
-    if not isinstance(index, dict) or index.get("format") != INDEX_FORMAT:
-        found = index.get("format") if isinstance(index, dict) else type(index).__name__
-        raise UserError(
-            "not an index of shards",
-            where=str(path),
-            got=str(found),
-            wanted=INDEX_FORMAT,
-            do="give a shards/<data set>/index.json",
-        )
+    write_state(out, index)
     return index
 
 
 def require_audited(index_path: Path, audit_path: Path) -> None:
     """Refuse a data set whose axes were not checked as it is now."""
-    try:
-        checked = json.loads(audit_path.read_text(encoding="utf-8")).get("index_digest", "another format")
-    except (OSError, ValueError, AttributeError) as error:
-        checked = str(error)
+    checked = read_state(audit_path, what="cannot read the audit of a data set").get("index_digest", "another format")
     wanted = read_index(index_path)["digest"]
     if checked != wanted:
         raise UserError(

@@ -17,11 +17,12 @@ from typing import Any
 
 import h5py
 import numpy as np
+from pydantic import TypeAdapter
 from zlib_ng import zlib_ng
 
 from pipeline.conventions import Array
 from pipeline.errors import UserError, remedy
-from pipeline.manifest import Record, Rejection
+from pipeline.manifest import RECORD, REJECTION, Record, Rejection
 from pipeline.pictures.bank import Bank, background, composite
 from pipeline.shards.schema import (
     CRC_GROUP,
@@ -37,6 +38,7 @@ from pipeline.shards.schema import (
     damaged,
     stored_fields,
 )
+from pipeline.state.files import parse_json, parse_lines
 
 # What h5py raises for files that are not whole; anything else is a defect of ours.
 H5_ERRORS = (OSError, RuntimeError, KeyError, ValueError, TypeError, OverflowError, MemoryError, EOFError)
@@ -154,12 +156,12 @@ class Shard:
         self.views, self.size_px = int(head["views"]), int(head["size_px"])
         self.resolution: int | None = int(head["resolution"]) or None
         self.version = f"{head['schema_major']}.{head['schema_minor']}"
-        self.attributes: dict[str, Any] = json.loads(head["attributes"])
+        self.attributes: dict[str, Any] = parse_json(head["attributes"])
         self._count = int(head["count"])
         self.object_ids: list[str] = []  # first, so that errors in the other datasets can name the object
         self.object_ids = [text.decode() for text in self._texts("object_id", self._count)]
-        self.records = [Record(**json.loads(text)) for text in self._texts("record", self._count)]
-        self.rejects = [Rejection(**json.loads(text)) for text in self._texts("reject", int(head["rejects"]))]
+        self.records = [Record(**line) for line in self._lines("record", self._count, RECORD)]
+        self.rejects = [Rejection(**line) for line in self._lines("reject", int(head["rejects"]), REJECTION)]
         self.fields = {**stored_fields(self.kind, list(self._file)), "placement": PLACEMENT}
         self.sizes = Sizes(self.views, self.size_px, self.resolution, int(head["lights"]))
         self._check_shapes()
@@ -191,6 +193,12 @@ class Shard:
         if header_crc(head) != head.get("header_crc32") or head["kind"] not in KINDS:
             raise damaged(f"{self.path}: attributes", "a CRC-32 that does not match")
         return head
+
+    def _lines(self, name: str, count: int, schema: TypeAdapter[Any]) -> list[dict[str, Any]]:
+        try:
+            return parse_lines(b"\n".join(self._texts(name, count)).decode(), schema)
+        except ValueError as error:
+            raise damaged(f"{self.path}: {name}", str(error)) from error
 
     def _texts(self, name: str, count: int) -> list[bytes]:
         """A text dataset, checked row by row."""

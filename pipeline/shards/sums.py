@@ -6,8 +6,10 @@ thousand shards of which one is new is then a matter of seconds.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
+
+from pipeline.errors import UserError
+from pipeline.state.files import read_state
 
 
 def recorded_sum(records: Path | None, shard: Path) -> str | None:
@@ -18,8 +20,8 @@ def recorded_sum(records: Path | None, shard: Path) -> str | None:
     if records is None:
         return None
     try:
-        outputs = json.loads((records / f"{shard.stem}.json").read_text(encoding="utf-8"))["outputs"]
+        outputs = read_state(records / f"{shard.stem}.json")["outputs"]
         made = next(made for name, made in outputs.items() if Path(name).name == shard.name)
         return str(made["sha256"]) if made["bytes"] == shard.stat().st_size else None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, StopIteration):
+    except (OSError, UserError, KeyError, TypeError, AttributeError, StopIteration):
         return None

@@ -9,7 +9,6 @@ from __future__ import annotations
 import abc
 import dataclasses
 import importlib
-import json
 import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -20,7 +19,7 @@ import numpy.typing as npt
 
 from pipeline.archives.archive import Archive, Entry, open_archive
 from pipeline.archives.contents import ContentSums
-from pipeline.archives.remote import RemoteFile
+from pipeline.archives.remote import FETCHED, RemoteFile
 from pipeline.conventions import UP_AXIS_TO_WORLD, Grid, Matrix
 from pipeline.errors import Reject, UserError
 from pipeline.manifest import Shape
@@ -28,6 +27,7 @@ from pipeline.meshes.files import Files
 from pipeline.seeds import uniform
 from pipeline.settings.datasets import Dataset
 from pipeline.settings.sources import SOURCES
+from pipeline.state.files import read_state
 
 
 @dataclasses.dataclass(frozen=True)
@@ -139,15 +139,10 @@ class Archives:
     @classmethod
     def load(cls, path: Path) -> Archives:
         """Read the list that `fetch` has written."""
-        try:
-            return cls(json.loads(path.read_text(encoding="utf-8"))["files"], str(path))
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise UserError(
-                "cannot read the list of archives",
-                where=str(path),
-                got=str(error),
-                do="delete it and fetch the data set again",
-            ) from error
+        listed = read_state(
+            path, FETCHED, what="cannot read the list of archives", do="delete it and fetch the data set again"
+        )
+        return cls(listed["files"], str(path))
 
     @property
     def names(self) -> list[str]:

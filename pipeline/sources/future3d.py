@@ -11,7 +11,6 @@ the training part show is trained on; one that only those of the test part show 
 
 from __future__ import annotations
 
-import json
 import posixpath
 import re
 from collections.abc import Iterator
@@ -28,6 +27,7 @@ from pipeline.meshes.files import Files
 from pipeline.settings.categories import folded
 from pipeline.settings.datasets import Dataset
 from pipeline.sources.base import Archives, Found, Source, checksum_of, is_clutter, split_member
+from pipeline.state.files import parse_json
 
 _MESH, _INFO = "normalized_model.obj", "model_info.json"
 _SPLITS = {"test": "test_set.json", "train": "train_set.json"}  # the later one wins
@@ -130,8 +130,8 @@ def _splits(archives: Archives) -> dict[str, str]:
 
 def _json(where: str, text: str, kind: type) -> Any:
     try:
-        value = json.loads(text)
-    except (ValueError, RecursionError) as error:
+        value = parse_json(text, ours=False)
+    except ValueError as error:
         raise _unreadable(where, str(error)) from error
     if not isinstance(value, kind):
         raise _unreadable(where, f"JSON of type {type(value).__name__}")

@@ -11,7 +11,6 @@ left, +Y out of the picture and +Z up in the canonical view, unlike the OBJ mode
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from pipeline.conventions import Grid
 from pipeline.errors import Reject, UserError
 from pipeline.formats.matlab import read_matlab_grid
 from pipeline.sources.photograph import Photograph, file_reader
+from pipeline.state.files import parse_json
 
 SIDE, STORED = 32, 128
 _TEXTS = ("img", "category", "model", "voxel")
@@ -32,8 +32,8 @@ def pix3d_photographs(folder: Path) -> Iterator[Photograph]:
     """Every picture that shows its object whole."""
     path = folder / "pix3d.json"
     try:
-        entries = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        entries = parse_json(path.read_bytes(), ours=False)
+    except (OSError, ValueError) as error:
         raise UserError(
             "cannot read the list of Pix3D", where=str(path), got=str(error), do="give the folder that holds pix3d.json"
         ) from error

@@ -34,6 +34,7 @@ from pipeline.pictures.decode import decode_picture
 from pipeline.settings.datasets import Dataset
 from pipeline.sources.base import Archives, Found, Source, checksum_of, is_clutter, split_member
 from pipeline.sources.pix3d import NOT_WHOLE, SIDE, STORED, is_said, upright
+from pipeline.state.files import parse_json
 
 _LIST = "pix3d.json"
 _SPLITS = {part: f"pix3d_s2_{part}.json" for part in ("train", "test")}
@@ -124,8 +125,8 @@ def _root(archive: str, members: dict[str, Entry]) -> str:
 def _entries(archives: Archives, archive: str, root: str) -> list[Any]:
     data = archives.get(archive).files(root).open_bytes(_LIST)
     try:
-        entries = json.loads(data or b"")
-    except (ValueError, RecursionError) as error:
+        entries = parse_json(data or b"", ours=False)
+    except ValueError as error:
         raise _unreadable(f"{archive}: {root}{_LIST}", str(error)) from error
     if not isinstance(entries, list):
         raise _unreadable(f"{archive}: {root}{_LIST}", type(entries).__name__)
@@ -180,8 +181,8 @@ def _official(archives: Archives) -> dict[str, str]:
         if text is None:
             continue
         try:
-            folders = {posixpath.dirname(str(item["model"])) for item in json.loads(text)["annotations"]}
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            folders = {posixpath.dirname(str(item["model"])) for item in parse_json(text, ours=False)["annotations"]}
+        except (ValueError, KeyError, TypeError) as error:
             raise UserError(
                 "cannot read a split of Pix3D",
                 where=name,

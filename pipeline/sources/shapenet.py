@@ -12,10 +12,7 @@ sets without it, are split by hash.  ShapeNet's own site answers 503 at times; t
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import io
-import json
 from collections.abc import Iterator
 
 from pipeline.archives.archive import Entry
@@ -28,6 +25,8 @@ from pipeline.settings.categories import folded
 from pipeline.settings.datasets import Dataset
 from pipeline.settings.parse import did_you_mean
 from pipeline.sources.base import Archives, Found, Source, checksum_of, is_clutter, split_member
+from pipeline.state.files import parse_json
+from pipeline.state.tables import read_foreign
 
 TAXONOMY, SPLITS_CSV = "taxonomy.json", "all.csv"
 _SHREC = "http://shapenet.cs.stanford.edu/shapenet/obj-zip/SHREC16/all.csv"
@@ -206,7 +205,7 @@ def _names(taxonomy: str | None) -> dict[str, str]:
     if taxonomy is None:
         return NAMES
     try:
-        listed = {item["synsetId"]: item["name"] for item in json.loads(taxonomy)}
+        listed = {item["synsetId"]: item["name"] for item in parse_json(taxonomy, ours=False)}
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(
             "cannot read ShapeNet's taxonomy.json",
@@ -222,14 +221,18 @@ def _official(text: str | None) -> dict[tuple[str, str], tuple[str | None, str]]
     """(synset, model) -> split and sub-synset; columns id, synsetId, subSynsetId, modelId, split."""
     if text is None:
         return {}
-    rows = csv.DictReader(io.StringIO(text))
-    if not {"synsetId", "modelId", "split"} <= set(rows.fieldnames or ()):
+    try:
+        columns, *lines = read_foreign(text, ",") or [[]]
+        if not {"synsetId", "modelId", "split"} <= set(columns):
+            raise ValueError(f"the columns {', '.join(columns) or 'of an empty file'}")
+        rows = [dict(zip(columns, line, strict=True)) for line in lines if line]
+    except ValueError as error:
         raise UserError(
             "cannot read ShapeNet's all.csv",
-            got=str(rows.fieldnames),
+            got=str(error),
             wanted="columns synsetId, modelId and split",
             do="delete the file from the mirror, or replace it",
-        )
+        ) from error
     return {
         (row["synsetId"].zfill(8), row["modelId"]): (
             row["split"] if row["split"] in SPLITS else None,

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 import os
 import shutil
 import urllib.parse
@@ -26,8 +25,8 @@ from pipeline.archives.checks import problem_of
 from pipeline.archives.contents import ContentSums
 from pipeline.archives.nested import take_out
 from pipeline.archives.places import folder_entry, local_folder, shown
-from pipeline.archives.remote import RemoteFile
-from pipeline.atomic import atomic_folder, write_json_if_changed
+from pipeline.archives.remote import FETCHED, RemoteFile
+from pipeline.atomic import atomic_folder
 from pipeline.errors import UserError
 from pipeline.manifest import sha256_of
 from pipeline.progress import Log, say
@@ -37,6 +36,7 @@ from pipeline.settings.parse import parse
 from pipeline.sources.backgrounds import PHOTOGRAPHS
 from pipeline.sources.base import source_of
 from pipeline.stages import trees
+from pipeline.state.files import read_state, write_state_if_changed
 
 
 def fetch_dataset(
@@ -68,7 +68,7 @@ def fetch_dataset(
             log,
             keep=keep,
         )
-    write_json_if_changed(output, record_of(name, entries))
+    write_state_if_changed(output, record_of(name, entries))
     made = "generated, in the layout of " if dataset.source == "procedural" else ""
     _report(name, entries, f"{made}{source.title}", log)
 
@@ -117,8 +117,8 @@ def located(
 def recorded(record: Path) -> dict[str, dict[str, Any]]:
     """The entries of D.json by their names; nothing where it cannot be read."""
     try:
-        return {str(entry["name"]): dict(entry) for entry in json.loads(record.read_text(encoding="utf-8"))["files"]}
-    except (OSError, ValueError, KeyError, TypeError):
+        return {entry["name"]: entry for entry in read_state(record, FETCHED)["files"]}
+    except UserError:
         return {}
 
 
@@ -171,7 +171,7 @@ def fetch_backgrounds(settings: Backgrounds, output: Path, *, keep: bool = False
         log,
         keep=keep,
     )
-    write_json_if_changed(output, record_of("backgrounds", entries))
+    write_state_if_changed(output, record_of("backgrounds", entries))
     _report("backgrounds", entries, collection.title, log)
 
 

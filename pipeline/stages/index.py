@@ -17,7 +17,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline.atomic import write_json_if_changed, write_text_if_changed
+from pipeline.atomic import write_text_if_changed
 from pipeline.conventions import SPLITS
 from pipeline.errors import UserError
 from pipeline.manifest import Rejection, Shape, carve_validation, shapes_from_tsv, shapes_to_tsv, shard_of, split_of
@@ -26,6 +26,7 @@ from pipeline.settings.categories import chosen_categories
 from pipeline.settings.datasets import Dataset
 from pipeline.settings.parse import parse
 from pipeline.sources.base import Archives, Found, Source, place_in_choice, source_of
+from pipeline.state.files import write_state_if_changed
 
 # What Windows forbids in a name, what has no glyph in any script, and room for ".binvox" in 255 bytes.
 _FORBIDDEN, _NO_GLYPH, _LONGEST_BYTES = frozenset('<>:"/\\|?*'), frozenset({"Cc", "Cs", "Zl", "Zp"}), 240
@@ -51,7 +52,7 @@ class Listing:
         for path, text in zip(shard_paths(folder, len(self.lists)), self.lists):
             write_text_if_changed(path, text)
         write_text_if_changed(folder / "rejects.jsonl", self.rejects)
-        write_json_if_changed(folder / "categories.json", self.summary)
+        write_state_if_changed(folder / "categories.json", self.summary)
 
     def counts(self) -> dict[str, int]:
         """Shapes of each split."""

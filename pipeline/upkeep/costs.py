@@ -8,13 +8,13 @@ of the files.  Run the first shards, look, and choose `shards` so that a job tak
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import json
 from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.errors import UserError
+from pipeline.state.tables import read_named
 
 STAGES = {
     "prepare": ("prepared", ".zip"),
@@ -48,9 +48,7 @@ def measured(root: Path) -> list[Cost]:
             benchmark = root / "benchmarks" / stage / f"{dataset}-{shard}.tsv"
             made = root / folder / dataset / f"{shard}{suffix}"
             if benchmark.exists() and made.exists():
-                with open(benchmark, encoding="utf-8", newline="") as file:
-                    last = list(csv.DictReader(file, delimiter="\t"))[-1]
-                rows.append((count, float(last["s"]), _number(last["max_rss"]), made.stat().st_size))
+                rows.append((count, *_last(benchmark), made.stat().st_size))
         if rows:
             counts, seconds, memory, sizes = zip(*rows)
             out.append(Cost(stage, len(rows), sum(counts), sum(seconds), max(seconds), max(memory), sum(sizes)))
@@ -106,6 +104,17 @@ def _shapes(root: Path) -> dict[tuple[str, str], int]:
     for path in sorted(root.glob("index/*/*.tsv")):
         out[path.parent.name, path.stem] = max(1, path.read_text(encoding="utf-8").count("\n") - 1)
     return out
+
+
+def _last(benchmark: Path) -> tuple[float, float]:
+    """Seconds and MB of the last job in a benchmark file."""
+    try:
+        rows = read_named(benchmark.read_text(encoding="utf-8"))
+        return float(rows[-1]["s"]), _number(rows[-1]["max_rss"])
+    except (ValueError, IndexError, KeyError) as error:
+        raise UserError(
+            "cannot read a benchmark", where=str(benchmark), got=str(error), do="delete the file; others tell as much"
+        ) from error
 
 
 def _number(text: str) -> float:

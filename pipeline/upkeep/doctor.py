@@ -23,13 +23,14 @@ from pathlib import Path
 from pipeline.archives.addresses import address_of, shown
 from pipeline.archives.http import Broken, Guard, Refused, asked
 from pipeline.archives.places import local_folder
-from pipeline.archives.remote import RemoteFile
+from pipeline.archives.remote import FETCHED, RemoteFile
 from pipeline.errors import CALLED, UserError, as_called, in_words
 from pipeline.gpu import Gpus, gpus
 from pipeline.settings.config import Config, load
 from pipeline.settings.datasets import Dataset
 from pipeline.sources.backgrounds import PHOTOGRAPHS
 from pipeline.sources.base import source_of
+from pipeline.state.files import OBJECT, read_cache, read_state
 
 _PACKAGES = ("snakemake", "numpy", "numba", "h5py", "trimesh", "Pillow", "pydantic", "torch")
 SET_UP = "install the application again" if CALLED in os.environ else "run `make setup`"
@@ -114,7 +115,10 @@ def _local(config: Config, name: str, dataset: Dataset) -> Line | None:
         return Line("ok", what, f"folder {folder} {held}")
     record = Path(config.output) / "archives" / f"{name}.json"
     if record.is_file():
-        files = json.loads(record.read_text(encoding="utf-8"))["files"]
+        try:
+            files = read_state(record, FETCHED)["files"]
+        except UserError as error:
+            return Line("MISSING", what, f"{record} cannot be read: {error.got}", "delete it; the set is fetched again")
         lost = [entry["path"] for entry in files if not Path(entry["path"]).exists()]
         if lost:
             return Line("MISSING", what, f"fetched, but {lost[0]} is gone", f"delete {record}; it is fetched again")
@@ -238,8 +242,8 @@ def _to_fetch(dataset: Dataset) -> bool:
 def _shapes(config: Config, name: str) -> int:
     """How many shapes a data set has, as far as that is known yet."""
     summary = Path(config.output) / "index" / name / "categories.json"
-    if summary.is_file():
-        return int(json.loads(summary.read_text(encoding="utf-8"))["shapes"])
+    if known := read_cache(summary, OBJECT, {}).get("shapes"):
+        return int(known)
     dataset = config.datasets[name]
     if dataset.source == "procedural":
         return 6 * (dataset.procedural.shapes_per_category if dataset.procedural else 64)

@@ -22,6 +22,7 @@ from pipeline.atomic import write_json
 from pipeline.errors import UserError
 from pipeline.progress import say
 from pipeline.settings.parse import did_you_mean
+from pipeline.state.record import complete
 from pipeline.workflow.graph import Job
 from pipeline.workflow.plan import Plan
 from pipeline.workflow.why import why
@@ -102,5 +103,6 @@ def _accept_unrecorded(plan: Plan, job: Job, when: str) -> int:
     """Give a product without a record the one that it would be made with now."""
     if plan.state(job) != "due" or plan.recorded(job) is not None or plan.digest(job) is None:
         return 0
-    write_json(plan.graph.made(job), plan.record(job) | {"accepted": when})
+    record = plan.record(job) | {"outputs": plan.graph.products(job), "accepted": when}
+    write_json(plan.graph.made(job), complete(record, Path(plan.out)))
     return 1

@@ -5,18 +5,22 @@ Looks at sizes and times; only a shard whose size or time is not right is read, 
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import Any
 
-from pipeline.atomic import write_json
+import pydantic
+
 from pipeline.errors import UserError
-from pipeline.manifest import sha256_of
+from pipeline.formats.shard_index import read_index
 from pipeline.progress import say
+from pipeline.state.digests import sha256_of
+from pipeline.state.files import read_cache, write_state
 from pipeline.workflow.graph import Graph, Job
 
 ASIDE = ".damaged"
+# File of a shard -> size, time of the last change in ns, SHA-256.
+SUMS = pydantic.TypeAdapter(dict[str, tuple[int, int, str]])
 
 
 def aside(path: Path) -> Path:
@@ -37,7 +41,7 @@ class Shards:
     def __init__(self, out: str):
         self._out = Path(out)
         self._states: dict[str, dict[str, str]] = {}
-        self._sums: dict[str, dict[str, list[Any]]] = {}
+        self._sums: dict[str, dict[str, tuple[int, int, str]]] = {}
 
     def problem(self, job: Job) -> str:
         """What is wrong with the shards that a job has made or listed; nothing where they are whole."""
@@ -53,7 +57,7 @@ class Shards:
                 path = self._folder(name) / file
                 say(f"damaged: {path}; it is made again, the damaged file is {set_aside(path).name}")
             if self._sums.get(name):
-                write_json(self._cache(name), self._sums[name])
+                write_state(self._cache(name), self._sums[name])
 
     def _folder(self, name: str) -> Path:
         return self._out / "shards" / name
@@ -65,12 +69,12 @@ class Shards:
         if name not in self._states:
             index = self._folder(name) / "index.json"
             try:
-                entries = json.loads(index.read_text(encoding="utf-8"))["shards"]
+                entries = read_index(index)["shards"]
                 written = index.stat().st_mtime_ns
                 self._states[name] = {
                     entry["file"]: self._state(name, index.parent / entry["file"], entry, written) for entry in entries
                 }
-            except (OSError, ValueError, KeyError, TypeError):
+            except (OSError, UserError):
                 self._states[name] = {}  # no data set yet, or its rule makes it again
         return self._states[name]
 
@@ -87,15 +91,12 @@ class Shards:
     def _sum(self, name: str, path: Path) -> str:
         """SHA-256 of a shard, read once for each size and time that it has."""
         if name not in self._sums:
-            try:
-                self._sums[name] = dict(json.loads(self._cache(name).read_text(encoding="utf-8")))
-            except (OSError, ValueError, TypeError):
-                self._sums[name] = {}
+            self._sums[name] = read_cache(self._cache(name), SUMS, {})
         info = path.stat()
-        stamp, known = [info.st_size, info.st_mtime_ns], self._sums[name].get(path.name)
-        if not isinstance(known, list) or known[:2] != stamp:
-            known = self._sums[name][path.name] = [*stamp, sha256_of(path)]
-        return str(known[2])
+        stamp, known = (info.st_size, info.st_mtime_ns), self._sums[name].get(path.name)
+        if known is None or tuple(known[:2]) != stamp:
+            known = self._sums[name][path.name] = (*stamp, sha256_of(path))
+        return known[2]
 
 
 def _is_damaged(path: Path) -> bool:

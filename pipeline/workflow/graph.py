@@ -158,6 +158,18 @@ class Graph:
         """What an interrupted training leaves for the next job where no two jobs see the same folder."""
         return f"{self.out}/logs/train/{name}.tar"
 
+    def products(self, job: Job) -> list[str]:
+        """The files, and folders of files, that a job's record has the sums of; names below the output folder.
+
+        Lists say for themselves what they list, and are written again when archives have moved.
+        """
+        if job.rule in ("fetch", "fetch_backgrounds", "index"):
+            return []
+        if job.rule == "train":
+            return [f"runs/{job.name}"]
+        more = [f"{self.out}/ledger/{job.name}.refused.tsv"] if job.rule == "ledger" else []
+        return [path.removeprefix(f"{self.out}/") for path in (*self.outputs(job), *more)]
+
     # ---- what a job needs ------------------------------------------------------------------------
 
     def needs(self, job: Job) -> list[Need]:

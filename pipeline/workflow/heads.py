@@ -19,7 +19,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pipeline.atomic import write_json
+import pydantic
+
+from pipeline.state.files import Stored, parse_json, read_cache, write_state
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,13 +38,28 @@ class Head:
     def stored(self) -> dict[str, Any]:
         """Plain values that say everything but what is a default."""
         values = {"rule": self.rule, "name": self.name, "settings": self.settings}
-        plain: dict[str, Any] = json.loads(json.dumps(values | {"code": self.code, "files": self.files}))
+        plain: dict[str, Any] = parse_json(json.dumps(values | {"code": self.code, "files": self.files}))
         return plain
 
     @property
     def digest(self) -> str:
         """12 hex digits over all of it."""
         return digest_of(self.stored())
+
+
+class _Stored(Stored):
+    """A head as it is kept."""
+
+    rule: str
+    name: str
+    settings: dict[str, Any]
+    code: dict[str, str]
+    files: dict[str, str]
+    same_as: str | None = None  # digest of the head that products are known under
+    accepted: str | None = None  # when a person decided that
+
+
+_STORED: pydantic.TypeAdapter[Any] = pydantic.TypeAdapter(_Stored)
 
 
 def digest_of(value: Any) -> str:
@@ -63,10 +80,10 @@ class HeadStore:
         if self._known is None:
             self._known = {}
             for path in sorted(self._folder.glob("*.json")) if self._folder.is_dir() else ():
-                try:
-                    self._known[path.stem] = dict(json.loads(path.read_text(encoding="utf-8")))
-                except (OSError, ValueError, TypeError):
-                    continue
+                stored = read_cache(path, _STORED, None)
+                about = {key: one for key, one in (stored or {}).items() if key not in ("same_as", "accepted")}
+                if digest_of(about) == path.stem:
+                    self._known[path.stem] = stored
         return self._known
 
     def stands_for(self, head: Head) -> str:
@@ -100,7 +117,7 @@ class HeadStore:
 
     def _publish(self, head: Head, more: dict[str, str]) -> None:
         value = head.stored() | more
-        write_json(self._folder / f"{head.digest}.json", value)
+        write_state(self._folder / f"{head.digest}.json", value)
         self.known[head.digest] = value
 
 

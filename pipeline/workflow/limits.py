@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import UserError
-from pipeline.formats.ledger import from_tsv
+from pipeline.formats.ledger import read_ledger
 from pipeline.manifest import shapes_from_tsv
 from pipeline.settings.config import Config
 from pipeline.workflow.graph import Graph, Job
@@ -56,10 +56,10 @@ class Limits:
 
     def _read(self, name: str) -> set[Job]:
         try:
-            rows = from_tsv(Path(self._graph.path(Job("ledger", name))).read_text(encoding="utf-8"))
+            rows = read_ledger(Path(self._graph.path(Job("ledger", name))))
             late = {row.shape_id: row.stage for row in rows if row.reason == LATE and row.stage in _KEYS}
             return set(self._jobs(name, late)) if late else set()
-        except (OSError, ValueError, TypeError, UserError):
+        except (OSError, ValueError, UserError):
             return set()  # no ledger yet, or its rule makes it again
 
     def _jobs(self, name: str, late: dict[str, str]) -> list[Job]:

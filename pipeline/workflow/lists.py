@@ -7,13 +7,11 @@ Folders are listed by their files, archives by their central directories.  Nothi
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 from pathlib import Path
 from typing import Any
 
 from pipeline.archives.contents import ContentSums
-from pipeline.atomic import write_json, write_json_if_changed
 from pipeline.errors import UserError
 from pipeline.manifest import Shape, shapes_from_tsv, shapes_to_tsv
 from pipeline.provenance import code_digest
@@ -21,6 +19,7 @@ from pipeline.settings.config import Config
 from pipeline.settings.sources import GENERATED
 from pipeline.stages.fetch import located, own_folder, record_of, recorded
 from pipeline.stages.index import SHAPES_PER_SHARD, Listing, list_shapes
+from pipeline.state.files import OBJECT, read_cache, write_state, write_state_if_changed
 from pipeline.workflow.heads import Head, HeadStore, digest_of
 from pipeline.workflow.places import Shared
 from pipeline.workflow.seen import head_of
@@ -112,7 +111,7 @@ class ListKeeper:
         if known.listing is not None:
             known.listing.publish(self._folder(name))
         if known.key and known.digests is not None:
-            write_json(
+            write_state(
                 self._out / "made" / "index" / f"{name}.json",
                 {
                     "head": self._store.stands_for(self.head(name)),
@@ -128,13 +127,13 @@ class ListKeeper:
         record, entries = self._record(name), known.entries or []
         if not self._place.apart:
             if list(recorded(record).values()) != entries and known.fetched_now:
-                write_json_if_changed(record, record_of(name, entries))
+                write_state_if_changed(record, record_of(name, entries))
         elif self._config.datasets[name].source == "folder":
             contents = str(record.with_suffix(""))
             if known.listing is not None or not self._place.exists(contents):
                 self._place.send(Path(entries[0]["path"]), contents)
             moved = entries[0] | {"path": self._place.local(contents), "mirror": ""}
-            write_json_if_changed(record, record_of(name, [moved]))
+            write_state_if_changed(record, record_of(name, [moved]))
             self._place.push(str(record))
 
     # ---- looking ---------------------------------------------------------------------------
@@ -195,10 +194,7 @@ class ListKeeper:
         return Lists(shards, why=why)
 
     def _remembered(self, name: str) -> dict[str, Any]:
-        try:
-            return dict(json.loads((self._out / "made" / "index" / f"{name}.json").read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError):
-            return {}
+        return read_cache(self._out / "made" / "index" / f"{name}.json", OBJECT, {})
 
     def _expected(self, name: str) -> int:
         """How many shards a data set will want, by the published numbers."""
@@ -242,7 +238,7 @@ def _digests(text: str) -> tuple[str, str]:
 def _rejects(folder: Path) -> str:
     try:
         return digest_of((folder / "rejects.jsonl").read_text(encoding="utf-8"))
-    except OSError:
+    except (OSError, UnicodeDecodeError):
         return ""
 
 

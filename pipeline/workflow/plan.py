@@ -25,6 +25,7 @@ from pipeline import runlock
 from pipeline.settings import config as configuration
 from pipeline.settings.config import Config
 from pipeline.stages.fetch import recorded as recorded_files
+from pipeline.state.record import SMALL_BYTES, changed
 from pipeline.workflow.damage import Shards
 from pipeline.workflow.graph import PATHS, Graph, Job
 from pipeline.workflow.heads import Head, HeadStore, differences, digest_of
@@ -33,6 +34,7 @@ from pipeline.workflow.lists import ListKeeper, Lists
 from pipeline.workflow.memo import forget, remembered
 from pipeline.workflow.places import Shared
 from pipeline.workflow.published import Published
+from pipeline.workflow.records import read as read_record
 from pipeline.workflow.seen import checks, head_of, is_shared
 from pipeline.workflow.sent import Sent
 
@@ -177,10 +179,7 @@ class Plan(Published, Sent):
     @remembered
     def recorded(self, job: Job) -> dict[str, Any] | None:
         """The record of the product that is there; None where there is none that can be read."""
-        try:
-            return dict(json.loads(Path(self.graph.made(job)).read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError):
-            return None
+        return read_record(Path(self.graph.made(job)))
 
     # ---- what is out of date -------------------------------------------------------------------
 
@@ -213,8 +212,15 @@ class Plan(Published, Sent):
             return tuple(f"{path} is missing" for path in lost)
         if (lost_archive := self._lost_archive(job)) is not None:
             return (lost_archive,)
-        damage = self._damaged.problem(job)
+        damage = self._damaged.problem(job) or self._changed(job)
         return (damage,) if damage else self._outdated(job)
+
+    def _changed(self, job: Job) -> str:
+        """A product that is not the one that was made: another size, or in a small file other bytes."""
+        made, names = self.recorded(job), [path.removeprefix(f"{self.out}/") for path in self.graph.outputs(job)]
+        look = made is not None and not self.place.apart
+        found = changed(made or {}, Path(self.out), names, read=SMALL_BYTES) if look else ()
+        return next((f"{self.out}/{name} was changed: {problem}" for name, problem in found), "")
 
     def _lost_archive(self, job: Job) -> str | None:
         """Why something is fetched again although the record of it is there."""
@@ -335,7 +341,8 @@ class Plan(Published, Sent):
             job = self.job(rule, wildcards)
             # What is listed in the course of this run is known when the job starts, and not before.
             plan = self if self.digest(job) is not None else self._later()
-            return json.dumps(plan.record(job), sort_keys=True)
+            record = plan.record(job) | {"outputs": self.graph.products(job)}
+            return json.dumps(record | {"at": self.graph.made(job).removeprefix(f"{self.out}/")}, sort_keys=True)
 
         return made
 

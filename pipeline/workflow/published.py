@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import functools
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pydantic
+
 from pipeline import runlock
 from pipeline.archives.contents import ContentSums, folder_identity
-from pipeline.atomic import write_json
 from pipeline.errors import UserError
 from pipeline.settings.config import Config
+from pipeline.state.files import Stored, read_state, write_state
 from pipeline.workflow.damage import Shards
 from pipeline.workflow.graph import Graph, Job
 from pipeline.workflow.heads import Head, HeadStore
@@ -20,6 +21,18 @@ from pipeline.workflow.lists import ListKeeper, Lists
 from pipeline.workflow.memo import remembered
 from pipeline.workflow.places import Shared
 from pipeline.workflow.seen import is_shared
+
+
+class _Plan(Stored):
+    """``made/plan.json``: what jobs need to know of the plan."""
+
+    heads: dict[str, str]
+    shards: dict[str, int]
+    folders: dict[str, str]
+    limits: dict[str, str | None] = {}
+
+
+_PUBLISHED: pydantic.TypeAdapter[Any] = pydantic.TypeAdapter(_Plan)
 
 
 class Published:
@@ -69,7 +82,7 @@ class Published:
             if f"{job.rule}/{shared}" not in heads:
                 self.store.keep(self.head(job.rule, shared))
                 heads[f"{job.rule}/{shared}"] = self.head_digest(job.rule, shared)
-        write_json(
+        write_state(
             self._published_path,
             {
                 "heads": heads,
@@ -97,15 +110,14 @@ class Published:
     @functools.cached_property
     def _published(self) -> dict[str, Any]:
         self.place.pull(str(self._published_path))
-        try:
-            return dict(json.loads(self._published_path.read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError) as error:
-            raise UserError(
-                "a job cannot read the plan of its run",
-                where=str(self._published_path),
-                got=str(error),
-                do="start jobs by Snakemake; run the same command again",
-            ) from error
+        found: dict[str, Any] = read_state(
+            self._published_path,
+            _PUBLISHED,
+            what="a job cannot read the plan of its run",
+            do="start jobs by Snakemake; run the same command again",
+            sealed=True,
+        )
+        return found
 
     @remembered
     def _folder(self, what: str, path: str) -> str:

@@ -9,7 +9,6 @@ gives the same bytes.
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -23,6 +22,7 @@ from pipeline.pictures.bank import Bank, open_bank
 from pipeline.progress import Log, progress, say
 from pipeline.seeds import stable_hash
 from pipeline.shards.index import open_indexed, read_index
+from pipeline.state.files import parse_json
 from report.gallery import facts, shapes
 from report.gallery.pictures import TILE_PX, columns
 from report.gallery.shapes import Budget, Checked
@@ -198,7 +198,7 @@ def scene_bundle() -> str | None:
 
 
 def _three_version() -> str:
-    return str(json.loads(read_asset("package.json"))["devDependencies"]["three"])
+    return str(parse_json(read_asset("package.json"))["devDependencies"]["three"])
 
 
 def read_asset(file: str) -> str:

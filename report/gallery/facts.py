@@ -89,7 +89,7 @@ def rejects(path: Path) -> dict[str, Any]:
 
 
 def _ledger(path: Path) -> list[ledger.Row]:
-    return ledger.from_tsv(path.read_text(encoding="utf-8"))
+    return ledger.read_ledger(path)
 
 
 def provenance(index: dict[str, Any], three: str | None) -> dict[str, Any]:

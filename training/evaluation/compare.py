@@ -10,8 +10,6 @@ brackets is missing, not zero.  Settings in which few experiments differ, as `va
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import statistics
 from collections.abc import Sequence
@@ -23,6 +21,8 @@ from pipeline.atomic import json_text, write_text
 from pipeline.errors import UserError
 from pipeline.formats.results import COLUMNS, MORE_COLUMNS, centre, figure_at
 from pipeline.settings.training import REMOVED, Experiment
+from pipeline.state.files import parse_json, read_lines, read_state
+from pipeline.state.tables import write_table
 from training.evaluation import tables
 from training.run import files as run_files
 
@@ -53,7 +53,7 @@ def compare(runs: Sequence[Path]) -> list[Row]:
         settings = {key: value for key, value in settings.items() if key not in REMOVED}
         data = [(one["dataset"], one["digest"]) for one in results.get("data", [])]
         groups.setdefault(json.dumps([settings, data], sort_keys=True), []).append((run, results))
-    learnt = [json.loads(key)[0] for key in groups]
+    learnt = [parse_json(key)[0] for key in groups]
     varied = sorted(key for key in learnt[0] if any(one[key] != learnt[0][key] for one in learnt)) if groups else []
     shown = varied if len(varied) <= _MOST_VARIED else []
     return [
@@ -65,23 +65,18 @@ def compare(runs: Sequence[Path]) -> list[Row]:
 def read_results(run: Path) -> dict[str, Any]:
     """results.json of a run folder; a UserError where there is none."""
     path = run / "results.json"
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError) as error:
-        raise UserError(
-            "this run has not been evaluated",
-            where=str(path),
-            got=str(error),
-            do="run `snakemake --cores 2 evaluate_all`, or `python -m training evaluate`, first",
-        ) from error
+    found: dict[str, Any] = read_state(
+        path,
+        what="this run has not been evaluated",
+        do="run `snakemake --cores 2 evaluate_all`, or `python -m training evaluate`, first",
+    )
+    return found
 
 
 def _speed(timing: Path) -> dict[str, float]:
     """The median of what the training said of its speed; of one machine, so never part of results.json."""
-    if not timing.exists():
-        return {}
-    lines = map(json.loads, timing.read_text(encoding="utf-8").splitlines())
-    speeds = [float(line["samples_per_s"]) for line in lines if "samples_per_s" in line]
+    lines = read_lines(timing, what="cannot read the speed of a run")
+    speeds = [float(line["samples_per_s"]) for line in lines if isinstance(line.get("samples_per_s"), (int, float))]
     return {"samples_per_s": statistics.median(speeds)} if speeds else {}
 
 
@@ -160,15 +155,19 @@ def as_markdown(rows: list[Row]) -> str:
 
 def as_csv(rows: list[Row]) -> str:
     """One line an experiment; every number with a second column for its spread."""
-    out = io.StringIO()
     names = titles(rows)
-    writer = csv.writer(out, lineterminator="\n")
     varied = rows[0].varied if rows else {}
-    writer.writerow(["experiment", *varied, "runs", *(f"{name}{end}" for name in names for end in ("", " (spread)"))])
-    for row in rows:
-        pairs = [values.get(name, "") for name in names for values in (row.mean, row.spread)]
-        writer.writerow([row.name, *_varied(row), len(row.runs), *pairs])
-    return out.getvalue()
+    header = ["experiment", *varied, "runs", *(f"{name}{end}" for name in names for end in ("", " (spread)"))]
+    lines = [
+        [
+            row.name,
+            *_varied(row),
+            len(row.runs),
+            *(one.get(name, "") for name in names for one in (row.mean, row.spread)),
+        ]
+        for row in rows
+    ]
+    return write_table(header, lines, ",")
 
 
 def as_json(rows: list[Row]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +10,9 @@ from jaxtyping import Float, Int64
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from pipeline.atomic import atomic_path, write_json, write_text
-from pipeline.errors import UserError
+from pipeline.atomic import atomic_path, write_text
+from pipeline.state.digests import sha256_of
+from pipeline.state.files import read_state, write_state
 from training.inference import held_out
 from training.inference.card import UNKNOWN_LICENCE, model_card
 from training.inference.graphs import onnx_bytes
@@ -75,9 +75,10 @@ def export(
     weights, card, config = folder / WEIGHTS, folder / "README.md", folder / CONFIG
     with atomic_path(weights) as temporary:
         save_file({name: value.contiguous().cpu() for name, value in model.networks.state_dict().items()}, temporary)
+    sums = {"sha256": {path.name: sha256_of(path) for path in (weights, *written) if path.name != SCRIPT}}
     terms = None if run is None else terms_in(run)
     told = ({} if measured is None else {MEASURED: measured}) | ({LICENCES: terms} if terms else {})
-    write_json(config, export_config(model) | told)
+    write_state(config, export_config(model) | sums | told)
     ious = [float(iou) for path in kept for iou in held_out.read_held_out(path)["iou"]]
     about = _about(model, {path.name for path in (*written, *kept)})
     write_text(card, model_card(model, about, measured=measured, ious=ious, licence=licence, terms=terms))
@@ -139,10 +140,8 @@ def terms_in(run: Path) -> Terms:
 def _read(path: Path, do: str) -> dict[str, Any] | None:
     if not path.exists():
         return None
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError) as error:
-        raise UserError("this file cannot be read", where=str(path), got=str(error), do=do) from error
+    found: dict[str, Any] = read_state(path, what="this file cannot be read", do=do)
+    return found
 
 
 def _about(model: Model, beside: set[str]) -> dict[str, str]:

@@ -2,22 +2,43 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pydantic
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from pipeline.errors import UserError
 from pipeline.settings.training import Experiment
+from pipeline.state.digests import sha256_of
+from pipeline.state.files import Stored, read_state
 from training.networks import checkpoint
 from training.networks.build import Networks
 from training.networks.checkpoint import Header
 
 WEIGHTS, CONFIG = "model.safetensors", "config.json"  # of an exported folder
+
+
+class _Exported(Stored):
+    """config.json of an exported folder."""
+
+    model_config = pydantic.ConfigDict(extra="ignore", strict=True)
+
+    settings: dict[str, Any]
+    size_px: int
+    resolution: int
+    categories: list[str]
+    identity: str
+    samples: int
+    threshold: float = pydantic.Field(ge=0, le=1)
+    measured: str | None = None
+    sha256: dict[str, str] = {}  # of the files beside it that hold the network
+
+
+_EXPORTED: pydantic.TypeAdapter[Any] = pydantic.TypeAdapter(_Exported)
 
 
 @dataclass(frozen=True)
@@ -71,26 +92,17 @@ def export_config(model: Model) -> dict[str, Any]:
 
 
 def _exported(folder: Path, device: torch.device) -> tuple[Header, dict[str, torch.Tensor]]:
+    what, do = "this exported model is not whole", "export it again, or copy both files again"
+    config = read_state(folder / CONFIG, _EXPORTED, what=what, do=do)
+    weights, wanted = folder / WEIGHTS, config.get("sha256", {}).get(WEIGHTS)
     try:
-        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-        header = Header(
-            config["identity"],
-            config["settings"],
-            config["size_px"],
-            config["resolution"],
-            config["categories"],
-            config["samples"],
-            {"best_threshold": round(config["threshold"] * 255)},
-        )
-        return header, load_file(folder / WEIGHTS, device=str(device))
-    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
-        raise UserError(
-            "this exported model is not whole",
-            where=str(folder),
-            got=f"{type(error).__name__}: {error}",
-            wanted=f"{WEIGHTS} and {CONFIG} as `python -m training export` writes them",
-            do="export it again, or copy both files again",
-        ) from error
+        if wanted is not None and (found := sha256_of(weights)) != wanted:
+            raise ValueError(f"SHA-256 {found[:12]}..., and {wanted[:12]}... was exported")
+        tensors = load_file(weights, device=str(device))
+    except (OSError, ValueError, SafetensorError) as error:
+        raise UserError(what, where=str(weights), got=str(error), do=do) from error
+    known = {key: config[key] for key in ("identity", "settings", "size_px", "resolution", "categories", "samples")}
+    return Header(**known, loop={"best_threshold": round(config["threshold"] * 255)}), tensors
 
 
 def _best(run: Path) -> Path:

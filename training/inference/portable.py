@@ -16,6 +16,7 @@ box of side 1 around the origin; an .npy holds (R, R, R) uint8 occupancy, 255 ce
 from __future__ import annotations
 
 import argparse
+import hashlib
 import itertools
 import json
 import sys
@@ -95,6 +96,13 @@ def occupancy(folder: Path, photos: Sequence[Array]) -> Array:
     return np.asarray(np.rint(session.run(None, {taken.name: images})[0][0] * 255), np.uint8)
 
 
+def require_whole(folder: Path, config: dict[str, Any]) -> None:
+    """Refuse a graph that is not the one that was exported, as far as the folder says which that was."""
+    graph, wanted = folder / "reconstructor.onnx", config.get("sha256", {}).get("reconstructor.onnx")
+    if wanted is not None and graph.is_file() and hashlib.sha256(graph.read_bytes()).hexdigest() != wanted:
+        raise ValueError(f"{graph} is not the file that was exported: copy it again")
+
+
 def surface(levels: Array, threshold: float) -> tuple[Array, Array]:
     """Vertices (V, 3) and faces (F, 3) where levels (R, R, R) cross the threshold: closed, seen from outside.
 
@@ -152,6 +160,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error("-o must end in .obj or .npy, and every photograph needs its mask or none has one")
     try:
         config = json.loads((options.model / "config.json").read_text(encoding="utf-8"))
+        require_whole(options.model, config)
         masks = options.mask or [None] * len(options.photos)
         photos = [read_photo(path, config["size_px"], options.crop, mask) for path, mask in zip(options.photos, masks)]
         levels = occupancy(options.model, photos)

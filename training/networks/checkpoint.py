@@ -5,18 +5,21 @@
 
 Tensors: ``networks.*``, ``average.*``, ``adam.<phase>.<network>.<n>.<moment>``.  The header's one
 metadata entry ``state`` is JSON: format, version, the experiment, its identity and sizes,
-the step, and what the loop remembers.  Equal states give equal bytes.
+the step, what the loop remembers, the SHA-256 of all tensors, and a seal (pipeline/state/digests.py);
+these two are compared whenever a checkpoint is read.  Equal states give equal bytes.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
+import pydantic
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -24,16 +27,22 @@ from torch import Tensor
 
 from pipeline.atomic import atomic_path
 from pipeline.errors import UserError, remedy
+from pipeline.progress import say
 from pipeline.settings.parse import parse
 from pipeline.settings.training import REMOVED, Experiment
+from pipeline.state.digests import sealed
+from pipeline.state.files import parse_lines
 
-FORMAT, VERSION = "3d-vae-gan checkpoint", 1
+FORMAT, VERSION = "3d-vae-gan checkpoint", 2
+UNSUMMED = 1  # version of those that were written before there was a digest
 BEST = "best.safetensors"
 
 
 @dataclass(frozen=True)
 class Header:
     """What a checkpoint says about itself."""
+
+    __pydantic_config__: ClassVar[pydantic.ConfigDict] = pydantic.ConfigDict(extra="forbid")
 
     identity: str  # digest of settings, seed, data and code
     settings: dict[str, Any]  # the experiment, all keys
@@ -52,14 +61,12 @@ class Header:
 
 def write(path: Path, header: Header, tensors: dict[str, Tensor]) -> None:
     """Publish one checkpoint atomically; raises UserError when the disk is full."""
-    state = {"format": FORMAT, "version": VERSION, **header.__dict__}
+    kept = {name: value.detach().contiguous().cpu().clone() for name, value in tensors.items()}
+    state = sealed({"format": FORMAT, "version": VERSION, **header.__dict__, "tensors": _digest(kept)})
     with atomic_path(path) as temporary:
         try:
-            save_file(
-                {name: value.detach().contiguous().cpu().clone() for name, value in tensors.items()},
-                temporary,
-                metadata={"state": json.dumps(state, sort_keys=True, allow_nan=False)},
-            )
+            # One entry: the library writes several in an order of its own.
+            save_file(kept, temporary, metadata={"state": json.dumps(state, sort_keys=True, allow_nan=False)})
         except SafetensorError as error:
             raise UserError(
                 f"cannot write {path}: {error}",
@@ -89,23 +96,55 @@ def _read(path: Path, *, tensors: bool, device: torch.device | None = None) -> t
         with safe_open(path, framework="pt", device=str(device or "cpu")) as file:
             text = (file.metadata() or {}).get("state", "{}")
             values = {name: file.get_tensor(name) for name in file.keys()} if tensors else {}  # noqa: SIM118
-        state = json.loads(text)
+        state = _state(text, values if tensors else None)
     except (SafetensorError, OSError, ValueError) as error:
         raise UserError(
             "this is not a whole checkpoint",
             where=str(path),
             got=str(error),
-            wanted="a safetensors file written by `python -m training train` (pickles are never loaded)",
+            wanted="a safetensors file as `python -m training train` has written it (pickles are never loaded)",
             do=remedy(path, ".safetensors"),
         ) from error
-    if not isinstance(state, dict) or state.pop("format", None) != FORMAT or state.pop("version", None) != VERSION:
+    if state.pop("format", None) != FORMAT or state.pop("version", None) not in (UNSUMMED, VERSION):
         raise UserError(
             "these weights are not a checkpoint of this trainer",
             where=str(path),
             wanted=f"format {FORMAT!r}, version {VERSION}",
             do="give a file that `training train` wrote",
         )
-    return Header(**state), values
+    return _header(state, path), values
+
+
+def _header(state: dict[str, Any], path: Path) -> Header:
+    try:
+        pydantic.TypeAdapter(Header).validate_json(json.dumps(state), strict=True)
+    except pydantic.ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        raise UserError(
+            "this is not a whole checkpoint",
+            where=str(path),
+            got=f"{'.'.join(map(str, first['loc']))}: {first['msg']}",
+            do="delete the file and run the same command again; the checkpoint before it is used",
+        ) from error
+    return Header(**state)
+
+
+def _state(text: str, values: dict[str, Tensor] | None) -> dict[str, Any]:
+    """The state, which has to fit its seal, and the tensors their digest; `values` None passes the tensors over."""
+    state: dict[str, Any] = (parse_lines(text) or [{}])[0]
+    wanted = state.pop("tensors", "")
+    if values is not None and state.get("version") == VERSION and (found := _digest(values)) != wanted:
+        raise ValueError(f"the SHA-256 of its tensors is {found[:12]}..., and {str(wanted)[:12]}... was written")
+    return state
+
+
+def _digest(tensors: dict[str, Tensor]) -> str:
+    """SHA-256 over names, types, shapes and bytes."""
+    digest = hashlib.sha256()
+    for name, value in sorted(tensors.items()):
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())
+        digest.update(value.detach().cpu().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def load_weights(networks: torch.nn.Module, tensors: dict[str, Tensor], prefix: str, path: Path) -> None:
@@ -149,11 +188,12 @@ class Folder:
         return self.folder / BEST
 
     def latest(self) -> Path | None:
-        """The newest whole checkpoint; damaged ones are passed over (and named by `read_header`)."""
+        """The newest whole checkpoint, every byte of it read; one that is not whole is named and passed over."""
         for path in reversed(self.files()):
             try:
-                read_header(path)
-            except UserError:
+                load(path, torch.device("cpu"))
+            except UserError as error:
+                say(f"{path} is passed over: {error.what} ({error.got}); the checkpoint before it is taken")
                 continue
             return path
         return None

@@ -21,14 +21,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pydantic
 import torch
 
-from pipeline.atomic import write_json, write_text
-from pipeline.errors import UserError, cannot_write
+from pipeline.atomic import write_text
+from pipeline.errors import cannot_write
 from pipeline.progress import say
 from pipeline.provenance import code_digest
 from pipeline.settings.training import Experiment
 from pipeline.shards.index import read_index
+from pipeline.state.files import OBJECT, Stored, parse_lines, read_cache, read_lines, read_state, write_state
 from training.inference.picture import grid_picture
 from training.run.state import LoopState
 from training.run.timeline import Frame
@@ -50,6 +52,33 @@ FILES = (
     "tensorboard",
     "timeline",
 )
+
+
+class _Line(pydantic.BaseModel):
+    """A line of metrics.jsonl or timing.jsonl, with more figures by their names."""
+
+    model_config = pydantic.ConfigDict(extra="allow", strict=True)
+
+    samples: int = pydantic.Field(ge=0)
+
+
+class _Data(Stored):
+    dataset: str
+    digest: str
+    counts: dict[str, int]
+
+
+class _Config(Stored):
+    """config.json of a run."""
+
+    identity: str
+    settings: dict[str, Any]
+    data: list[_Data]
+
+
+METRIC: pydantic.TypeAdapter[Any] = pydantic.TypeAdapter(_Line)
+_CONFIG: pydantic.TypeAdapter[Any] = pydantic.TypeAdapter(_Config)
+
 # These do not change what is learned, beyond the order of additions.
 NOT_IDENTITY = {
     "tensorboard",
@@ -71,10 +100,7 @@ def identity(settings: Experiment, shards: Sequence[Path]) -> str:
 
 def set_aside_others(run: Path, wanted: str) -> None:
     """Move the files of another experiment or of older code out of the way."""
-    try:
-        former = str(json.loads((run / "config.json").read_text(encoding="utf-8"))["identity"])
-    except (OSError, ValueError, KeyError, TypeError):
-        former = "unknown"
+    former = str(read_cache(run / "config.json", OBJECT, {}).get("identity", "unknown"))
     present = [run / name for name in FILES if (run / name).exists()]
     if not present or former == wanted:
         return
@@ -93,20 +119,18 @@ def write_config(run: Path, settings: Experiment, digest: str, shards: Sequence[
         {"dataset": index["dataset"], "digest": index["digest"], "counts": index["counts"]}
         for index in map(read_index, shards)
     ]
-    write_json(run / "config.json", {"identity": digest, "settings": settings.model_dump(mode="json"), "data": data})
+    write_state(run / "config.json", {"identity": digest, "settings": settings.model_dump(mode="json"), "data": data})
 
 
 def read_config(run: Path) -> dict[str, Any]:
     """config.json of a run; a UserError where there is none."""
-    try:
-        return dict(json.loads((run / "config.json").read_text(encoding="utf-8")))
-    except (OSError, ValueError) as error:
-        raise UserError(
-            "this folder holds no training run",
-            where=str(run),
-            got=str(error),
-            do="give the folder that `python -m training train` wrote",
-        ) from error
+    found: dict[str, Any] = read_state(
+        run / "config.json",
+        _CONFIG,
+        what="this folder holds no training run",
+        do="give the folder that `python -m training train` wrote",
+    )
+    return found
 
 
 def stamp(name: str, settings: Experiment, digest: str, state: LoopState) -> dict[str, Any]:
@@ -141,8 +165,11 @@ class Metrics:
         for name in ("metrics.jsonl", "timing.jsonl") if self._run is not None else ():
             assert self._run is not None
             path = self._run / name
-            lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-            staying = [line for line in lines if _samples_of(line) <= samples]
+            lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []
+            seen = [_samples_of(line) for line in lines]
+            if None in seen[:-1]:  # the last may be what a kill has cut short
+                say(f"{path}: {seen[:-1].count(None)} damaged lines are left out")
+            staying = [line for line, at in zip(lines, seen) if at is not None and at <= samples]
             if len(staying) < len(lines):
                 write_text(path, "".join(line + "\n" for line in staying))
 
@@ -182,13 +209,16 @@ class Metrics:
 
 def read_metrics(run: Path) -> list[dict[str, Any]]:
     """The lines of metrics.jsonl; a torn last line (after a kill) is left out."""
-    path = run / "metrics.jsonl"
-    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-    return [json.loads(line) for line in lines if _samples_of(line) < float("inf")]
+    return read_lines(
+        run / "metrics.jsonl",
+        METRIC,
+        what="cannot read the metrics of a run",
+        do="delete the line, or see what else is damaged: python -m pipeline verify",
+    )
 
 
-def _samples_of(line: str) -> float:
+def _samples_of(line: str) -> float | None:
     try:
-        return float(json.loads(line)["samples"])
-    except (ValueError, KeyError, TypeError):
-        return float("inf")
+        return float(parse_lines(line, METRIC)[0]["samples"])
+    except (ValueError, IndexError):
+        return None

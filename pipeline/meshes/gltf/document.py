@@ -7,12 +7,12 @@ specification asks for or raise Reject("malformed") with the place, what was fou
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from pipeline.errors import Reject
+from pipeline.state.files import parse_json
 
 _LARGEST = 2**40  # of a whole number: counts and offsets; sums and products of them stay exact
 _SHOWN = 60  # characters of a wrong value in a message
@@ -121,8 +121,8 @@ class Item:
 def parse(text: bytes) -> Item:
     """The root object of a glTF file's JSON."""
     try:
-        value = json.loads(text.decode("utf-8-sig"), parse_constant=_no_constant)
-    except (ValueError, RecursionError) as error:
+        value = parse_json(text.decode("utf-8-sig"), ours=False)
+    except ValueError as error:
         raise Reject("malformed", f"glTF: its JSON cannot be read: {error}"[:300]) from error
     return _item(value, "")
 
@@ -143,7 +143,3 @@ def _finite(value: Any, where: str) -> float:
     if not math.isfinite(number):
         malformed(where, repr(value), "a finite number")
     return number
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON number")

@@ -11,9 +11,6 @@ abo-3dmodels.tar and abo-listings.tar unpacked side by side.  The category is th
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -28,6 +25,8 @@ from pipeline.settings.datasets import Dataset
 from pipeline.sources.base import Archives, Found, Licence, Source, split_member
 from pipeline.sources.objects import listed
 from pipeline.sources.objects.listed import Listed
+from pipeline.state.files import parse_json
+from pipeline.state.tables import read_foreign
 
 _BUCKET = "https://amazon-berkeley-objects.s3.amazonaws.com"
 _MODELS, _ORIGINAL = "3dmodels/metadata/3dmodels.csv.gz", "3dmodels/original"
@@ -100,16 +99,20 @@ def _listed(files: Files, dataset: Dataset) -> Iterator[Listed]:
 def _paths(files: Files) -> list[tuple[str, str]]:
     """(3dmodel_id, path) of every model."""
     text = listed.table(files, _MODELS, _TITLE).decode("utf-8", errors="replace")
-    rows = csv.DictReader(io.StringIO(text))
-    if not {"3dmodel_id", "path"} <= set(rows.fieldnames or ()):
+    try:
+        columns, *lines = read_foreign(text, ",") or [[]]
+        if not {"3dmodel_id", "path"} <= set(columns):
+            raise ValueError(f"the columns {', '.join(columns)[:200]}")
+    except ValueError as error:
         raise UserError(
             f"cannot read a table of {_TITLE}",
             where=_MODELS,
-            got=f"the columns {', '.join(rows.fieldnames or ())[:200]}",
+            got=str(error),
             wanted="3dmodel_id and path among them",
             do="fetch the file again",
-        )
-    return [(row["3dmodel_id"] or "", row["path"] or "") for row in rows if row["3dmodel_id"]]
+        ) from error
+    rows = [dict(zip(columns, line)) for line in lines]
+    return [(row["3dmodel_id"], row.get("path", "")) for row in rows if row.get("3dmodel_id")]
 
 
 def _product_types(files: Files) -> dict[str, str]:
@@ -130,8 +133,8 @@ def _product_types(files: Files) -> dict[str, str]:
 
 def _product(line: bytes, where: str) -> dict[str, Any]:
     try:
-        product = json.loads(line)
-    except (ValueError, RecursionError) as error:
+        product = parse_json(line, ours=False)
+    except ValueError as error:
         raise UserError(f"cannot read a table of {_TITLE}", where=where, got=str(error), do="fetch it again") from error
     return product if isinstance(product, dict) else {}
 

@@ -7,7 +7,6 @@ same order, finds them all.  A folder of one's own is used as it is: what it lac
 
 from __future__ import annotations
 
-import json
 import zlib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -20,6 +19,7 @@ from pipeline.errors import UserError
 from pipeline.meshes.files import Files
 from pipeline.settings.datasets import Dataset
 from pipeline.sources.base import Archives, Found, Licence, checksum_of, place_in_choice
+from pipeline.state.files import parse_json
 
 _MOST_BYTES = 2**31  # of a table, unpacked
 
@@ -126,8 +126,8 @@ def table(files: Files, name: str, title: str) -> bytes:
 def json_table(files: Files, name: str, title: str) -> dict[str, Any]:
     """The object in a gzip file of JSON."""
     try:
-        value = json.loads(table(files, name, title))
-    except (ValueError, RecursionError) as error:
+        value = parse_json(table(files, name, title), ours=False)
+    except ValueError as error:
         raise _unreadable(title, name, str(error)) from error
     if not isinstance(value, dict):
         raise _unreadable(title, name, f"JSON of type {type(value).__name__}")

@@ -11,9 +11,7 @@ Which way they stand is that of their format (pipeline/meshes/frames.py).
 
 from __future__ import annotations
 
-import csv
 import html
-import io
 import posixpath
 import re
 from collections.abc import Iterator
@@ -30,6 +28,7 @@ from pipeline.settings.categories import folded
 from pipeline.settings.datasets import Dataset
 from pipeline.sources.base import Archives, Found, Licence, Source, checksum_of, split_member
 from pipeline.sources.objects.licences import code_of
+from pipeline.state.tables import read_foreign, read_named
 
 _HUB = "https://huggingface.co/datasets/Thingi10K/Thingi10K/resolve/main"
 _TOP = "Thingi10K"
@@ -118,18 +117,13 @@ def _tables(archives: Archives) -> dict[str, _About]:
 
 
 def _rows(archives: Archives, name: str) -> list[dict[str, str]]:
-    rows = csv.DictReader(io.StringIO(archives.text(name) or ""))
     try:
-        lacking = _COLUMNS[name] - set(rows.fieldnames or ())
+        text = archives.text(name) or ""
+        lacking = _COLUMNS[name] - set((read_foreign(text, ",") or [[]])[0])
         if lacking:
-            raise UserError(
-                "cannot read a table of Thingi10K",
-                where=name,
-                got=f"no column {', '.join(sorted(lacking))}",
-                do="fetch the file again",
-            )
-        return list(rows)
-    except csv.Error as error:
+            raise ValueError(f"no column {', '.join(sorted(lacking))}")
+        return read_named(text, ",")
+    except ValueError as error:
         raise UserError(
             "cannot read a table of Thingi10K", where=name, got=str(error), do="fetch the file again"
         ) from error

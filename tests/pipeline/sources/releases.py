@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import trimesh
 
-from pipeline.formats.ledger import Row, from_tsv
+from pipeline.formats.ledger import Row, read_ledger
 from pipeline.formats.pack import PackReader, write_pack
 from pipeline.progress import Log
 from pipeline.settings.datasets import Dataset, ImportViewsSettings, ImportVoxelsSettings, PrepareSettings
@@ -115,7 +115,7 @@ def listed(folder: Path, dataset: Dataset, seed: int = 1) -> Path:
 def ledger(folder: Path, dataset: Dataset, *packs: Path) -> dict[str, Row]:
     """The ledger of what has been made, by shape."""
     write_ledger("d", dataset, folder / "index", packs, folder / "ledger.tsv", log=NO_LOG)
-    return {row.shape_id: row for row in from_tsv((folder / "ledger.tsv").read_text())}
+    return {row.shape_id: row for row in read_ledger(folder / "ledger.tsv")}
 
 
 def prepared(folder: Path, dataset: Dataset) -> dict[str, Row]:

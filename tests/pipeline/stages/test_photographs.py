@@ -163,7 +163,7 @@ def test_a_box_is_cut_out_of_the_picture_in_which_it_was_drawn(tmp_path: Path, d
         (
             "pix3d",
             {"pix3d.json": b'[{"img": "a", "category": "b", "model": "c", "voxel": "d", "bbox": [1, 2, NaN, 4]}]'},
-            "cannot convert float NaN",
+            "NaN is no number",
         ),
     ],
 )

@@ -11,9 +11,11 @@ import pytest
 from pipeline.__main__ import main
 from pipeline.errors import UserError
 from pipeline.formats.pack import PackReader, write_pack
+from pipeline.formats.shard_index import INDEX_FORMAT
 from pipeline.manifest import Record
 from pipeline.progress import Log
 from pipeline.seeds import generator
+from pipeline.state.files import write_state
 from pipeline.upkeep import repair
 from pipeline.upkeep.verify import verify_run
 
@@ -75,7 +77,7 @@ def check(results: Path) -> int:
 
 def test_a_whole_run_passes(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["verify", str(results)]) == 0
-    assert "3 files, no problems" in capsys.readouterr().err
+    assert "4 files, no problems" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["prepared/d/000.zip", "voxels/d/000.zip"])
@@ -141,7 +143,13 @@ def test_without_snakemake_the_next_command_is_said(
 def test_missing_is_what_a_finished_data_set_had(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
     index = results / "shards/d/index.json"
     index.parent.mkdir(parents=True)
-    index.write_text('{"shards": [{"file": "000.h5"}, {"file": "001.h5"}]}')
+    shards = [
+        {"file": f"{n:03d}.h5", "count": 1, "counts": {}, "rejects": 0, "bytes": 1, "fingerprint": "", "sha256": "0"}
+        for n in (0, 1)
+    ]
+    head = {"format": INDEX_FORMAT, "dataset": "d", "kind": "composite", "views": 1, "size_px": 8, "resolution": 16}
+    more = {"categories": ["chair"], "counts": {}, "attributes": {}, "digest": "0"}
+    write_state(index, {**head, **more, "shards": shards})
     shutil.rmtree(results / "voxels")
     assert check(results) == 1
     said = capsys.readouterr().err

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import pytest
 from pipeline.errors import UserError
 from pipeline.formats.results import centre
 from pipeline.settings.evaluation import Evaluation
+from pipeline.state.files import read_state
 from tests.figures import bare_numbers, figures
 from tests.training.tiny_world import box, settings, write_world
 from training import evaluate
@@ -39,7 +39,7 @@ def results(trained: Path, boxes: Path) -> dict[str, Any]:
 
 
 def test_results_say_what_was_measured_where(results: dict[str, Any], trained: Path) -> None:
-    assert json.loads((trained / "results.json").read_text()) == results
+    assert read_state(trained / "results.json") == results
     assert (results["measured_on"], results["tuned_on"]) == ("test", "val")
     assert results["shapes"] == {"train": 12, "val": 6, "test": 6}
     assert 0 < results["threshold"] <= 1
