@@ -33,6 +33,7 @@ STAGES = {
         *BASE,
         "jinja2",
         "numba",
+        "onnx",
         "safetensors",
         "scikit-learn",
         "scipy",

@@ -32,7 +32,7 @@ DISTRIBUTIONS = {
     "skimage": "scikit-image",
 }
 # Imported in a function, where a user's choice needs them; the pipeline says what to install.
-OPTIONAL = {"open3d", "wandb", "onnx", "onnxruntime", "umap", "DracoPy", "pyarrow"}
+OPTIONAL = {"open3d", "wandb", "onnxruntime", "umap", "DracoPy", "pyarrow"}
 FOR_PEOPLE = {"argcomplete"}  # a shell's completion, never a job's
 
 
