@@ -13,6 +13,8 @@ import pytest
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
+from pipeline.state.digests import sha256_of
+from pipeline.state.files import read_state, write_state
 from tests.training.evaluation.test_evaluate import FEW
 from tests.training.tiny_world import settings
 from tests.world import ROOT
@@ -71,6 +73,11 @@ def test_a_copy_with_other_weights_is_found_out(
     weights = load_file(other / "model.safetensors")
     first = next(name for name in weights if name.startswith("E.") and weights[name].ndim > 1)
     save_file({**weights, first: -weights[first]}, other / "model.safetensors")
+    assert main(["check", "--run", str(other)]) == 1
+    assert "this exported model is not whole" in said(capsys)
+    config = read_state(other / "config.json")
+    sums = config["sha256"] | {"model.safetensors": sha256_of(other / "model.safetensors")}
+    write_state(other / "config.json", config | {"sha256": sums})
     assert main(["check", "--run", str(other)]) == 1
     text = said(capsys)
     assert "does not make what it made" in text and "Traceback" not in text
