@@ -1,13 +1,9 @@
 """Digests of the code behind a stage, so that an edit re-runs the jobs that it can change, and no others.
 
 A digest covers the functions that a rule's command calls, and every project module that they import,
-directly or not.  Not covered is what changes no product: comments, docstrings, layout, annotations and
-the order of imports; messages (`say`, `log.write`, the text of a progress bar or of a `UserError`); and
-the modules of `NO_PART`.  Values of config.yaml are compared as values (`pipeline.workflow.heads`), so
-the modules that declare them are no part either.
-
-The digests are the same on every version of Python: they are made from the fields of syntax trees that
-have a value, not from `ast.dump`, whose text differs between versions.
+directly or not.  Not covered is what changes no product: what `pipeline.state.syntax` leaves out of the code,
+and its `NO_PART`.  Values of config.yaml are compared as values (`pipeline.workflow.heads`), so the modules that
+declare them are no part either.
 
 To parse two hundred modules takes two seconds, so what was learnt of a file is kept under the SHA-256 of its
 content, beside the compiled modules; a file that was edited has no entry, and the whole may be removed.
@@ -21,7 +17,7 @@ import functools
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,20 +25,10 @@ import pydantic
 
 from pipeline.state.digests import sealed
 from pipeline.state.files import read_cache
+from pipeline.state.syntax import IMPORTS, is_no_part, normal_form
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("pipeline", "voxelize", "render", "training", "report")
-# Modules, or packages with all that is in them, that change no product: what people see while it is made.
-NO_PART = (
-    "pipeline.commandline",
-    "pipeline.errors",
-    "pipeline.progress",
-    "pipeline.runlock",
-    "pipeline.settings",
-    "training.show",
-)
-_SAYS = {"say", "print", "log.write", "self._log.write", "self.log.write"}
-_IMPORTS = (ast.Import, ast.ImportFrom)
 
 
 def code_digest(*roots: str) -> str:
@@ -87,7 +73,7 @@ def reachable(*modules: str) -> set[str]:
     waiting = list(modules)
     while waiting:
         module = waiting.pop()
-        if module not in found and not _is_no_part(module):
+        if module not in found and not is_no_part(module):
             found.add(module)
             waiting += _imports(module)
     return found
@@ -107,11 +93,6 @@ def imports_of(path: Path, module: str) -> set[str]:
     return _imported(ast.walk(ast.parse(path.read_text(encoding="utf-8"))), module)
 
 
-def normal_form(tree: ast.AST) -> str:
-    """The code of a syntax tree as text, equal for equal behaviour on every version of Python that can read it."""
-    return "".join(_spelled(tree))
-
-
 def forget() -> None:
     """Read all files again (tests change them)."""
     for cache in (_parts, _imports, _known, _content, _function, _exists):
@@ -119,10 +100,6 @@ def forget() -> None:
 
 
 # ---- which modules --------------------------------------------------------------------------
-
-
-def _is_no_part(module: str) -> bool:
-    return any(module == name or module.startswith(f"{name}.") for name in NO_PART)
 
 
 @functools.cache
@@ -179,7 +156,7 @@ def _binds(statement: ast.stmt) -> list[str]:
     """Names that a statement at the top of a module defines."""
     if isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
         return [statement.name]
-    if isinstance(statement, _IMPORTS):
+    if isinstance(statement, IMPORTS):
         return [alias.asname or alias.name.split(".")[0] for alias in statement.names]
     targets = [node for node in ast.walk(statement) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)]
     return [target.id for target in targets]
@@ -230,8 +207,8 @@ class _Cache:
 
     @functools.cached_property
     def _rules(self) -> bytes:
-        """This module decides what an entry says."""
-        return Path(__file__).read_bytes()
+        """These two modules decide what an entry says."""
+        return Path(__file__).read_bytes() + (Path(__file__).parent / "state" / "syntax.py").read_bytes()
 
     def of(self, what: str, content: bytes, learn: Callable[[ast.Module], _Learnt]) -> _Learnt:
         """What is known of a part of a file with this content."""
@@ -275,69 +252,3 @@ def _learn_module(tree: ast.Module, module: str) -> _Learnt:
 
 def _short(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:12]
-
-
-# Fields that say how something is written or read by people.
-_NOT_SPELLED = {"ctx", "kind", "annotation", "returns", "type_comment", "type_ignores", "type_params", "simple"}
-
-
-def _spelled(node: object) -> Iterator[str]:
-    """``(Name id 'x')``: the class of a node and its fields that have a value, in the order of their names."""
-    if isinstance(node, ast.Call) and _name(node.func) == "UserError":
-        node = ast.Call(func=node.func, args=[], keywords=[])
-    elif isinstance(node, ast.Call) and _name(node.func) == "progress":
-        node = ast.Call(func=node.func, args=node.args[:1], keywords=[])
-    elif isinstance(node, ast.JoinedStr):  # Python 3.12 ends some with an empty text
-        node = ast.JoinedStr([value for value in node.values if getattr(value, "value", None) != ""])
-    if isinstance(node, ast.AST):
-        yield f"({type(node).__name__}"
-        for field in sorted(node._fields):
-            value = getattr(node, field, None)
-            if field in _NOT_SPELLED or value is None or value == []:
-                continue
-            yield f" {field} "
-            yield from _body(value) if field in ("body", "orelse", "finalbody") else _spelled(value)
-        yield ")"
-    elif isinstance(node, list):
-        yield "["
-        for item in node:
-            yield from _spelled(item)
-        yield "]"
-    else:
-        yield repr(node)
-
-
-def _body(statements: object) -> Iterator[str]:
-    """Statements that do something; imports first and sorted, since their order is the formatter's."""
-    if not isinstance(statements, list):
-        yield from _spelled(statements)
-        return
-    kept = [statement for statement in statements if not _does_nothing(statement)]
-    yield "["
-    yield from sorted(
-        "".join(_spelled(type(node)(**{**dict(ast.iter_fields(node)), "names": [alias]})))
-        for node in kept
-        if isinstance(node, _IMPORTS)
-        for alias in node.names
-    )
-    for statement in kept:
-        if not isinstance(statement, _IMPORTS):
-            yield from _spelled(statement)
-    yield "]"
-
-
-def _does_nothing(statement: ast.stmt) -> bool:
-    """A docstring, a message, an import that only types or the language's future need, a bare annotation."""
-    if isinstance(statement, ast.Expr):
-        value = statement.value
-        return isinstance(value, ast.Constant) or (isinstance(value, ast.Call) and _name(value.func) in _SAYS)
-    if isinstance(statement, ast.ImportFrom):
-        return statement.module == "__future__" or _is_no_part(statement.module or "")
-    return isinstance(statement, ast.If) and _name(statement.test).endswith("TYPE_CHECKING")
-
-
-def _name(node: ast.AST) -> str:
-    """``log.write`` of the expression; nothing for what is no dotted name."""
-    if isinstance(node, ast.Name):
-        return node.id
-    return f"{_name(node.value)}.{node.attr}" if isinstance(node, ast.Attribute) else ""

@@ -12,6 +12,7 @@ This runs after every job, so it needs nothing but Python itself.
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import sys
@@ -66,8 +67,12 @@ def _files(path: Path) -> Iterator[Path]:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """``python -m pipeline.state.record FILE JSON``: publish a completed record; the text has its place in `at`."""
-    target, record = Path(arguments[0]), json.loads(arguments[1])
+    """Publish a completed record; its text has its place in `at`."""
+    parser = argparse.ArgumentParser(prog="python -m pipeline.state.record", description=main.__doc__)
+    parser.add_argument("file", type=Path, metavar="FILE", help="the record, <output>/made/...")
+    parser.add_argument("record", type=json.loads, metavar="JSON", help="what the plan says of it")
+    taken = parser.parse_args(arguments)
+    target, record = taken.file, taken.record
     root = Path(str(target).removesuffix(record.pop("at")))
     temporary = target.with_name(target.name + ".tmp")
     temporary.write_text(json.dumps(complete(record, root), indent=1, sort_keys=True) + "\n", encoding="utf-8")

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from pipeline import provenance
-from pipeline.provenance import code_digest, code_parts, normal_form
+from pipeline.provenance import code_digest, code_parts
+from pipeline.state.syntax import normal_form
 from pipeline.workflow.seen import CODE
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -117,9 +118,11 @@ def test_digests_do_not_depend_on_the_version_of_python() -> None:
     text = 'def f(a, *, b=1):\n    "Doc."\n    return f"{a:>{b}} {a!r}" if a else [*b, {**a}, lambda x: x[1:2, ...]]\n'
     assert provenance._short(normal_form(ast.parse(text))) == "d7f6c2ae31d5"
     code = (
-        "import sys, warnings; warnings.simplefilter('ignore'); sys.path.insert(0, sys.argv[1])\n"
-        "from pipeline.provenance import *\n"
-        "texts = [path.read_text(encoding='utf-8') for path in sorted((ROOT / 'pipeline').rglob('*.py'))]\n"
+        "import ast, hashlib, pathlib, sys, warnings\n"
+        "warnings.simplefilter('ignore'); sys.path.insert(0, sys.argv[1])\n"
+        "from pipeline.state.syntax import normal_form\n"
+        "files = sorted(pathlib.Path(sys.argv[1], 'pipeline').rglob('*.py'))\n"
+        "texts = [path.read_text(encoding='utf-8') for path in files]\n"
         "print(*[hashlib.sha256(normal_form(ast.parse(text)).encode()).hexdigest() for text in texts])"
     )
     names = [f"python3.{minor}" for minor in range(11, 16)]

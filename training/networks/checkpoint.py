@@ -124,7 +124,7 @@ def _header(state: dict[str, Any], path: Path) -> Header:
             "this is not a whole checkpoint",
             where=str(path),
             got=f"{'.'.join(map(str, first['loc']))}: {first['msg']}",
-            do="delete the file and run the same command again; the checkpoint before it is used",
+            do=remedy(path, ".safetensors"),
         ) from error
     return Header(**state)
 
