@@ -16,6 +16,7 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
+import pickle
 import resource
 import signal
 import threading
@@ -137,7 +138,9 @@ class IsolatedWorker(Generic[T]):
     def _attempt(self, arguments: tuple[Any, ...]) -> T:
         connection = self._connection or self._start()
         try:
-            connection.send(arguments)
+            # Bytes, for `send` fails on a closed pipe with a view of its buffer in the traceback, and Python 3.13
+            # complains about that when it collects the two.
+            connection.send_bytes(pickle.dumps(arguments))
             used = UsedTime(self._process.pid)
             while not connection.poll(min(1.0, self._seconds / 10)):
                 if used.so_far() > self._seconds:
