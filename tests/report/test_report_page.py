@@ -372,6 +372,16 @@ def test_a_sample_stands_beside_its_nearest_training_shape(root: Path, browser: 
     assert page.run("document.documentElement.scrollWidth") <= 420 and page.problems == []
 
 
+def test_a_large_number_stands_on_one_line_of_a_phone(root: Path, browser: Browser) -> None:
+    page = browser.open(root / "report.html", width=420)
+    lines = page.run("""[...document.querySelectorAll('.large b')].map((number) => {
+        const text = document.createRange();
+        text.selectNodeContents(number);
+        return text.getClientRects().length;
+    })""")
+    assert set(lines) == {1}
+
+
 def test_without_the_bundle_the_dialog_says_so(
     root: Path, browser: Browser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
