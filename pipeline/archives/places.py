@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import urllib.parse
 import urllib.request
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,23 @@ def local_folder(mirror: str) -> Path | None:
     if parts.scheme == "file":
         return Path(urllib.request.url2pathname(parts.path))
     return Path(mirror).expanduser() if parts.scheme not in ("http", "https") else None
+
+
+def local_folders(mirrors: Sequence[str], where: str) -> list[Path]:
+    """The folders among mirrors, in their order; UserError for one that is not there.
+
+    where : key of the configuration, for messages.
+    """
+    folders = [folder for folder in map(local_folder, mirrors) if folder is not None]
+    for folder in folders:
+        if not folder.is_dir():
+            raise UserError(
+                "a mirror is not a folder",
+                where=f"{where}.mirrors",
+                got=str(folder),
+                do="correct the path, or remove the line to use the official addresses",
+            )
+    return folders
 
 
 def folder_entry(folder: Path, sums: ContentSums | None = None) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from pipeline.archives.archive import directory_digest
 from pipeline.archives.checks import problem_of
 from pipeline.archives.contents import ContentSums
 from pipeline.archives.nested import take_out
-from pipeline.archives.places import folder_entry, local_folder, shown
+from pipeline.archives.places import folder_entry, local_folder, local_folders, shown
 from pipeline.archives.remote import FETCHED, RemoteFile
 from pipeline.atomic import atomic_folder
 from pipeline.errors import UserError
@@ -187,15 +187,7 @@ def _entries(
     *,
     keep: bool,
 ) -> list[dict[str, Any]]:
-    folders = [folder for folder in map(local_folder, mirrors) if folder is not None]
-    for folder in folders:
-        if not folder.is_dir():
-            raise UserError(
-                "a mirror is not a folder",
-                where=f"{where}.mirrors",
-                got=str(folder),
-                do="correct the path, or remove the line to use the official addresses",
-            )
+    folders = local_folders(mirrors, where)
     offered = sorted({child.name for folder in folders for child in folder.iterdir()}) if folders else None
     if len(folders) < max(1, len(mirrors)):  # what lies in a folder has been agreed to by whoever put it there
         say(f"fetch: terms of {title}: {terms} See {page}")

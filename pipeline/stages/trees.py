@@ -14,7 +14,7 @@ from typing import Any
 
 from pipeline.archives import tar
 from pipeline.archives.contents import ContentSums
-from pipeline.archives.places import ABSENT, folder_entry, local_folder
+from pipeline.archives.places import ABSENT, folder_entry, local_folder, local_folders
 from pipeline.atomic import atomic_folder
 from pipeline.errors import UserError
 from pipeline.manifest import sha256_of
@@ -35,15 +35,7 @@ def fetched(
     log: Log,
 ) -> dict[str, Any]:
     """Bring what the settings choose; the entry of the tree."""
-    folders, addresses = _mirrors(dataset)
-    for folder in folders:
-        if not folder.is_dir():
-            raise UserError(
-                "a mirror is not a folder",
-                where=f"{where}.mirrors",
-                got=str(folder),
-                do="correct the path, or remove the line to use the official addresses",
-            )
+    folders, addresses = local_folders(dataset.mirrors, where), _mirrors(dataset)[1]
     if folders and not addresses:
         found = _in_place(source, dataset, folders, output)
         below = Path(found["path"]).absolute().is_relative_to(output.parent.absolute())

@@ -35,3 +35,13 @@ async function unpackVoxels(text, resolution) {
   for (let i = 0; i < grid.length; i++) grid[i] = bits[i >> 3] >> (7 - (i & 7)) & 1;
   return grid;
 }
+
+/** Of two grids of one byte a voxel; 1 where both are empty. */
+function iou(one, other) {
+  let both = 0, either = 0;
+  for (let at = 0; at < one.length; at++) {
+    both += one[at] & other[at];
+    either += one[at] | other[at];
+  }
+  return either ? both / either : 1;
+}

@@ -93,13 +93,3 @@ function startShapes(figures) {
 function captionOf(figure) {
   return figure.querySelector("figcaption").textContent;
 }
-
-/** Of two grids of one byte a voxel; 1 where both are empty. */
-function iou(one, other) {
-  let both = 0, either = 0;
-  for (let at = 0; at < one.length; at++) {
-    both += one[at] & other[at];
-    either += one[at] | other[at];
-  }
-  return either ? both / either : 1;
-}

@@ -32,16 +32,6 @@ function drawAnswer() {
   byId("scene-box").classList.toggle("tall", byId("scene").clientWidth <= byId("scene").clientHeight);
 }
 
-/** Of two grids of one byte a voxel; 1 where both are empty. */
-function iou(one, other) {
-  let both = 0, either = 0;
-  for (let at = 0; at < one.length; at++) {
-    both += one[at] & other[at];
-    either += one[at] | other[at];
-  }
-  return either ? both / either : 1;
-}
-
 function startScene() {
   try {
     return Scene3D.startShapes(byId("scene"), sceneColours());

@@ -15,16 +15,14 @@ from collections.abc import Iterator
 from typing import Any
 
 from pipeline.archives.remote import RemoteFile
-from pipeline.conventions import Matrix
 from pipeline.errors import UserError
 from pipeline.manifest import Shape
-from pipeline.meshes import frames
 from pipeline.meshes.files import Files
 from pipeline.settings.categories import chosen_categories, folded
 from pipeline.settings.datasets import Dataset
-from pipeline.sources.base import Archives, Found, Licence, Source, split_member
+from pipeline.sources.base import Archives, Found, Licence
 from pipeline.sources.objects import listed
-from pipeline.sources.objects.listed import Listed
+from pipeline.sources.objects.listed import GlbTree, Listed
 from pipeline.state.files import parse_json
 from pipeline.state.tables import read_foreign
 
@@ -37,7 +35,7 @@ _LICENCE = Licence(
 )
 
 
-class Abo(Source):
+class Abo(GlbTree):
     """Every product that has a model."""
 
     title = _TITLE
@@ -63,15 +61,6 @@ class Abo(Source):
     def shapes(self, archives: Archives, dataset: Dataset) -> Iterator[Found]:
         """Every model of the chosen categories."""
         yield from listed.found(_listed(archives.tree(self.tree), dataset), archives, self.tree)
-
-    def frame_of(self, member: str) -> Matrix:
-        """That of glTF."""
-        return frames.to_world(".glb")
-
-    def model(self, archives: Archives, shape: Shape) -> tuple[str, Files]:
-        """A GLB needs no other file."""
-        folder, _, name = split_member(shape)[1].rpartition("/")
-        return name, archives.get(self.tree).files(f"{folder}/")
 
     def licence(self, archives: Archives, shape: Shape) -> Licence:
         """One for all, which wants its owner named wherever something made of the models goes."""

@@ -15,13 +15,29 @@ from typing import Any, NamedTuple
 from pipeline.archives.archive import Entry
 from pipeline.archives.places import ABSENT, read_absent
 from pipeline.archives.remote import RemoteFile
+from pipeline.conventions import Matrix
 from pipeline.errors import UserError
+from pipeline.manifest import Shape
+from pipeline.meshes import frames
 from pipeline.meshes.files import Files
 from pipeline.settings.datasets import Dataset
-from pipeline.sources.base import Archives, Found, Licence, checksum_of, place_in_choice
+from pipeline.sources.base import Archives, Found, Licence, Source, checksum_of, place_in_choice, split_member
 from pipeline.state.files import parse_json
 
 _MOST_BYTES = 2**31  # of a table, unpacked
+
+
+class GlbTree(Source):
+    """A source of which each shape is one GLB file."""
+
+    def frame_of(self, member: str) -> Matrix:
+        """That of glTF."""
+        return frames.to_world(".glb")
+
+    def model(self, archives: Archives, shape: Shape) -> tuple[str, Files]:
+        """A GLB needs no other file."""
+        folder, _, name = split_member(shape)[1].rpartition("/")
+        return name, archives.get(self.tree).files(f"{folder}/")
 
 
 class Listed(NamedTuple):

@@ -18,17 +18,15 @@ from collections.abc import Iterator
 from typing import Any
 
 from pipeline.archives.remote import RemoteFile
-from pipeline.conventions import Matrix
 from pipeline.errors import UserError
 from pipeline.manifest import Shape
-from pipeline.meshes import frames
 from pipeline.meshes.files import Files
 from pipeline.settings.categories import chosen_categories
 from pipeline.settings.datasets import Dataset
-from pipeline.sources.base import Archives, Found, Licence, Source, split_member
+from pipeline.sources.base import Archives, Found, Licence, split_member
 from pipeline.sources.objects import listed
 from pipeline.sources.objects.licences import code_of
-from pipeline.sources.objects.listed import Listed
+from pipeline.sources.objects.listed import GlbTree, Listed
 
 _HUB = "https://huggingface.co/datasets/allenai/objaverse/resolve/main"
 _PATHS, _LVIS = "object-paths.json.gz", "lvis-annotations.json.gz"
@@ -36,7 +34,7 @@ _TITLE = "Objaverse 1.0"
 _PATH = re.compile(r"glbs/\d{3}-\d{3}/[^/]+\.glb")
 
 
-class Objaverse(Source):
+class Objaverse(GlbTree):
     """The objects that have an LVIS category."""
 
     title = _TITLE
@@ -63,15 +61,6 @@ class Objaverse(Source):
         files = archives.tree(self.tree)
         shapes = _listed(files, _members(files, dataset), dataset)
         yield from listed.found(shapes, archives, self.tree, grouped=True)
-
-    def frame_of(self, member: str) -> Matrix:
-        """That of glTF."""
-        return frames.to_world(".glb")
-
-    def model(self, archives: Archives, shape: Shape) -> tuple[str, Files]:
-        """A GLB needs no other file."""
-        folder, _, name = split_member(shape)[1].rpartition("/")
-        return name, archives.get(self.tree).files(f"{folder}/")
 
     def licence(self, archives: Archives, shape: Shape) -> Licence:
         """As the metadata of the object says."""
