@@ -50,6 +50,11 @@ class World:
     def results(self) -> Path:
         return self.folder / "results"
 
+    @property
+    def said(self) -> Path:
+        """What the last command of `run_and_kill` has said."""
+        return self.folder / "said.txt"
+
     def command(self, *arguments: str, cores: int = 2) -> list[str]:
         """The user's command; the profile is named because the folder is not the repository."""
         return [
@@ -92,28 +97,28 @@ class World:
         logged = [path.read_bytes().count(b"\n") for path in self.results.glob("runs/*/metrics.jsonl")]
         return files + 3 * sum(logged)
 
-    def run_and_kill(self, progress: int, seconds: float, number: int = signal.SIGKILL, cores: int = 2) -> str:
-        """Start the command; when it is that far, send its whole process group a signal.
+    def run_and_kill(
+        self, progress: int, seconds: float, number: int = signal.SIGKILL, cores: int = 2, alone: bool = False
+    ) -> str:
+        """Start the command; when it is that far, send its whole process group a signal, or the command alone.
 
         While it makes data, `seconds` later; a training is short, and hit at once.
         Returns what was killed: ``"training"``, ``"data"``, or nothing for a run that had ended.
         """
         began = time.time()
-        process = subprocess.Popen(
-            self.command(cores=cores),
-            cwd=self.folder,
-            start_new_session=True,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
+        with open(self.said, "wb") as said:
+            process = subprocess.Popen(
+                self.command(cores=cores), cwd=self.folder, start_new_session=True, stdout=said, stderr=said
+            )
         while process.poll() is None and (self.progress() < progress or self.training(before=began)):
             time.sleep(0.02)
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(timeout=0 if self.training() else seconds)
         if process.returncode is not None:
-            assert process.returncode == 0, f"the command failed after progress {self.progress()}"
+            last = self.said.read_text(encoding="utf-8", errors="replace")[-4000:]
+            assert process.returncode == 0, f"the command failed after progress {self.progress()}:\n{last}"
             return ""
-        os.killpg(process.pid, number)
+        (os.kill if alone else os.killpg)(process.pid, number)
         process.wait()
         return "training" if self.training() else "data"
 
@@ -123,8 +128,11 @@ class World:
         return any(path.stat().st_mtime < before for path in logs)
 
     def killed_at(self, moments: list[tuple[int, float]], cores: int = 2) -> list[str]:
-        """`run_and_kill` at every (progress, seconds) in turn, then the command once more, to its end."""
-        killed = [self.run_and_kill(*moment, cores=cores) for moment in moments]
+        """`run_and_kill` at every (progress, seconds) in turn, then the command once more, to its end.
+
+        Every second time the command is killed alone, and what it has started lives on for a while.
+        """
+        killed = [self.run_and_kill(*moment, cores=cores, alone=turn % 2 == 1) for turn, moment in enumerate(moments)]
         self.run_and_kill(0, 5.0, signal.SIGINT, cores)  # and Ctrl-C, wherever that is
         self.run(cores=cores)
         return killed
