@@ -20,6 +20,7 @@ import pytest
 from pipeline.errors import in_words, run_command
 from pipeline.meshes.glb import write_glb
 from pipeline.meshes.mesh import Mesh
+from tests.processes import run_module
 from tests.voxelize.solids import box
 from tests.world import ROOT, World
 
@@ -127,10 +128,7 @@ COMMANDS: dict[str, list[str]] = {
 
 def run(words: list[str], given: Path | str, output: Path | str, folder: Path) -> subprocess.CompletedProcess[str]:
     filled = [word.replace(INPUT, str(given)).replace(OUTPUT, str(output)) for word in words]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": ""}
-    return subprocess.run(
-        [sys.executable, "-m", *filled], cwd=folder, env=environment, capture_output=True, text=True, check=False
-    )
+    return run_module(filled, folder)
 
 
 def require_words(done: subprocess.CompletedProcess[str]) -> None:

@@ -117,3 +117,11 @@ def test_assertions_that_cannot_fail_are_found(text: str) -> None:
 def test_assertions_that_can_fail_are_left_alone(text: str) -> None:
     (statement,) = ast.parse(text).body
     assert isinstance(statement, ast.Assert) and not list(empty(statement))
+
+
+def test_nobody_switches_the_formatter_off() -> None:
+    root = FOLDER.parent
+    rooms = ("pipeline", "voxelize", "render", "training", "report", "shapes", "benchmarks", "envs", "tests")
+    files = [path for room in rooms for path in (root / room).rglob("*.py") if "node_modules" not in path.parts]
+    switch = "fmt" + ": "
+    assert [path.name for path in files if f"# {switch}" in path.read_text(encoding="utf-8")] == []

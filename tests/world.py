@@ -12,11 +12,13 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import yaml
 
 from pipeline.seeds import generator
+from tests.processes import run_module
 
 ROOT = Path(__file__).resolve().parent.parent
 TINY = ROOT / "tests" / "tiny" / "config.yaml"
@@ -72,23 +74,26 @@ class World:
 
     def run(self, *arguments: str, cores: int = 2, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run it; the output of a failure is in the assertion."""
-        environment = {key: value for key, value in os.environ.items() if key != "PYTHONWARNINGS"}
-        done = subprocess.run(
-            self.command(*arguments, cores=cores),
+        done = self._module(self.command(*arguments, cores=cores)[2:])
+        assert not check or done.returncode == 0, done.stdout[-4000:] + done.stderr[-6000:]
+        return done
+
+    def python(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """``python -m ...`` with the project's packages."""
+        assert arguments[0] == "-m"
+        return self._module(arguments[1:])
+
+    def _module(self, words: Sequence[str]) -> subprocess.CompletedProcess[str]:
+        environment = {**os.environ, "PYTHONPATH": str(self.root), "PYTHONWARNINGS": ""}
+        if self.root == ROOT:
+            return run_module(words, self.folder, environment)
+        return subprocess.run(  # the code of another place
+            [sys.executable, "-m", *words],
             cwd=self.folder,
             env=environment,
             capture_output=True,
             text=True,
             check=False,
-        )
-        assert not check or done.returncode == 0, done.stdout[-4000:] + done.stderr[-6000:]
-        return done
-
-    def python(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run this Python with the project's packages."""
-        environment = {**os.environ, "PYTHONPATH": str(self.root), "PYTHONWARNINGS": ""}
-        return subprocess.run(
-            [sys.executable, *arguments], cwd=self.folder, env=environment, capture_output=True, text=True, check=False
         )
 
     def progress(self) -> int:

@@ -1,12 +1,8 @@
-"""Processes for the tests that kill trainings or join several: forked from one that has imported torch already."""
+"""Trainings in processes of their own, for the tests that kill them or join several."""
 
 from __future__ import annotations
 
 import contextlib
-import functools
-import multiprocessing
-import multiprocessing.context
-import multiprocessing.process
 import os
 import socket
 import sys
@@ -16,21 +12,7 @@ from typing import Any
 from unittest import mock
 
 from pipeline.settings.training import Experiment
-
-
-@functools.cache
-def server() -> multiprocessing.context.ForkServerContext:
-    """The context whose children start in milliseconds."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["training.loop", "tests.training.processes"])
-    return context
-
-
-def start(target: Any, *arguments: Any) -> multiprocessing.process.BaseProcess:
-    """Begin ``target(*arguments)`` in a process of its own."""
-    process = server().Process(target=target, args=arguments)
-    process.start()
-    return process
+from tests.processes import start
 
 
 def train_together(
