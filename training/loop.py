@@ -120,7 +120,7 @@ class Training:
     device: torch.device
     data: ShapeData  # what is trained on
     sampler: Sampler
-    prepared: Callable[[Batch], Inputs]  # on the device, augmented
+    prepared: Callable[..., Inputs]  # on the device, augmented
     validator: Validator
     networks: Networks
     average: MovingAverage
@@ -305,8 +305,9 @@ def train_batch(training: Training, number: int, batch: Batch) -> None:
     step.set_rate_factors({network: schedule.factor(samples, network) for network in step.optimizers})
     if number not in training.state.skipped:
         training.networks.train()
-        training.pending.append((number, step(training.prepared(batch), number)))
-        training.average.update(training.networks, number)
+        inputs = training.prepared(batch, **training.phase.seen)
+        training.pending.append((number, step(inputs, number)))
+        training.average.update(training.networks, number, training.phase.moved)
     training.state.step = number + 1
 
 

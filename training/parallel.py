@@ -12,9 +12,11 @@ The environment variables are torchrun's: RANK, LOCAL_RANK, WORLD_SIZE, MASTER_A
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import datetime
 import json
 import os
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -29,6 +31,7 @@ from pipeline.gpu import gpus
 from pipeline.state.files import parse_json
 
 PATIENCE = datetime.timedelta(days=30)  # longer than any job
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h of GNU's C library
 
 
 @dataclass(frozen=True)
@@ -141,7 +144,19 @@ def no_cuda() -> str:
 def prepare(device: torch.device, threads: int) -> None:
     """Threads on a CPU; on a GPU a search for the fastest convolutions, since all batches have one shape."""
     torch.set_num_threads(threads)
+    keep_memory()
     torch.backends.cudnn.benchmark = device.type == "cuda"
+
+
+def keep_memory() -> None:
+    """Let the C library keep what tensors give back: by default it returns each to the system and asks for it again.
+
+    A tenth of the time of an update of small networks on a CPU is spent on pages that come and go.
+    """
+    library = ctypes.CDLL(None) if sys.platform == "linux" else None
+    if library is not None and hasattr(library, "mallopt"):  # GNU's
+        library.mallopt(M_MMAP_THRESHOLD, 32 << 20)  # the most that it takes
+        library.mallopt(M_TRIM_THRESHOLD, 1 << 30)
 
 
 def described(device: torch.device, threads: int, *, bf16: bool) -> str:

@@ -51,7 +51,7 @@ class Inputs(TypedDict, total=False):
     """What `to_device` makes of a batch; labels, objects, views and cameras as in the batch."""
 
     images: Tensor  # (B, k, 3, S, S) float in [-1, 1]
-    voxels: Tensor  # (B, 1, R, R, R) float, 0 or 1
+    voxels: Tensor  # (B, 1, R, R, R) float, 0 or 1; where they were asked for
     masks: Tensor  # (B, k, 1, S, S) float in [0, 1], of alpha or of 4-channel pictures
     mirrored: Tensor  # (B,) bool, where half of the shapes are mirrored
     labels: Tensor
@@ -73,49 +73,61 @@ def to_device(
     augment: Augment = Augment(),  # noqa: B008 - frozen
     backgrounds: Tensor | None = None,  # (M, P, P, 3) uint8 on the device, P >= S; for 4-channel pictures
     compositing: str = "srgb",  # space in which their soft edges are mixed; "linear" as in `ShapeData.compositing`
+    pictures: bool = True,  # False leaves them and their masks out, for an update that looks at shapes alone
+    voxels: bool = True,  # False leaves them out, for an update that looks at pictures alone
 ) -> Inputs:
     """Unpack, composite, vary and normalise one batch."""
     moved = batch if device is None else move(batch, torch.device(device))
     draws = moved["draws"]
-    view_draws = draws.flatten(0, 1)
     cameras = cast(dict[str, Tensor], {name: moved[name] for name in _CAMERAS if name in moved})  # type: ignore[literal-required]
 
-    # Each picture by itself: object, background, frame, colours.
-    images = unit(moved["images"].flatten(0, 1))
-    masks = images[:, 3:] if images.shape[1] == 4 else None
-    if "alpha" in moved:
-        masks = moved["alpha"].flatten(0, 1)[:, None].float() / 255
-    if images.shape[1] == 4:
-        if augment.recolour:
-            images = recoloured(images, view_draws, backgrounds, augment.recolour)
-        images = over_background(images, view_draws, backgrounds, compositing)
-    if augment.zoom:
-        frames = windows(view_draws, augment.zoom)
-        images, masks = zoomed(images, frames), masks if masks is None else zoomed(masks, frames)
-        cameras = _zoomed(cameras, frames, images.shape[-1])
-    images = coloured(images, view_draws, augment)
-    images = erased(signed(images), view_draws, augment)
-
-    # Then what changes picture, voxels and camera of a shape together.
-    images = images.reshape(*draws.shape[:2], *images.shape[1:])
-    voxels = unpack_bits(moved["voxel_bits"])
+    images = masks = None
+    if pictures:
+        images, masks, cameras = _varied(moved, cameras, augment, backgrounds, compositing)
+    shapes = unpack_bits(moved["voxel_bits"]) if voxels else None
     out: Inputs = {"labels": moved["labels"], "objects": moved["objects"], "views": moved["views"]}
-    if masks is not None:
-        out["masks"] = masks.reshape(*draws.shape[:2], *masks.shape[1:])
+    # What changes picture, voxels and camera of a shape together.
     if augment.mirror:
         flipped = out["mirrored"] = drawn(draws[:, 0], "mirror")[:, 0] < 0.5
-        images = torch.where(flipped[:, None, None, None, None], images.flip(-1), images)
-        if masks is not None:
-            out["masks"] = torch.where(flipped[:, None, None, None, None], out["masks"].flip(-1), out["masks"])
-        voxels = torch.where(flipped[:, None, None, None, None], voxels.flip(2), voxels)
-        cameras = _mirrored(cameras, flipped, images.shape[-1])
+        images, masks = _flipped(images, -1, flipped), _flipped(masks, -1, flipped)
+        shapes = _flipped(shapes, 2, flipped)
+        cameras = _mirrored(cameras, flipped, moved["images"].shape[-2])
     if augment.turn != "none":
         quarters = _quarters(augment.turn, draws, cameras)
-        voxels = _turned_voxels(voxels, quarters)
+        shapes = None if shapes is None else _turned_voxels(shapes, quarters)
         cameras = _turned(cameras, quarters)
     out.update(cast(Inputs, cameras))
-    out["images"], out["voxels"] = images, voxels
+    found = {"images": images, "masks": masks, "voxels": shapes}
+    out.update(cast(Inputs, {name: tensor for name, tensor in found.items() if tensor is not None}))
     return out
+
+
+def _varied(
+    batch: Batch, cameras: dict[str, Tensor], augment: Augment, backgrounds: Tensor | None, compositing: str
+) -> tuple[Tensor, Tensor | None, dict[str, Tensor]]:
+    """Each picture by itself: object, background, frame, colours; (B, k, ...) pictures, masks and cameras."""
+    draws = batch["draws"].flatten(0, 1)
+    images = unit(batch["images"].flatten(0, 1))
+    masks = images[:, 3:] if images.shape[1] == 4 else None
+    if "alpha" in batch:
+        masks = batch["alpha"].flatten(0, 1)[:, None].float() / 255
+    if images.shape[1] == 4:
+        if augment.recolour:
+            images = recoloured(images, draws, backgrounds, augment.recolour)
+        images = over_background(images, draws, backgrounds, compositing)
+    if augment.zoom:
+        frames = windows(draws, augment.zoom)
+        images, masks = zoomed(images, frames), masks if masks is None else zoomed(masks, frames)
+        cameras = _zoomed(cameras, frames, images.shape[-1])
+    images = erased(signed(coloured(images, draws, augment)), draws, augment)
+    shape = batch["views"].shape
+    images = images.reshape(*shape, *images.shape[1:])
+    return images, masks if masks is None else masks.reshape(*shape, *masks.shape[1:]), cameras
+
+
+def _flipped(tensor: Tensor | None, axis: int, chosen: Tensor) -> Tensor | None:
+    """(B, four more) with the `chosen` (B,) ones turned round along an axis."""
+    return None if tensor is None else torch.where(chosen[:, None, None, None, None], tensor.flip(axis), tensor)
 
 
 def move(batch: Batch, device: torch.device) -> Batch:

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from pipeline.errors import UserError
 from pipeline.seeds import stable_hash
 from pipeline.settings.training import Experiment
+from training.data.batches import Inputs
 from training.networks.codes import POSTERIOR, PRIOR, Coding
 from training.networks.encoders import ENCODERS
 from training.networks.layers import (
@@ -144,9 +145,9 @@ class Networks(nn.Module):
         view.coding = self.coding.of_shapes()
         return view
 
-    def encoder_input(self, pictures: Pictures, voxels: Float[Tensor, "B 1 R R R"]) -> Float[Tensor, "B W C ..."]:
+    def encoder_input(self, batch: Inputs) -> Float[Tensor, "B W C ..."]:
         """What the encoder is shown of shapes: the pictures, or the shapes themselves."""
-        return pictures if self.coding.takes == "picture" else self.coding.view_of(voxels)
+        return batch["images"] if self.coding.takes == "picture" else self.coding.view_of(batch["voxels"])
 
     def encode(self, images: Float[Tensor, "B V C ..."]) -> tuple[Codes, Codes]:
         """Mean and log-variance of every view; all views in one pass."""

@@ -188,8 +188,9 @@ class Projection(Weighted):
 def _space_to_depth(x: Tensor) -> Tensor:
     """(B, 1, 2n, ...) -> (B, 8, n + 1, ...), channels last: the padded grid in cells of 2 x 2 x 2."""
     b, m = x.shape[0], x.shape[2] // 2 + 1
-    cells = F.pad(x, (1,) * 6).reshape(b, m, 2, m, 2, m, 2).permute(0, 1, 3, 5, 2, 4, 6)
-    return cells.reshape(b, m, m, m, 8).permute(0, 4, 1, 2, 3)
+    cells = F.pad(x, (1,) * 6).reshape(b, m, 2, m, 2, m, 2).permute(0, 2, 4, 6, 1, 3, 5)
+    # By way of the other layout, whose long rows are copied in a fifth of the time.
+    return channels_last(cells.reshape(b, 8, m, m, m))
 
 
 def _fold_kernel(weight: Tensor) -> Tensor:

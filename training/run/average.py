@@ -1,8 +1,9 @@
-"""The moving average of E's and G's weights."""
+"""The moving average of E's, G's and V's weights."""
 
 from __future__ import annotations
 
 import copy
+from collections.abc import Collection
 from typing import cast
 
 import torch
@@ -28,17 +29,16 @@ class MovingAverage:
         self.networks = copy.deepcopy(networks).requires_grad_(False).eval()
         self.networks.D = None
 
-    def update(self, networks: Networks, step: int) -> None:
-        """Move towards the weights and running statistics after step number `step`."""
+    def update(self, networks: Networks, step: int, moved: Collection[str] = ("E", "G", "V")) -> None:
+        """Move towards the weights and running statistics after step number `step`, of the networks that it moved."""
         decay = min(self.decay, (1 + step) / (10 + step))
-        source = networks.state_dict()
         mine, new = [], []
-        for name, value in self.networks.state_dict().items():
-            if value.is_floating_point():
-                mine.append(value)
-                new.append(source[name].detach())
-            else:
-                value.copy_(source[name])
+        for network in moved:
+            averaged = getattr(self.networks, network)
+            if averaged is not None:
+                source = getattr(networks, network).state_dict()
+                mine += list(averaged.state_dict().values())
+                new += [source[name].detach() for name in averaged.state_dict()]
         with torch.no_grad():
             torch._foreach_lerp_(cast(list[Tensor], mine), cast(list[Tensor], new), 1 - decay)
 

@@ -46,6 +46,17 @@ class Phase:
         """Those who answer in this phase: V and G where they autoencode, else E and G."""
         return networks.autoencoder() if self.name == "autoencode" else networks
 
+    @property
+    def moved(self) -> tuple[str, ...]:
+        """Names of the averaged networks that its updates move."""
+        return {"autoencode": ("G", "V"), "encode": ("E",), "joint": ("E", "G")}[self.name]
+
+    @property
+    def seen(self) -> dict[str, bool]:
+        """Of pictures and voxels those that its updates look at, as `to_device` is asked for them."""
+        pictures = self.step.networks.reads_pictures
+        return {"pictures": pictures, "voxels": not pictures or not isinstance(self.step, CodeStep)}
+
     def begin(self, data: ShapeData, accuracy: float) -> None:
         """Get ready to go on in this phase; `accuracy` of D on the last batch of the training."""
         self.step.accuracy = accuracy

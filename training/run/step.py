@@ -70,7 +70,7 @@ class Step:
         self.networks, self.objective, self.ranks = networks, objective, ranks
         self.seed, self.clip_norm = networks.coding.seed, optimisation.clip_norm
         self.base_rates = {name: optimisation.rates[name] for name in learning or networks.present}
-        fused = True if networks.device.type == "cuda" else None
+        fused = True if networks.device.type in ("cpu", "cuda") else None
         self.optimizers = {
             name: torch.optim.Adam(getattr(networks, name).parameters(), rate, optimisation.betas, fused=fused)
             for name, rate in self.base_rates.items()
@@ -187,7 +187,7 @@ class Step:
     def _encode(self, batch: Inputs) -> Encoded:
         """What E says of the batch."""
         with self._precision():
-            return self.networks.encode_fully(self.networks.encoder_input(batch["images"], batch["voxels"]))
+            return self.networks.encode_fully(self.networks.encoder_input(batch))
 
     def _beside_the_code(self, encoded: Encoded, batch: Inputs) -> tuple[Tensor, Numbers]:
         """The loss of what E's other heads say: where the object is in the picture, and from where it is seen."""

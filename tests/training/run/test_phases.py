@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import cast
 
 import pytest
 import torch
@@ -50,10 +51,14 @@ def test_each_phase_moves_its_own_networks(phases: tuple[Networks, list[Phase]],
     networks, found = phases
     data = ShapeData.open([boxes], "train")
     inputs: Inputs = {**batch(), "objects": torch.arange(4), "mirrored": torch.tensor([False, True, False, True])}
+    unseen = {"autoencode": "images", "encode": "voxels"}
     for phase, wanted in zip(found, ("VGD", "E", "EGD"), strict=True):
         phase.begin(data, 0.0)
         before = {name: weights(getattr(networks, name)) for name in "EGDV"}
-        phase.step(inputs, 0)
+        shown = cast(Inputs, {name: one for name, one in inputs.items() if name != unseen.get(phase.name)})
+        assert phase.seen == {"pictures": "images" in shown, "voxels": "voxels" in shown}
+        phase.step(shown, 0)
+        assert set(phase.moved) == set(wanted) - {"D"}  # the average follows those
         assert {name for name in "EGDV" if moved(getattr(networks, name), before[name])} == set(wanted), phase.name
         assert all(parameter.grad is None for parameter in networks.parameters())
 
