@@ -52,7 +52,8 @@ def one_round(world: World, moments: list[tuple[int, float]], wanted: dict[str, 
     try:
         killed = world.killed_at(moments)
     except AssertionError as failed:  # the command has ended with an error
-        say(str(failed))
+        for line in str(failed).splitlines():
+            say(line)
         return [], "**the command failed**"
     found = lasting_digests(world.results)
     different = sorted(name for name in {*wanted, *found} if wanted.get(name) != found.get(name))

@@ -90,7 +90,8 @@ def fill(document: Path, name: str, block: str) -> None:
     text = document.read_text(encoding="utf-8")
     wanted = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
     write_text(document, wanted.sub(lambda _: f"{begin}\n{block}\n{end}", text))
-    say(f"{document.name}: {name} written\n{block}")
+    for line in (f"{document.name}: {name} written", *block.splitlines()):
+        say(line)
 
 
 def scale(jobs: Sequence[int], experiments: int, machine: str) -> str:

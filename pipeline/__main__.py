@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import functools
 import importlib
+import json
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -135,7 +136,7 @@ def _config(arguments: argparse.Namespace) -> int:
 
         print(page(), end="")
         return 0
-    print(json_schema() if arguments.schema else load(arguments.file).model_dump_json(indent=1))
+    print(json_schema() if arguments.schema else json.dumps(load(arguments.file).model_dump(mode="json"), indent=1))
     return 0
 
 

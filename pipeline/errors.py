@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import os
 import re
 import shutil
@@ -18,6 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pipeline import parent
+from pipeline.foreign import visible_field
 
 # The disk, or what one may use of it, is full.
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
@@ -65,9 +67,9 @@ class UserError(Exception):
 
     def __init__(self, what: str, *, where: str = "", got: str = "", wanted: str = "", do: str = ""):
         self.what, self.where, self.got, self.wanted, self.do = what, where, got, wanted, do
-        parts = [what]
+        parts = [visible_field(what)]
         parts += [
-            f"  {label}: {text}"
+            f"  {label}: {visible_field(text)}"
             for label, text in (("where", where), ("got", got), ("wanted", wanted), ("what to do", do))
             if text
         ]
@@ -126,6 +128,11 @@ def cannot_write(error: OSError, path: Path, wanted: str = "") -> UserError:
     )
 
 
+def complain(error: UserError) -> None:
+    """An error in words, on standard error."""
+    print(as_called(f"error: {error}"), file=sys.stderr, flush=True)
+
+
 def run_command(main: Callable[[], int | None], *, interrupted: str = "interrupted") -> int:
     """Run a command line's main(); what a user can solve becomes one clear message and exit code 1.
 
@@ -133,17 +140,20 @@ def run_command(main: Callable[[], int | None], *, interrupted: str = "interrupt
     interrupted : what is said after Ctrl-C; only some commands go on from where they were.
     """
     parent.watch()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a character that the terminal does not know is no reason to fail
+            stream.reconfigure(errors="backslashreplace")
     try:
         return main() or 0
     except UserError as error:
-        print(as_called(f"error: {error}"), file=sys.stderr)
+        complain(error)
         return 1
     except BrokenPipeError:  # whoever read the output has seen enough
         with contextlib.suppress(OSError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
-        print(f"error: {in_words(error)}", file=sys.stderr)
+        complain(in_words(error))
         return 1
     except KeyboardInterrupt:
         print(interrupted, file=sys.stderr)

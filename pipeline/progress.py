@@ -18,6 +18,7 @@ from typing import Any, TextIO, TypeVar
 from tqdm import tqdm
 
 from pipeline.errors import QUIET, as_called
+from pipeline.foreign import visible, visible_lines
 
 T = TypeVar("T")
 
@@ -61,7 +62,7 @@ def progress(
     start = last = time.monotonic()
     # Many jobs of the DAG share one terminal: there each prints one line at its end instead of a bar.
     quiet = not sys.stderr.isatty() or os.environ.get("PIPELINE_BARS") == "0" or QUIET in os.environ
-    bar = tqdm(items, desc=title, total=total, unit=unit, disable=quiet, leave=False, file=sys.stderr)
+    bar = tqdm(items, desc=visible(title), total=total, unit=unit, disable=quiet, leave=False, file=sys.stderr)
     for done, item in enumerate(bar, start=1):
         yield item
         now = time.monotonic()
@@ -86,4 +87,9 @@ def say(message: str, *, needed: bool = False) -> None:
     if QUIET in os.environ and not needed:
         return
     with contextlib.suppress(OSError):
-        tqdm.write(as_called(message), file=sys.stderr)
+        tqdm.write(as_called(visible(message)), file=sys.stderr)
+
+
+def tell(text: str) -> None:
+    """What a command was asked for, on standard output: one line or several."""
+    print(as_called(visible_lines(text)))

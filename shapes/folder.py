@@ -65,7 +65,8 @@ def make_folder(folder: Path, preset: str) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_path(path) as temporary:
             temporary.write_text(text, encoding="utf-8")
-    say(f"{folder}: {', '.join(files)}\nnext: cd {shlex.quote(str(folder))} && snakemake --cores all -n")
+    say(f"{folder}: {', '.join(files)}")
+    say(f"next: cd {shlex.quote(str(folder))} && snakemake --cores all -n")
 
 
 def snakefile() -> str:

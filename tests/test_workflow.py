@@ -7,6 +7,7 @@ records that real ones have, so that a row takes a moment; tests/test_runs.py ma
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import fcntl
 import itertools
@@ -120,6 +121,18 @@ def both(*changes: Change) -> Change:
 def touch_everything(world: PlannedWorld) -> None:
     for path in world.folder.rglob("*"):
         os.utime(path, (1, 1) if len(path.name) % 2 else None)
+
+
+def marked_unfinished(world: PlannedWorld) -> None:
+    """Snakemake was killed, what it had started ended a moment later: its marks of begun jobs stay on whole products.
+
+    The name of a mark is that of snakemake.persistence.file (version 9).
+    """
+    marks = world.folder / ".snakemake" / "incomplete"
+    marks.mkdir(parents=True, exist_ok=True)
+    for path in sorted(path for path in world.results.rglob("*") if path.is_file()):
+        name = path.relative_to(world.folder).as_posix().encode()
+        (marks / base64.urlsafe_b64encode(name).decode()).write_text('{"external_jobid": null}', encoding="utf-8")
 
 
 def shard_of_mesh(world: PlannedWorld) -> None:
@@ -268,6 +281,8 @@ FILES: list[tuple[str, Change, Jobs]] = [
     ("a mesh added", lambda world: world.mesh("box", 77), MESH),
     ("a mesh moved to another category", move("meshes/box/shape1.off", "meshes/slab/shape1.off"), None),  # type: ignore[list-item]
     ("a folder renamed", move("meshes", "mine2", dataset("mine", path="mine2")), {}),
+    ("marks of jobs that outlived their workflow", marked_unfinished, {}),
+    ("and a mesh edited", both(marked_unfinished, shard_of_mesh), MESH),
     ("a hidden file", write("meshes/box/.hidden.off", "OFF"), {}),
     ("a note beside the meshes", write("meshes/box/readme.txt", "words"), {}),
     ("a split file", write("meshes/splits.csv", "shape,split\nbox/shape1,test\nbox/shape3,val\n"), None),  # type: ignore[list-item]

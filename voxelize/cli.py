@@ -26,7 +26,7 @@ from pipeline.errors import Reject, UserError, as_called
 from pipeline.formats.binvox import read_binvox
 from pipeline.meshes.load import SUFFIXES
 from pipeline.outputs import Output, one_format, output_of
-from pipeline.progress import say
+from pipeline.progress import say, tell
 from pipeline.settings.parse import did_you_mean, parse
 from pipeline.settings.voxels import Voxels
 from voxelize import batch, shard
@@ -69,7 +69,7 @@ def _info(words: list[str]) -> int:
         if given.json:
             print(json.dumps(facts))
         else:
-            print(f"{path}\n" + "\n".join(f"  {name:<10} {value}" for name, value in facts.items() if name != "file"))
+            tell(f"{path}\n" + "\n".join(f"  {name:<10} {value}" for name, value in facts.items() if name != "file"))
     return 0
 
 

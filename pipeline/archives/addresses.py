@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pipeline.errors import UserError
+from pipeline.foreign import visible
 
 _SCHEMES = ("http", "https")
 _PLAIN_IN_PATHS = "/%~!$&'()*+,;=:@"
@@ -60,7 +61,7 @@ def shown(url: str) -> str:
     scheme, mark, rest = head.partition("://")
     host, slash, path = rest.partition("/")
     text = f"{scheme}{mark}{host.rpartition('@')[2]}{slash}{path}" if mark else head.rpartition("@")[2]
-    return "".join(character if character.isprintable() else "?" for character in text)
+    return visible(text)
 
 
 def token_for(url: str) -> str | None:

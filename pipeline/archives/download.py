@@ -39,6 +39,7 @@ from pipeline.archives.http import Broken, Guard, Refused, asked
 from pipeline.archives.remote import RemoteFile
 from pipeline.atomic import write_text
 from pipeline.errors import UserError, cannot_write
+from pipeline.foreign import visible
 from pipeline.manifest import sha256_of
 from pipeline.progress import Log, say
 from pipeline.state.files import read_cache, write_state
@@ -283,7 +284,7 @@ def _bar(name: str, expected: int | None, have: int, quiet: bool) -> Any:
         initial=have,
         unit="B",
         unit_scale=True,
-        desc=name,
+        desc=visible(name),
         leave=False,
         disable=quiet or not sys.stderr.isatty(),
         file=sys.stderr,

@@ -11,9 +11,10 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 from pipeline.errors import QUIET, as_called
+from pipeline.foreign import visible
 from pipeline.version import VERSION
 
 EXIT_CODES = """\
@@ -48,6 +49,10 @@ class Parser(argparse.ArgumentParser):
         """As ever; where a shell asks for completions it gets them and this process ends."""
         complete(self)
         return super().parse_args(args, namespace)
+
+    def error(self, message: str) -> NoReturn:
+        """As ever; the words that were given may come from file names of somebody else."""
+        super().error(visible(message))
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         if isinstance(action, Commands) and value not in action.choices:

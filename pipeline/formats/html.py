@@ -13,6 +13,8 @@ from typing import Any
 
 import jinja2
 
+from pipeline.foreign import BIDIRECTIONAL, visible_lines
+
 # What every page opens with: nothing but what stands in the page itself may run or load.
 _HEAD = """<!DOCTYPE html>
 <html lang="en">
@@ -27,6 +29,7 @@ _HEAD = """<!DOCTYPE html>
 </head>
 """
 _UNSAFE = re.compile("[<>&\u2028\u2029]")
+_TURNING = re.compile(f"[{BIDIRECTIONAL}]")
 
 
 def template(folder: Path) -> jinja2.Template:
@@ -38,6 +41,7 @@ def template(folder: Path) -> jinja2.Template:
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
+        finalize=lambda value: visible_lines(value) if type(value) is str else value,
     )
     return environment.get_template("page.html")
 
@@ -58,8 +62,12 @@ def policy(style: str, scripts: Sequence[str], *, chunks: bool = False, wasm: bo
 
 
 def script_json(value: Any) -> str:
-    """JSON that can stand inside a <script>: no tag can end or open in it, and old engines see no line end."""
+    """JSON that can stand inside a <script>: no tag can end or open in it, and old engines see no line end.
+
+    Marks that turn the direction of a text are written out: one in a name would turn the words after it.
+    """
     text = json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    text = _TURNING.sub(lambda found: f"\\\\u{ord(found.group()):04x}", text)
     return _UNSAFE.sub(lambda found: f"\\u{ord(found.group()):04x}", text)
 
 

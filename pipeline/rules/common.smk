@@ -26,9 +26,7 @@ def in_words(act):
     try:
         return act()
     except (errors.UserError, OSError) as error:
-        said = errors.in_words(error) if isinstance(error, OSError) else error
-        print(f"error: {said}", file=sys.stderr)
-        sys.stderr.flush()
+        errors.complain(errors.in_words(error) if isinstance(error, OSError) else error)
         os._exit(1)
 
 
@@ -107,6 +105,8 @@ def take_over():
     if workflow.is_main_process:
         asked = workflow.dag_settings
         asked.rerun_triggers = frozenset()
+        # Nor are its marks of jobs that had begun when it was killed: their commands may have ended well since.
+        workflow.dag.ignore_incomplete = True
         PLAN.force(
             asked.forcerun,
             asked.forceall,

@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -21,11 +20,11 @@ from typing import Any
 import numpy as np
 
 from pipeline.commandline.parser import Parser
-from pipeline.errors import UserError
+from pipeline.errors import UserError, complain
 from pipeline.manifest import sha256_of
 from pipeline.outputs import output_of
 from pipeline.pictures.bank import Bank, open_bank
-from pipeline.progress import Log, progress, say
+from pipeline.progress import Log, progress, say, tell
 from pipeline.shards.export import EXPORTS
 from pipeline.shards.index import open_indexed, read_index, write_index
 from pipeline.shards.read import Shard
@@ -107,7 +106,10 @@ def _index(arguments: argparse.Namespace) -> int:
 
 def _info(arguments: argparse.Namespace) -> int:
     for shard in _shards(arguments.files):
-        print(json.dumps(facts(shard)) if arguments.json else describe(shard))
+        if arguments.json:
+            print(json.dumps(facts(shard)))
+        else:
+            tell(describe(shard))
     return 0
 
 
@@ -122,7 +124,7 @@ def _verify(arguments: argparse.Namespace) -> int:
                 checked += _verify_one(path, entry, arguments.level)
             except UserError as error:
                 bad += 1
-                print(f"error: {error}", file=sys.stderr)
+                complain(error)
                 log.write("damaged", file=str(path), error=str(error))
     seconds = time.perf_counter() - start
     say(

@@ -20,6 +20,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from pipeline.foreign import visible
 from pipeline.state.digests import sealed, sha256_of
 
 SMALL_BYTES = 1 << 20  # up to which a plan reads a product again
@@ -84,5 +85,5 @@ if __name__ == "__main__":
     try:
         sys.exit(main(sys.argv[1:]))
     except OSError as problem:
-        print(f"error: cannot record what was made: {problem}", file=sys.stderr)
+        print(f"error: cannot record what was made: {visible(str(problem))}", file=sys.stderr)
         sys.exit(1)

@@ -3,8 +3,8 @@ r"""Tables as text, one row a line: the one place where cells are written into .
 A cell never ends its line or its column, and no spreadsheet takes it for a formula: what begins with ``=``, ``+``,
 ``-`` or ``@`` and is no number gets a ``'`` before it (OWASP, "CSV Injection"), and so does what begins with ``'``.
 A tab, a line end and a backslash are written ``\t``, ``\n``, ``\r`` and ``\\`` (IANA, text/tab-separated-values,
-forbids the first in cells), other control characters and halves of characters as ``\u001b``.  `read_table` takes
-all of that back; a cell without such characters is itself.
+forbids the first in cells), the other characters of pipeline/foreign.py as ``\u001b``.  `read_table` takes all of
+that back; a cell without such characters is itself.
 """
 
 from __future__ import annotations
@@ -15,10 +15,11 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from pipeline.foreign import CONTROLS
+
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
-_NO_GLYPH = r"\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff"
-_ODD_ROW = re.compile(rf"(?m)^[=+\-@']|[\\{_NO_GLYPH}]")
-_ODD = re.compile(rf"[\\\n{_NO_GLYPH}]")
+_ODD_ROW = re.compile(rf"(?m)^[=+\-@']|(?!\n)[\\{CONTROLS}]")
+_ODD = re.compile(rf"[\\{CONTROLS}]")
 _WRITTEN = re.compile(r"\\(u[0-9a-f]{4}|[^u]|)", re.DOTALL)
 _SHORT = {"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"}
 _LONG = {short[1]: plain for plain, short in _SHORT.items()}

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.errors import UserError
+from pipeline.progress import tell
 from pipeline.state.tables import read_named
 
 STAGES = {
@@ -92,9 +93,9 @@ def report(root: Path, shapes: int | None, cores: int, *, as_json: bool = False)
         said = {"stages": [dataclasses.asdict(cost) for cost in costs]}
         print(json.dumps(said | ({"forecast": forecast(costs, shapes, cores)} if shapes else {}), indent=1))
         return 0
-    print(table(costs))
+    tell(table(costs))
     if shapes:
-        print(forecast(costs, shapes, cores))
+        tell(forecast(costs, shapes, cores))
     return 0
 
 

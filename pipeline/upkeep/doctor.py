@@ -24,8 +24,9 @@ from pipeline.archives.addresses import address_of, shown
 from pipeline.archives.http import Broken, Guard, Refused, asked
 from pipeline.archives.places import local_folder
 from pipeline.archives.remote import FETCHED, RemoteFile
-from pipeline.errors import CALLED, UserError, as_called, in_words
+from pipeline.errors import CALLED, UserError, in_words
 from pipeline.gpu import Gpus, gpus
+from pipeline.progress import tell
 from pipeline.settings.config import Config, load
 from pipeline.settings.datasets import Dataset
 from pipeline.sources.backgrounds import PHOTOGRAPHS
@@ -59,16 +60,16 @@ def examine(path: Path, *, offline: bool = False, as_json: bool = False) -> int:
         lost = [line.what for line in lines if line.state == "MISSING"]
         print(json.dumps({"findings": [dataclasses.asdict(line) for line in lines], "missing": lost}, indent=1))
         return 1 if lost else 0
-    print(f"{path}: {len(config.datasets)} data sets, {len(config.experiments)} experiments, output {config.output}/\n")
+    tell(f"{path}: {len(config.datasets)} data sets, {len(config.experiments)} experiments, output {config.output}/\n")
     for line in _findings(config, offline):
         lines.append(line)
-        print(f"  {line.state:8s}{line.what:24s}{line.found}")
+        tell(f"  {line.state:8s}{line.what:24s}{line.found}")
     missing = [line for line in lines if line.state == "MISSING"]
-    print("\nnext:")
+    tell("\nnext:")
     for line in missing:
-        print(as_called(f"  {line.what}: {line.do}"))
+        tell(f"  {line.what}: {line.do}")
     if not missing:
-        print(as_called(f"  {_next_command(config, path)}"))
+        tell(f"  {_next_command(config, path)}")
     return 1 if missing else 0
 
 

@@ -20,7 +20,7 @@ import yaml
 from pipeline import runlock
 from pipeline.atomic import write_json
 from pipeline.errors import UserError
-from pipeline.progress import say
+from pipeline.progress import say, tell
 from pipeline.settings.parse import did_you_mean
 from pipeline.state.record import complete
 from pipeline.workflow.graph import Job
@@ -44,7 +44,7 @@ def explain(config: Path, targets: Sequence[str], *, as_json: bool = False) -> i
         ]
         print(json.dumps(rows, indent=1))
         return 0
-    print("\n".join(why(plan, jobs)) if jobs else "nothing to be done: every product is what it would be made as now")
+    tell("\n".join(why(plan, jobs)) if jobs else "nothing to be done: every product is what it would be made as now")
     return 0
 
 

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from pipeline.progress import Log, say
+from pipeline.progress import Log, say, tell
 
 
 def add(commands: Any) -> None:
@@ -66,7 +66,7 @@ def _evaluate(options: argparse.Namespace) -> int:
             log=log,
         )
         log.write("evaluate", run=str(options.run), verdict=results["verdict"])
-    print(table(results))
+    tell(table(results))
     say(f"evaluate {options.run.name}: {results['verdict']['sentence']}")
     return 0
 
@@ -89,7 +89,7 @@ def _photographs(options: argparse.Namespace) -> int:
         found = photograph_sets(model, train, options.photographs, threshold, options.output, log)
     write_json(options.output, found)
     for name, scores in found.items():
-        print("\n".join([f"## {name}", "", *tables.photographs(scores), ""]))
+        tell("\n".join([f"## {name}", "", *tables.photographs(scores), ""]))
         say(f"photographs: {name}: {scores['photographs']} of {scores['objects']} objects")
     return 0
 
@@ -114,11 +114,11 @@ def _compare(options: argparse.Namespace) -> int:
     from training.evaluation.compare import chosen, compare, write
 
     if options.columns:
-        print(chosen(compare(options.runs), options.columns), end="")
+        tell(chosen(compare(options.runs), options.columns).removesuffix("\n"))
         return 0
     text = write(compare(options.runs), options.output)
     if options.output is None:
-        print(text, end="")
+        tell(text.removesuffix("\n"))
     else:
         say(f"compare: {len(options.runs)} runs in {options.output}")
     return 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -80,7 +81,7 @@ def experiment(text: str, seed: int) -> Experiment:
 def _train(options: argparse.Namespace) -> int:
     settings = experiment(options.settings, options.seed)
     if options.dry_run:
-        print(settings.model_dump_json(indent=1))
+        print(json.dumps(settings.model_dump(mode="json"), indent=1))
         return 0
     for index, audit in zip(options.shards, options.audits):
         require_audited(index, audit)

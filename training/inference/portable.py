@@ -142,6 +142,11 @@ def write_obj(path: Path, vertices: Array, faces: Array) -> None:
     path.write_text("\n".join(lines) + "\n", encoding="ascii")
 
 
+def visible(text: str) -> str:
+    """A text in which nothing acts on a terminal: names of files may come from somebody else."""
+    return "".join(one if one.isprintable() or one == "\n" else repr(one)[1:-1] for one in text)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Photographs in, one file out."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
@@ -165,7 +170,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         photos = [read_photo(path, config["size_px"], options.crop, mask) for path, mask in zip(options.photos, masks)]
         levels = occupancy(options.model, photos)
     except (OSError, ValueError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {visible(str(error))}", file=sys.stderr)
         return 1
     threshold = max(1, round(255 * (options.threshold or config["threshold"])))
     if options.output.suffix == ".npy":
@@ -175,7 +180,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     else:  # between two levels, so that no corner falls on a voxel's centre
         write_obj(options.output, *surface(levels, threshold - 0.5))
-    print(f"{options.output}: {(levels >= threshold).mean():.1%} of the box occupied above {threshold / 255:.2f}")
+    share = (levels >= threshold).mean()
+    print(f"{visible(str(options.output))}: {share:.1%} of the box occupied above {threshold / 255:.2f}")
     return 0
 
 

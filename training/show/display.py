@@ -10,6 +10,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from pipeline.foreign import visible
 from pipeline.progress import Log, say
 from training.inference.validation import Validation
 
@@ -86,7 +87,7 @@ class Display:
             self._pace,
             total=total * batch,
             initial=done * batch,
-            desc=name,
+            desc=visible(name),
             unit="sample",
             unit_scale=True,
             disable=quiet or not sys.stderr.isatty(),
@@ -108,7 +109,7 @@ class Display:
         """What is shown from now on belongs to this phase; "" where there is but one."""
         self._phase, self._iou = phase and f" {phase}", ""
         self._pace.restart(self._done * self._batch)
-        self._bar.set_description(f"{self._name}{self._phase}", refresh=False)
+        self._bar.set_description(visible(f"{self._name}{self._phase}"), refresh=False)
 
     def advance(self, step: int, values: dict[str, float]) -> None:
         """`step` batches are done; `values` are the last batch's losses."""
