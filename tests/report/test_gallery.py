@@ -18,6 +18,7 @@ import pytest
 
 from pipeline.conventions import pack_grid
 from pipeline.errors import UserError
+from pipeline.foreign import visible
 from pipeline.formats.ledger import Row
 from pipeline.meshes.mesh import Material, Mesh
 from pipeline.meshes.orient import Orientation
@@ -308,7 +309,10 @@ def test_a_hostile_name_is_only_text(tmp_path: Path) -> None:
     text = text_of(tmp_path)
     assert "<img src=x" not in text and "<i>" not in text and "\u2028" not in text.split("</main>")[1]
     assert (
-        html.escape(HOSTILE.replace("/", "|"), quote=True).replace("&#x27;", "&#39;").replace("&quot;", "&#34;") in text
+        html.escape(visible(HOSTILE.replace("/", "|")), quote=True)
+        .replace("&#x27;", "&#39;")
+        .replace("&quot;", "&#34;")
+        in text
     )
     assert any(shape["name"] == HOSTILE.replace("/", "|") for shape in block(text, "meta")["shapes"])
 

@@ -158,11 +158,9 @@ def _sample(options: argparse.Namespace) -> int:
 
 
 def _reconstruct(options: argparse.Namespace) -> int:
-    from training.inference.photograph import read_photo
-    from training.inference.reconstruct import reconstruct
+    from training.inference.photograph import isolated_reader
 
     output = _one(options)
-    model = _model(options)
     crop = tuple(options.crop) if options.crop else None
     masks = options.mask or [None] * len(options.photos)
     if len(masks) != len(options.photos):
@@ -171,10 +169,14 @@ def _reconstruct(options: argparse.Namespace) -> int:
             got=f"{len(options.photos)} photographs, {len(masks)} masks",
             do="name as many files after --mask, in the same order, or none",
         )
-    photos = [
-        read_photo(path, model.header.size_px, crop=crop, mask=mask)
-        for path, mask in zip(options.photos, masks, strict=True)
-    ]
+    with isolated_reader() as read:
+        model = _model(options)
+        photos = [
+            read(path, model.header.size_px, crop=crop, mask=mask)
+            for path, mask in zip(options.photos, masks, strict=True)
+        ]
+    from training.inference.reconstruct import reconstruct  # with torch, which has threads
+
     levels = reconstruct(model, photos)
     _write_one(options, output, model, levels)
     _say_how_familiar(options, model, photos)
@@ -195,23 +197,31 @@ def _say_how_familiar(options: argparse.Namespace, model: Any, photos: Any) -> N
 
 
 def _interpolate(options: argparse.Namespace) -> int:
-    from training.inference import reconstruct
+    from training.inference.photograph import isolated_reader
 
     if options.steps < 2:
         raise UserError("--steps must be at least 2", got=str(options.steps))
     output = _many(options, options.steps)
-    model = _model(options)
     first, last = options.ends
-    _write_all(options, output, model, reconstruct.interpolate(model, first, last, options.steps))
+    with isolated_reader() as read:
+        from training.inference import reconstruct
+
+        model = _model(options)
+        levels = reconstruct.interpolate(model, first, last, options.steps, read)
+    _write_all(options, output, model, levels)
     return 0
 
 
 def _arithmetic(options: argparse.Namespace) -> int:
-    from training.inference import reconstruct
+    from training.inference.photograph import isolated_reader
 
     output = _one(options)
-    model = _model(options)
-    _write_one(options, output, model, reconstruct.arithmetic(model, options.plus, options.minus))
+    with isolated_reader() as read:
+        from training.inference import reconstruct
+
+        model = _model(options)
+        levels = reconstruct.arithmetic(model, options.plus, options.minus, read)
+    _write_one(options, output, model, levels)
     return 0
 
 

@@ -1,10 +1,15 @@
-"""A photograph, and perhaps a mask, become the picture that an encoder sees."""
+"""A photograph, and perhaps a mask, become the picture that an encoder sees.
+
+A command that is given files of strangers reads them with `isolated_reader`: a decoder that crashes, hangs or fills
+the memory takes a process of its own with it, and the command says which file it was.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import numpy as np
 from jaxtyping import UInt8
@@ -15,10 +20,43 @@ from pipeline.pictures.decode import decode_picture
 from pipeline.pictures.mask import border_coverage, cover_of_alpha, coverage, decode_mask
 from pipeline.pictures.square import square_picture
 from pipeline.progress import say
+from pipeline.worker import IsolatedWorker
 
 T = TypeVar("T")
 Box = tuple[int, int, int, int]  # left, top, right, bottom in pixels
 GREY = 127  # behind a masked object: 0 in the network's range
+SECONDS = 60.0  # of one photograph and its mask; the largest takes six
+MEMORY_BYTES = 5 << 29  # the largest, of 2^26 pixels with alpha and a mask, takes 1.9 GB
+Prepared = tuple[UInt8[Array, "S S 3"], list[str]]  # the picture, and what is to be said of it
+
+
+class ReadPhoto(Protocol):
+    """`read_photo`, here or in a process of its own."""
+
+    def __call__(
+        self, path: Path, size_px: int, *, crop: Box | None = None, mask: Path | None = None
+    ) -> UInt8[Array, "S S 3"]: ...
+
+
+@contextlib.contextmanager
+def isolated_reader() -> Iterator[ReadPhoto]:
+    """`read_photo` in a process of its own, which starts now: before torch has threads."""
+    with IsolatedWorker[Prepared](lambda: _prepared, seconds=SECONDS, memory_bytes=MEMORY_BYTES) as worker:
+
+        def read(
+            path: Path, size_px: int, *, crop: Box | None = None, mask: Path | None = None
+        ) -> UInt8[Array, "S S 3"]:
+            try:
+                return _told(worker.call(path, size_px, crop, mask))
+            except Reject as reject:
+                raise UserError(
+                    "cannot read this picture",
+                    where=str(path),
+                    got=reject.detail,
+                    do="save it again with another program, as a JPEG or PNG of usual size",
+                ) from reject
+
+        yield read
 
 
 def read_photo(
@@ -30,9 +68,19 @@ def read_photo(
     mask : picture of the same size, bright where the object is (pipeline/pictures/mask.py); a photograph's
         own alpha serves as well.  How much of the picture is covered is said.
     """
+    return _told(_prepared(path, size_px, crop, mask))
+
+
+def _told(prepared: Prepared) -> UInt8[Array, "S S 3"]:
+    picture, remarks = prepared
+    for remark in remarks:
+        say(remark)
+    return picture
+
+
+def _prepared(path: Path, size_px: int, crop: Box | None, mask: Path | None) -> Prepared:
     photo = _read(path, decode_picture)
-    for note in photo.notes:
-        say(f"{path}: {note}")
+    remarks = [f"{path}: {note}" for note in photo.notes]
     cover = cover_of_alpha(photo.rgba[..., 3])
     if mask is not None:
         cover = np.minimum(cover, _mask_of_size(mask, cover.shape))
@@ -42,7 +90,7 @@ def read_photo(
             if border_coverage(cover) > 0.5
             else ""
         )
-        say(f"{mask or path}: {coverage(cover):.1%} of the picture is covered{doubt}; the rest becomes grey")
+        remarks.append(f"{mask or path}: {coverage(cover):.1%} of the picture is covered{doubt}; the rest becomes grey")
     left, top, right, bottom = crop or (0, 0, cover.shape[1], cover.shape[0])
     if not (0 <= left < right <= cover.shape[1] and 0 <= top < bottom <= cover.shape[0]):
         raise UserError(
@@ -60,7 +108,7 @@ def read_photo(
             do="look at the mask and at the crop" if mask else "give a picture with an opaque object",
         )
     flat = (photo.pixels[top:bottom, left:right, :3] * share + GREY * (255 - share) + 127) // 255
-    return square_picture(flat.astype(np.uint8), size_px)
+    return square_picture(flat.astype(np.uint8), size_px), remarks
 
 
 def _read(path: Path, decode: Callable[[bytes], T]) -> T:

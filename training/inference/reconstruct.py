@@ -14,7 +14,7 @@ from pipeline.errors import UserError
 from pipeline.progress import progress
 from training.data.pictures import normalised
 from training.inference.model import Model
-from training.inference.photograph import read_photo
+from training.inference.photograph import ReadPhoto, read_photo
 from training.inference.predict import levels_of
 from training.metrics.voxels import Level, Levels, quantise
 from training.networks.codes import POSTERIOR
@@ -55,10 +55,10 @@ def _shown(model: Model, photos: Sequence[Photo]) -> Float[torch.Tensor, "1 V 3 
 
 
 @torch.no_grad()
-def code_named(model: Model, name: str) -> Float[torch.Tensor, "1 Z"]:
+def code_named(model: Model, name: str, read: ReadPhoto = read_photo) -> Float[torch.Tensor, "1 Z"]:
     """(1, Z) the code of a photograph, or of what `sample` makes: ``seed:7`` its first, ``seed:7/3`` its 003."""
     if not name.startswith("seed:"):
-        return code_of(model, [read_photo(Path(name), model.header.size_px)])
+        return code_of(model, [read(Path(name), model.header.size_px)])
     seed, _, number = name.removeprefix("seed:").partition("/")
     if not (seed.isdigit() and (number or "0").isdigit()):
         raise UserError("this names no code", got=name, wanted="a photograph, seed:NUMBER or seed:NUMBER/NUMBER")
@@ -87,18 +87,18 @@ def source_of(model: Model, names: Sequence[str]) -> int:
 
 
 @torch.no_grad()
-def interpolate(model: Model, first: str, last: str, steps: int) -> Levels:
+def interpolate(model: Model, first: str, last: str, steps: int, read: ReadPhoto = read_photo) -> Levels:
     """(steps, P) occupancy levels on the straight line between two codes (section 4.3 and figure 7 of the paper)."""
-    ends = code_named(model, first), code_named(model, last)
+    ends = code_named(model, first, read), code_named(model, last, read)
     weights = torch.linspace(0, 1, steps, device=ends[0].device)[:, None]
     return levels_of(model.networks, torch.lerp(*ends, weights), source_of(model, (first, last)))
 
 
 @torch.no_grad()
-def arithmetic(model: Model, plus: Sequence[str], minus: Sequence[str]) -> Level:
+def arithmetic(model: Model, plus: Sequence[str], minus: Sequence[str], read: ReadPhoto = read_photo) -> Level:
     """(P,) occupancy levels of a sum and difference of codes (section 4.3 and figure 8 of the paper)."""
-    code = sum((code_named(model, name) for name in plus), torch.zeros(()))
-    code = code - sum((code_named(model, name) for name in minus), torch.zeros(()))
+    code = sum((code_named(model, name, read) for name in plus), torch.zeros(()))
+    code = code - sum((code_named(model, name, read) for name in minus), torch.zeros(()))
     return np.asarray(levels_of(model.networks, code, source_of(model, (*plus, *minus)))[0])
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import faulthandler
+import os
 import re
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +13,10 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
-from pipeline.errors import UserError
-from training.inference.photograph import GREY, read_photo
+from pipeline.errors import UserError, run_command
+from training.command.train import main
+from training.inference import photograph
+from training.inference.photograph import GREY, isolated_reader, read_photo
 
 SCENE = np.zeros((40, 60, 3), np.uint8)
 SCENE[:] = (200, 120, 40)
@@ -87,3 +92,55 @@ def test_what_is_no_picture_is_named(tmp_path: Path) -> None:
     (tmp_path / "page.jpg").write_text("<!DOCTYPE html><html></html>")
     with pytest.raises(UserError, match=r"(?s)cannot read this picture.*a web page"):
         read_photo(tmp_path / "page.jpg", 32)
+
+
+# ---- in a process of its own --------------------------------------------------------------------
+
+
+def dies(path: Path, *_: object) -> None:
+    """A decoder that a file brings down, as holes in picture libraries do."""
+    faulthandler.disable()  # of pytest, which would print a page
+    os.kill(os.getpid(), {"crash.png": signal.SIGSEGV, "kernel.png": signal.SIGKILL}[path.name])
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        (
+            "crash.png",
+            r"(?s)cannot read this picture.*where: .*crash\.png.*ended by SIGSEGV.*to do: save it",
+        ),
+        ("kernel.png", r"(?s)ended from outside, twice.*SIGKILL.*give the job more"),
+    ],
+)
+def test_a_picture_that_kills_the_decoder_is_named(
+    name: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(photograph, "_prepared", dies)
+    with isolated_reader() as read, pytest.raises(UserError, match=message):
+        read(tmp_path / name, 32)
+
+
+def test_a_picture_that_fills_the_memory_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = saved(tmp_path / "large.png", np.zeros((4000, 4000), np.uint8))
+    monkeypatch.setattr(photograph, "MEMORY_BYTES", 1 << 25)
+    with isolated_reader() as read, pytest.raises(UserError, match=r"(?s)cannot read this picture.*large.png.*memory"):
+        read(path, 32)
+
+
+def test_apart_it_is_the_same_picture_with_the_same_remarks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    photo, mask = saved(tmp_path / "photo.png", SCENE), saved(tmp_path / "mask.png", INSIDE * np.uint8(255))
+    here, said = read_photo(photo, 32, mask=mask), capsys.readouterr().err
+    with isolated_reader() as read:
+        assert (read(photo, 32, mask=mask) == here).all() and capsys.readouterr().err == said != ""
+        with pytest.raises(UserError, match=r"(?s)the crop does not lie.*wanted: 0 <= left"):
+            read(photo, 32, crop=(0, 0, 61, 20))
+
+
+@pytest.mark.parametrize("words", [["reconstruct"], ["interpolate", "seed:1"], ["arithmetic", "seed:1", "--minus"]])
+def test_commands_that_are_given_photographs_read_them_apart(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(photograph, "_prepared", dies)
+    assert run_command(lambda: main([*words, str(tmp_path / "crash.png"), "-o", str(tmp_path / "out")])) == 1
+    assert "ended by SIGSEGV" in capsys.readouterr().err
