@@ -19,7 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pipeline import parent
-from pipeline.state.foreign import visible_field
+from pipeline.foreign import visible_field
 
 # The disk, or what one may use of it, is full.
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})

@@ -18,7 +18,7 @@ from typing import Any, TextIO, TypeVar
 from tqdm import tqdm
 
 from pipeline.errors import QUIET, as_called
-from pipeline.state.foreign import visible, visible_lines
+from pipeline.foreign import visible, visible_lines
 
 T = TypeVar("T")
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pipeline.errors import UserError
-from pipeline.state.foreign import visible
+from pipeline.foreign import visible
 
 _SCHEMES = ("http", "https")
 _PLAIN_IN_PATHS = "/%~!$&'()*+,;=:@"

@@ -39,10 +39,10 @@ from pipeline.archives.http import Broken, Guard, Refused, asked
 from pipeline.archives.remote import RemoteFile
 from pipeline.atomic import write_text
 from pipeline.errors import UserError, cannot_write
+from pipeline.foreign import visible
 from pipeline.manifest import sha256_of
 from pipeline.progress import Log, say
 from pipeline.state.files import read_cache, write_state
-from pipeline.state.foreign import visible
 
 _BLOCK = 1 << 20
 _BUSY = {408, 425, 429, 500, 502, 503, 504}

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from pipeline.errors import QUIET, as_called
-from pipeline.state.foreign import visible
+from pipeline.foreign import visible
 from pipeline.version import VERSION
 
 EXIT_CODES = """\

@@ -13,7 +13,7 @@ from typing import Any
 
 import jinja2
 
-from pipeline.state.foreign import BIDIRECTIONAL, visible_lines
+from pipeline.foreign import BIDIRECTIONAL, visible_lines
 
 # What every page opens with: nothing but what stands in the page itself may run or load.
 _HEAD = """<!DOCTYPE html>

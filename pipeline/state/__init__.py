@@ -1,1 +1,1 @@
-"""What one command of a run leaves for the next, and for people: JSON, tables, sums of files, records, safe text."""
+"""What one command of a run leaves for the next: JSON, tables, the sums of files, the records of jobs."""

@@ -20,8 +20,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from pipeline.foreign import visible
 from pipeline.state.digests import sealed, sha256_of
-from pipeline.state.foreign import visible
 
 SMALL_BYTES = 1 << 20  # up to which a plan reads a product again
 # What lies in the folder of a training and is not the trainer's.

@@ -3,7 +3,7 @@ r"""Tables as text, one row a line: the one place where cells are written into .
 A cell never ends its line or its column, and no spreadsheet takes it for a formula: what begins with ``=``, ``+``,
 ``-`` or ``@`` and is no number gets a ``'`` before it (OWASP, "CSV Injection"), and so does what begins with ``'``.
 A tab, a line end and a backslash are written ``\t``, ``\n``, ``\r`` and ``\\`` (IANA, text/tab-separated-values,
-forbids the first in cells), the other characters of pipeline/state/foreign.py as ``\u001b``.  `read_table` takes all of
+forbids the first in cells), the other characters of pipeline/foreign.py as ``\u001b``.  `read_table` takes all of
 that back; a cell without such characters is itself.
 """
 
@@ -15,7 +15,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from pipeline.state.foreign import CONTROLS
+from pipeline.foreign import CONTROLS
 
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 _ODD_ROW = re.compile(rf"(?m)^[=+\-@']|(?!\n)[\\{CONTROLS}]")

@@ -18,10 +18,10 @@ from hypothesis import strategies as st
 from pipeline.archives.addresses import shown
 from pipeline.commandline.parser import Parser
 from pipeline.errors import UserError, run_command
+from pipeline.foreign import visible, visible_field, visible_lines
 from pipeline.formats.html import script_json, template
 from pipeline.progress import progress, say, tell
 from pipeline.state import record
-from pipeline.state.foreign import visible, visible_field, visible_lines
 from pipeline.state.tables import read_table, write_table
 from tests.measures import modules
 from tests.world import ROOT

@@ -18,6 +18,7 @@ import pytest
 
 from pipeline.conventions import pack_grid
 from pipeline.errors import UserError
+from pipeline.foreign import visible
 from pipeline.formats.ledger import Row
 from pipeline.meshes.mesh import Material, Mesh
 from pipeline.meshes.orient import Orientation
@@ -26,7 +27,6 @@ from pipeline.progress import Log
 from pipeline.provenance import files_digest
 from pipeline.shards.agreement import name
 from pipeline.shards.index import write_index
-from pipeline.state.foreign import visible
 from render.audit import audit_index
 from report.__main__ import main
 from report.gallery import build, geometry, pictures

@@ -10,8 +10,8 @@ from typing import Any
 
 from tqdm import tqdm
 
+from pipeline.foreign import visible
 from pipeline.progress import Log, say
-from pipeline.state.foreign import visible
 from training.inference.validation import Validation
 
 # What to do about an alarm of `training/run/alarms.py`.
