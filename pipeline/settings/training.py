@@ -94,8 +94,8 @@ class Experiment(Strict):
     """Show shapes at random quarter turns about the up axis; for networks that see no picture."""
 
     # Networks.
-    encoder: Literal["none", "paper", "strided", "resnet"] = "strided"
-    """`none` trains the plain 3D-GAN; `paper` has kernels 11, 5, 5, 5, 8; `strided` is a light one for 64 px."""
+    encoder: Literal["none", "paper", "strided", "deep", "resnet"] = "strided"
+    """`none`: plain 3D-GAN; `paper`: kernels 11, 5, 5, 5, 8; `strided`: light; `deep`: it with two residual blocks."""
     encoder_input: Literal["picture", "projections"] = "picture"
     """`projections` shows the encoder the three axis projections of the voxels: an upper bound, not a task."""
     encoder_width: float = pydantic.Field(default=0.25, gt=0, le=8)

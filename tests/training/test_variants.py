@@ -137,7 +137,7 @@ def test_every_argument_trains(changes: dict[str, object], boxes: Path, tmp_path
     assert len(values) > 10 and all(math.isfinite(value) for value in values)
 
 
-@pytest.mark.parametrize("encoder", ["paper", "strided", "resnet"])
+@pytest.mark.parametrize("encoder", ["paper", "strided", "deep", "resnet"])
 def test_mask_supervision_tells_the_encoder_where_the_object_is(encoder: str) -> None:
     """Its loss falls down its gradient, which reaches the first layer; nothing else changes."""
     experiment, data = from_config("demo", encoder=encoder, mask_weight=1.0), batch()

@@ -5,7 +5,8 @@ Shape letters: B pictures, S pixels a side, C and D channels, n and m cells a si
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import functools
+from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple
 
 import torch.nn.functional as F
@@ -50,6 +51,7 @@ class ChainEncoder(Encoder):
         *,
         bias: bool,
         mask_after: int | None,  # convolutions before the mask's head; None for no mask
+        blocks_after: Collection[int] = (),  # convolutions that a residual block of kernel 3 follows
     ):
         super().__init__()
         self.layers = nn.ModuleList(
@@ -57,13 +59,17 @@ class ChainEncoder(Encoder):
             for i, (kernel, stride) in enumerate(zip(kernels, strides, strict=True))
         )
         self.norms = nn.ModuleList(BatchNorm(c, sources=1) for c in channels[1:])
+        self.blocks = nn.ModuleList(
+            Residual(c, c, 1, bias=bias) if number in blocks_after else nn.Identity()
+            for number, c in enumerate(channels[1:], start=1)
+        )
         self.head, self.mask_after = head, mask_after
         self.mask = None if mask_after is None else nn.Conv2d(channels[mask_after], 1, 1)
 
     def forward(self, images: Pictures) -> Seen:
         x, marks = images, None
-        for number, (layer, norm) in enumerate(zip(self.layers, self.norms, strict=True), start=1):
-            x = F.relu(norm(layer(x)))
+        for number, (layer, norm, block) in enumerate(zip(self.layers, self.norms, self.blocks, strict=True), start=1):
+            x = block(F.relu(norm(layer(x))))
             if self.mask is not None and number == self.mask_after:
                 marks = self.mask(x)
         return Seen(self.head(x).flatten(1), marks)
@@ -79,13 +85,21 @@ def paper_encoder(
 
 
 def strided_encoder(
-    size_px: int, latent: int, width: float, *, bias: bool = False, mask: bool = False, camera: bool = False
+    size_px: int,
+    latent: int,
+    width: float,
+    *,
+    bias: bool = False,
+    mask: bool = False,
+    camera: bool = False,
+    blocks_after: Collection[int] = (),
 ) -> Encoder:
     """A kernel-5 and four kernel-3 convolutions, all with stride 2, then one linear layer."""
     c = [3, *(channels_of(64 * 2**i, width) for i in range(5))]
     features = c[5] * max(1, size_px // 32) ** 2
     head = nn.Sequential(nn.Flatten(), nn.Linear(features, 2 * latent + CAMERA * camera))
-    return ChainEncoder(c, (5, 3, 3, 3, 3), (2,) * 5, head, bias=bias, mask_after=3 if mask else None)
+    mask_after = 3 if mask else None
+    return ChainEncoder(c, (5, 3, 3, 3, 3), (2,) * 5, head, bias=bias, mask_after=mask_after, blocks_after=blocks_after)
 
 
 class Residual(nn.Module):
@@ -150,5 +164,6 @@ class ResidualEncoder(Encoder):
 ENCODERS: dict[str, Callable[..., Encoder]] = {
     "paper": paper_encoder,
     "strided": strided_encoder,
+    "deep": functools.partial(strided_encoder, blocks_after=(3, 4)),
     "resnet": ResidualEncoder,
 }
