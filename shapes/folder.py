@@ -4,6 +4,7 @@ config.yaml           what to build; one of the presets
 config.schema.json    by which editors complete and check it
 Snakefile             takes this workflow as a module
 profiles/             on this machine (default) and under SLURM
+own-meshes.ipynb      from meshes to a reconstruction in Python (installed; a checkout has notebooks/)
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from pipeline.progress import say
 from shapes import PACKAGE, PROJECT, SNAKEFILE
 
 SCHEMA = "config.schema.json"
+NOTEBOOK = "own-meshes.ipynb"
 PRESETS = ("demo", *sorted(path.stem for path in (PROJECT / "presets").glob("*.yaml")))
 _EDITORS = "# yaml-language-server: $schema="
 _SNAKEFILE = """\
@@ -55,6 +57,8 @@ def make_folder(folder: Path, preset: str) -> None:
         )
     files = {"Snakefile": snakefile(), SCHEMA: _read(f"pipeline/settings/{SCHEMA}")}
     files |= {f"profiles/{name}/config.yaml": _read(f"profiles/{name}/config.yaml") for name in ("default", "slurm")}
+    if _installed():
+        files |= {NOTEBOOK: _read(f"notebooks/{NOTEBOOK}")}
     source = "config.yaml" if preset == "demo" else f"presets/{preset}.yaml"
     files["config.yaml"] = for_editors(_read(source))  # the last: it is by this file that a folder counts as made
     for name, text in files.items():
@@ -71,7 +75,7 @@ def make_folder(folder: Path, preset: str) -> None:
 
 def snakefile() -> str:
     """The user's Snakefile; it finds the project by its name where it is installed, in a checkout by its place."""
-    if PROJECT.name == PACKAGE:
+    if _installed():
         return _SNAKEFILE.format(where=f"from {PACKAGE}.shapes import SNAKEFILE")
     return _SNAKEFILE.format(where=f"SNAKEFILE = {SNAKEFILE!r}")
 
@@ -80,6 +84,10 @@ def for_editors(text: str) -> str:
     """A configuration whose first line names the schema beside it."""
     first, _, rest = text.partition("\n")
     return f"{_EDITORS}{SCHEMA}\n{rest if first.startswith(_EDITORS) else text}"
+
+
+def _installed() -> bool:
+    return PROJECT.name == PACKAGE
 
 
 def _read(name: str) -> str:

@@ -17,7 +17,8 @@ import yaml
 
 from pipeline.version import VERSION
 from shapes import PACKAGE
-from shapes.folder import PRESETS, for_editors, make_folder
+from shapes.folder import NOTEBOOK, PRESETS, for_editors, make_folder
+from tests.notebooks import code_cells, read
 from tests.world import ROOT, TINY
 
 
@@ -67,6 +68,18 @@ def test_the_wheel_puts_one_name_among_the_packages_of_a_python(wheel: Path) -> 
     pins = re.findall(r"^Requires-Dist: (\S+?)==(\S+)$", metadata, re.MULTILINE)
     assert {"torch", "snakemake", "numpy"} <= {name for name, _ in pins}
     assert not {"pyrender", "pyopengl"} & {name for name, _ in pins}, "an installer cannot have both"
+
+
+def test_the_notebook_finds_what_is_installed(installed: Path, tmp_path: Path) -> None:
+    assert run(installed, tmp_path, "init", "x").returncode == 0
+    first = "".join(next(code_cells(read(tmp_path / "x" / NOTEBOOK)))["source"])
+    said = subprocess.run(
+        [installed / "python", "-c", f"{first}\nimport pipeline\nprint(pipeline.__path__[0])"],
+        cwd=tmp_path / "x",
+        capture_output=True,
+        text=True,
+    )
+    assert f"/{PACKAGE}/pipeline" in said.stdout, said.stderr
 
 
 @pytest.mark.workflow
