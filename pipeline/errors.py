@@ -76,6 +76,20 @@ class UserError(Exception):
         super().__init__("\n".join(parts))
 
 
+class Refusal(UserError):
+    """What the system refuses.  It says nothing of what a file holds, and the same command may do better later: so
+    nothing is made again, passed over or set aside because of it."""
+
+
+# These say that there is no such file.
+_ABSENT = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EISDIR})
+
+
+def is_refusal(error: BaseException) -> bool:
+    """Whether the system refuses a file that is there; libraries that find fault with a file name no error number."""
+    return isinstance(error, OSError) and error.errno is not None and error.errno not in _ABSENT
+
+
 def remedy(path: str | Path, suffix: str) -> str:
     """What to do about a file that cannot be read; only one that looks like a product of ours is to be deleted.
 
@@ -96,14 +110,14 @@ class Reject(Exception):
         super().__init__(f"{reason}: {detail}" if detail else reason)
 
 
-def in_words(error: OSError) -> UserError:
-    """What the system refused, as an error that names the path and the way out."""
-    name = error.filename if isinstance(error.filename, str | bytes | os.PathLike) else ""
+def in_words(error: OSError, path: str | Path = "") -> UserError:
+    """What the system refused, as an error that names the path, where the error does, and the way out."""
+    name = error.filename if isinstance(error.filename, str | bytes | os.PathLike) else path
     path = os.fsdecode(name)
     if error.errno in NO_ROOM:
         return cannot_write(error, Path(path or "."))
     said = error.strerror or " ".join(str(error).split())[:300] or type(error).__name__
-    return UserError(
+    return (Refusal if is_refusal(error) else UserError)(
         f"cannot use {path}: {said}" if path else f"the system refused: {said}",
         where=str(Path(path).parent) if path else "",
         do=_WAY_OUT.get(error.errno or 0, "run the same command again; if it stays, look at the file system"),

@@ -17,7 +17,7 @@ from typing import Any, TextIO, TypeVar
 
 from tqdm import tqdm
 
-from pipeline.errors import QUIET, as_called
+from pipeline.errors import QUIET, as_called, cannot_write
 from pipeline.foreign import visible, visible_lines
 
 T = TypeVar("T")
@@ -35,7 +35,10 @@ class Log:
     def write(self, event: str, **values: Any) -> None:
         """Append one event; values must be JSON."""
         if self._file is not None:
-            self._file.write(json.dumps({"time": round(time.time(), 3), "event": event, **values}) + "\n")
+            try:
+                self._file.write(json.dumps({"time": round(time.time(), 3), "event": event, **values}) + "\n")
+            except OSError as error:
+                raise cannot_write(error, Path(self._file.name)) from error
 
     def close(self) -> None:
         if self._file is not None:

@@ -13,12 +13,13 @@ Greyscale pictures are used (as grey) and counted.
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import functools
 import heapq
 import tarfile
 import tempfile
 import zipfile
-import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,7 +33,8 @@ from PIL import ImageFilter
 from pipeline.archives import tar
 from pipeline.archives.remote import FETCHED
 from pipeline.conventions import Array, Image
-from pipeline.errors import NO_ROOM, Reject, UserError, cannot_write
+from pipeline.errors import NO_ROOM, Reject, UserError, cannot_write, is_refusal
+from pipeline.formats.zipped import damage_as
 from pipeline.pictures.bank import resize, write_bank
 from pipeline.pictures.decode import PROFILE_IGNORED, decode_picture
 from pipeline.progress import Log, progress, say
@@ -48,6 +50,7 @@ SECONDS_PER_PICTURE = 60.0  # the largest take two
 MEMORY_BYTES = 1 << 30  # address space that one picture may take
 BANK_PER_RENDER = 1.25  # side of the stored crops over that of the views: room to crop differently each time
 NAMES_KEPT = 20  # of unusable pictures, a kind
+_STAYS = (errno.EACCES, errno.EPERM, errno.ELOOP)  # refusals that another try does not change
 _Crop: TypeAlias = tuple[Image, bool, bool]  # the square crop, whether it is grey, whether a profile was ignored
 Picture: TypeAlias = tuple[str, Callable[[], bytes | None]]  # name, and its encoded bytes (None: far too many)
 
@@ -285,26 +288,32 @@ def _from_folder(folder: Path, seed: int) -> Iterator[Picture]:
 def _read_file(path: Path) -> bytes | None:
     try:
         return path.read_bytes() if path.stat().st_size <= MOST_BYTES else None
-    except OSError:
+    except OSError as error:
+        if is_refusal(error) and error.errno not in _STAYS:
+            raise  # a disk that fails for a moment would leave the picture out for good
         return b""  # no permission, a broken link: an unreadable picture
 
 
 def _from_zip(path: Path, seed: int) -> Iterator[Picture]:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = [name for name in archive.namelist() if _is_picture(name)]
-            for name in sorted(names, key=lambda name: rank_of(seed, name)):
-                yield name, functools.partial(_read_zipped, archive, name)
-    except zipfile.BadZipFile as error:
-        raise _damaged(path, error) from error
+    with contextlib.ExitStack() as open_zip:
+        with damage_as(lambda problem: _damaged(path, problem)):
+            archive = open_zip.enter_context(zipfile.ZipFile(path))
+        names = [name for name in archive.namelist() if _is_picture(name)]
+        for name in sorted(names, key=lambda name: rank_of(seed, name)):
+            yield name, functools.partial(_read_zipped, archive, name)
+
+
+class _Unreadable(Exception):
+    """A member that is damaged."""
 
 
 def _read_zipped(archive: zipfile.ZipFile, name: str) -> bytes | None:
     if archive.getinfo(name).file_size > MOST_BYTES:
         return None
     try:
-        return archive.read(name)
-    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError):
+        with damage_as(_Unreadable):
+            return archive.read(name)
+    except _Unreadable:
         return b""  # a damaged member is an unreadable picture
 
 
@@ -323,10 +332,10 @@ def _is_picture(name: str) -> bool:
     return name.lower().endswith(SUFFIXES) and not name.rpartition("/")[2].startswith(".")
 
 
-def _damaged(path: Path, error: Exception) -> UserError:
+def _damaged(path: Path, problem: object) -> UserError:
     return UserError(
         "an archive of backgrounds is damaged",
         where=str(path),
-        got=str(error) or type(error).__name__,
+        got=str(problem) or type(problem).__name__,
         do="delete it and fetch it again",
     )

@@ -11,7 +11,8 @@ import numpy as np
 
 from pipeline.conventions import Array
 from pipeline.errors import UserError
-from pipeline.formats.pack import BROKEN_ZIP, PackReader
+from pipeline.formats.pack import PackReader
+from pipeline.formats.zipped import damage_as
 from pipeline.state import files
 from pipeline.state.tables import read_named
 
@@ -127,11 +128,12 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def arrays(path: Path) -> Arrays:
     """The members of an .npz file."""
-    try:
-        with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
-    except BROKEN_ZIP as error:
-        raise _unreadable(path, error) from error
+    with (
+        damage_as(lambda problem: _unreadable(path, problem)),
+        open(path, "rb") as stream,
+        np.load(stream, allow_pickle=False) as file,
+    ):
+        return {name: file[name] for name in file.files}
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
@@ -158,8 +160,8 @@ def short(shape_id: str, parts: int = 3) -> str:
     return "/".join([*folders, name if len(name) <= 16 else f"{name[:8]}…"])
 
 
-def _unreadable(path: Path, error: Exception) -> UserError:
-    return UserError(_WHAT, where=str(path), got=str(error), do="delete it and run the same command again")
+def _unreadable(path: Path, problem: object) -> UserError:
+    return UserError(_WHAT, where=str(path), got=str(problem), do="delete it and run the same command again")
 
 
 def _number(text: str | None) -> float | None:

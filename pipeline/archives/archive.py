@@ -18,6 +18,7 @@ from typing import NamedTuple, Protocol
 
 from pipeline.archives.contents import NOT_FOLLOWED, ContentSums
 from pipeline.errors import UserError
+from pipeline.formats.zipped import damage_as
 from pipeline.meshes.files import Files
 
 MAX_MEMBERS = 10_000_000
@@ -65,23 +66,16 @@ class ZipArchive:
 
     def __init__(self, path: Path):
         self.path = path
-        try:
+        with damage_as(self._unreadable):
             self._zip = zipfile.ZipFile(path)
             _require_whole(path, self._zip)
-        except FileNotFoundError as error:
-            raise UserError(
-                "an archive is not there any more",
-                where=str(path),
-                do="run `python -m pipeline doctor`, then the same command again",
-            ) from error
-        except (OSError, zipfile.BadZipFile, NotImplementedError, ValueError, struct.error) as error:
-            raise UserError(
-                "cannot read an archive",
-                where=str(path),
-                got=str(error) or type(error).__name__,
-                wanted="a whole zip file",
-                do="delete it and its entry in the mirror, then fetch it again",
-            ) from error
+
+    def _unreadable(self, problem: str) -> UserError:
+        if not self.path.exists():
+            do = "run `python -m pipeline doctor`, then the same command again"
+            return UserError("an archive is not there any more", where=str(self.path), do=do)
+        do = "delete it and its entry in the mirror, then fetch it again"
+        return UserError("cannot read an archive", where=str(self.path), got=problem, wanted="a whole zip file", do=do)
 
     def entries(self) -> Iterator[Entry]:
         """Every file once, in the order of the archive; two of one name are a problem of both."""

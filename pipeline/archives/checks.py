@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import gzip
-import lzma
 import struct
 import zipfile
-import zlib
 from pathlib import Path
 
 from pipeline.archives.archive import open_archive
 from pipeline.archives.tar import SUFFIXES, read
 from pipeline.errors import UserError
+from pipeline.formats.zipped import BROKEN_ZIP
 
 
 def problem_of(path: Path, name: str) -> str:
@@ -43,17 +42,7 @@ def problem_of(path: Path, name: str) -> str:
                 pass  # reading to the end checks every header and the compressor's own sums
     except UserError as error:
         return f"not a whole archive: {error.got or error.what}"
-    except (
-        zipfile.BadZipFile,
-        zlib.error,
-        lzma.LZMAError,
-        EOFError,
-        OSError,
-        RuntimeError,
-        NotImplementedError,
-        ValueError,
-        struct.error,
-    ) as error:
+    except (OSError, *BROKEN_ZIP) as error:
         return f"not a whole archive: {error or type(error).__name__}"
     return ""
 

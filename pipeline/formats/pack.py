@@ -14,9 +14,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
-import struct
 import zipfile
-import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -25,23 +23,11 @@ from pydantic import TypeAdapter
 
 from pipeline.atomic import atomic_path
 from pipeline.errors import UserError, remedy
-from pipeline.formats.zipped import member
+from pipeline.formats.zipped import damage_as, member
 from pipeline.manifest import RECORD, REJECTION, Record, Rejection
 from pipeline.state.files import parse_lines
 
 RECORDS, REJECTS = "records.jsonl", "rejects.jsonl"
-# What zipfile raises for a damaged file, depending on where the damage lies.
-BROKEN_ZIP = (
-    zipfile.BadZipFile,
-    NotImplementedError,
-    RuntimeError,
-    EOFError,
-    ValueError,
-    KeyError,
-    OSError,
-    zlib.error,
-    struct.error,
-)
 
 
 class PackWriter:
@@ -102,31 +88,21 @@ class PackReader:
 
     def __init__(self, path: str | Path):
         self.path = Path(path)
-        try:
+        with damage_as(self._unreadable):
             self._zip = zipfile.ZipFile(self.path)
             self.records = [Record(**line) for line in self._jsonl(RECORDS, RECORD)]
             self.rejects = [Rejection(**line) for line in self._jsonl(REJECTS, REJECTION)]
-        except (*BROKEN_ZIP, TypeError) as error:
-            raise UserError(
-                "cannot read a pack",
-                where=str(path),
-                got=str(error),
-                wanted="a pack made by this pipeline",
-                do=remedy(path, ".zip"),
-            ) from error
         self._members = {name.rpartition(".")[0]: name for name in self._zip.namelist()}
+
+    def _unreadable(self, problem: str) -> UserError:
+        wanted, do = "a pack made by this pipeline", remedy(self.path, ".zip")
+        return UserError("cannot read a pack", where=str(self.path), got=problem, wanted=wanted, do=do)
 
     def payload(self, record: Record) -> bytes:
         """The shape's file; zip's CRC is checked while reading."""
-        try:
+        where, do = f"{self.path}: {record.key}", remedy(self.path, ".zip")
+        with damage_as(lambda problem: UserError("a pack is damaged", where=where, got=problem, do=do)):
             return self._zip.read(self._members[record.key])
-        except BROKEN_ZIP as error:
-            raise UserError(
-                "a pack is damaged",
-                where=f"{self.path}: {record.key}",
-                got=str(error),
-                do=remedy(self.path, ".zip"),
-            ) from error
 
     def __iter__(self) -> Iterator[tuple[Record, bytes]]:
         return ((record, self.payload(record)) for record in self.records)

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +20,7 @@ from jaxtyping import Bool, UInt8
 from pipeline.conventions import Array
 from pipeline.errors import UserError
 from pipeline.formats.npz import write_stored_npz
+from pipeline.formats.zipped import damage_as
 from pipeline.manifest import REJECTION, Rejection
 from pipeline.state.files import parse_lines
 
@@ -53,7 +53,12 @@ def write_photographs(path: Path, photographs: Photographs) -> None:
 
 def load_photographs(path: str | Path) -> Photographs:
     """Read what `write_photographs` wrote; a UserError for anything else."""
-    try:
+
+    def unreadable(problem: str) -> UserError:
+        what, do = "cannot read a file of photographs", "make it again with `python -m pipeline photographs`"
+        return UserError(what, where=str(path), got=problem, do=do)
+
+    with damage_as(unreadable):
         with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as file:
             texts = {name: [str(v) for v in file[name]] for name in ("category", "object", "picture", "rejects")}
             images, voxels = file["images"], file["voxels"]
@@ -61,11 +66,4 @@ def load_photographs(path: str | Path) -> Photographs:
         lengths = {len(images), len(voxels), *map(len, texts.values())}
         if images.ndim != 4 or voxels.ndim != 4 or len(lengths) > 1:
             raise ValueError(f"pictures of shape {images.shape} and voxels of shape {voxels.shape}")
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
-        raise UserError(
-            "cannot read a file of photographs",
-            where=str(path),
-            got=str(error),
-            do="make it again with `python -m pipeline photographs`",
-        ) from error
     return Photographs(images, voxels, **texts, rejects=rejects)

@@ -14,35 +14,22 @@ Nothing outside the root is ever read.
 from __future__ import annotations
 
 import dataclasses
-import lzma
 import os
 import posixpath
 import re
-import struct
 import unicodedata
 import weakref
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import unquote
 
 from pipeline.errors import Reject
+from pipeline.formats.zipped import damage_as
 
 MAX_FILE_BYTES = 2**30
 _MOST_PARTS = 16  # of a path whose end is looked for
 _QUOTED = re.compile(r"""\A(["'])(.*)\1""")
-# What `zipfile` and its decompressors raise for content that was changed.
-_DAMAGE = (
-    zipfile.BadZipFile,
-    zlib.error,
-    lzma.LZMAError,
-    struct.error,
-    NotImplementedError,
-    RuntimeError,
-    EOFError,
-    ValueError,
-)
 
 
 @dataclasses.dataclass
@@ -89,17 +76,12 @@ class Files:
         def read(name: str) -> bytes | None:
             try:
                 info = archive.getinfo(prefix + name)
-                if info.file_size > MAX_FILE_BYTES:
-                    raise Reject("too_large", f"{name} has {info.file_size} bytes")
-                return archive.read(info)
             except KeyError:
                 return None
-            except _DAMAGE as error:
-                raise Reject("bad_member", f"{name} cannot be unpacked: {error}") from error
-            except OSError as error:  # what bz2 says of damage has no number
-                if error.errno is not None:
-                    raise
-                raise Reject("bad_member", f"{name} cannot be unpacked: {error}") from error
+            if info.file_size > MAX_FILE_BYTES:
+                raise Reject("too_large", f"{name} has {info.file_size} bytes")
+            with damage_as(lambda problem: Reject("bad_member", f"{name} cannot be unpacked: {problem}")):
+                return archive.read(info)
 
         return cls(read, lambda folder: _folders_of(archive).get(posixpath.join(prefix, folder).strip("/"), []))
 

@@ -30,7 +30,7 @@ from pipeline.atomic import atomic_path
 from pipeline.conventions import Array, Floats32, Image
 from pipeline.errors import UserError, remedy
 from pipeline.formats.npz import open_member
-from pipeline.formats.pack import BROKEN_ZIP
+from pipeline.formats.zipped import damage_as
 from pipeline.pictures.colour import SRGB_TO_LINEAR, srgb_bytes
 from pipeline.state.files import parse_json
 
@@ -85,12 +85,19 @@ def write_bank(
 def open_bank(path: str | Path) -> Bank:
     """Map a bank; refuses a file that is not one, or not as it was written: every byte of it is read."""
     path = Path(path)
-    try:
+
+    def unreadable(problem: str) -> UserError:
+        wanted, do = "a file made by `python -m render backgrounds`", remedy(path, ".npz")
+        return UserError("cannot read a background bank", where=str(path), got=problem, wanted=wanted, do=do)
+
+    with damage_as(unreadable):
         with zipfile.ZipFile(path) as archive:
             if damaged := archive.testzip():
                 raise ValueError(f"{damaged} was changed after it was written")
             with archive.open("info.npy") as file:
                 info = parse_json(np.lib.format.read_array(file, allow_pickle=False).tobytes())
+        if not isinstance(info, dict):
+            raise ValueError("its notes are no object")
         crops = _map_member(path, "crops.npy")
         if crops.ndim != 4 or crops.shape[1] != crops.shape[2] or crops.shape[3] != 3 or crops.dtype != np.uint8:
             raise ValueError(f"crops of shape {crops.shape} and type {crops.dtype}")
@@ -98,14 +105,6 @@ def open_bank(path: str | Path) -> Bank:
         if looks.shape != (len(crops), 5):
             raise ValueError(f"looks of shape {looks.shape} for {len(crops)} crops")
         return Bank(crops, list(info["names"]), info, looks)
-    except (*BROKEN_ZIP, TypeError) as error:
-        raise UserError(
-            "cannot read a background bank",
-            where=str(path),
-            got=str(error),
-            wanted="a file made by `python -m render backgrounds`",
-            do=remedy(path, ".npz"),
-        ) from error
 
 
 def _map_member(path: Path, name: str) -> Array:

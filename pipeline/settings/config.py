@@ -81,7 +81,7 @@ class Config(Strict):
             ("photograph set", "photographs", self.photographs),
         ):
             for name in names:
-                if not re.match(NAME, name):
+                if not re.fullmatch(NAME, name):  # `match` lets a line end follow
                     text = f"{kind} name {name!r} must be small letters, digits, '.', '_' or '-'"
                     raise misplaced((section, name), text)
         if "backgrounds" in self.datasets:

@@ -21,6 +21,7 @@ from typing import Any
 from pipeline.atomic import atomic_path
 from pipeline.conventions import unpack_grid
 from pipeline.errors import UserError
+from pipeline.foreign import visible
 from pipeline.formats.binvox import write_binvox
 from pipeline.manifest import Record
 from pipeline.pictures.bank import Bank
@@ -47,9 +48,13 @@ def export_webdataset(shard: Shard, out: Path, bank: Bank | None, jpeg_quality: 
     """One tar a shard, samples in its order; returns how many members were written."""
     members = 0
     with atomic_path(out / f"{shard.path.stem}.tar") as temporary, tarfile.open(temporary, "w") as tar:
+        keys: set[str] = set()
         for row, record in enumerate(shard.records):
+            _require_plain_names(shard, record)
             # WebDataset takes everything before the first dot of a base name as the sample's key.
             key = f"{record.category}/{record.name}".replace(".", "_")
+            key = f"{key}-{row}" if key in keys else key  # "a.b" and "a_b" are two shapes
+            keys.add(key)
             for name, data in shape_files(shard, row, bank, jpeg_quality):
                 member = tarfile.TarInfo(f"{key}.{name.removeprefix('model.').removeprefix('shape.')}")
                 member.size = len(data)
@@ -86,7 +91,10 @@ def shape_facts(shard: Shard, row: int) -> dict[str, Any]:
 def _require_plain_names(shard: Shard, record: Record) -> None:
     """Names become folders; those of a shard from elsewhere must not lead out of `out`."""
     for name in (record.category, record.name):
-        if name in ("", ".", "..") or "/" in name or "\\" in name:
+        if name in ("", ".", "..") or "/" in name or "\\" in name or visible(name) != name:
             raise UserError(
-                "a name cannot become a folder", where=str(shard.path), got=repr(name), wanted="a name without slashes"
+                "a name cannot become a folder",
+                where=str(shard.path),
+                got=repr(name),
+                wanted="a name without slashes and control characters",
             )

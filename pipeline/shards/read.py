@@ -21,7 +21,7 @@ from pydantic import TypeAdapter
 from zlib_ng import zlib_ng
 
 from pipeline.conventions import Array
-from pipeline.errors import UserError, remedy
+from pipeline.errors import UserError, in_words, is_refusal, remedy
 from pipeline.manifest import RECORD, REJECTION, Record, Rejection
 from pipeline.pictures.bank import Bank, background, composite
 from pipeline.shards.schema import (
@@ -322,6 +322,8 @@ def _open_h5(path: Path) -> h5py.File:
     except FileNotFoundError as error:
         raise UserError("there is no such shard", where=str(path), do="run the pipeline that makes it") from error
     except H5_ERRORS as error:
+        if isinstance(error, OSError) and is_refusal(error):
+            raise in_words(error, path) from error
         raise UserError(
             "cannot open a shard",
             where=str(path),

@@ -17,7 +17,7 @@ from typing import Any, Never, TypeVar
 import pydantic
 
 from pipeline.atomic import write_json, write_json_if_changed
-from pipeline.errors import UserError, remedy
+from pipeline.errors import Refusal, UserError, in_words, is_refusal, remedy
 from pipeline.state.digests import SEAL, SEAL_PREFIX, seal_of, sealed
 
 MOST_BYTES = 1 << 28  # the largest that is written, checksums of 500,000 files of one's own, has a quarter of that
@@ -61,11 +61,8 @@ def read_state(
     path = Path(path)
     try:
         return _checked(_text(path), schema, sealed)
-    except OSError as error:
-        got = error.strerror or str(error)
-    except ValueError as error:
-        got = str(error)
-    raise UserError(what, where=str(path), got=got, do=do or remedy(path, path.suffix or ".json"))
+    except (OSError, ValueError) as error:
+        raise _unreadable(path, error, what, do) from error
 
 
 def read_cache(path: str | Path, schema: pydantic.TypeAdapter[T], default: T) -> T:
@@ -73,6 +70,20 @@ def read_cache(path: str | Path, schema: pydantic.TypeAdapter[T], default: T) ->
     try:
         value: T = _checked(_text(Path(path)), schema, False)
     except (OSError, ValueError):
+        return default
+    return value
+
+
+def read_if_whole(path: str | Path, schema: pydantic.TypeAdapter[T], default: T) -> T:
+    """The content of a file on which work of hours depends: `default` where it is absent or damaged.
+
+    Raises Refusal where the system refuses it: a disk that fails for a moment is no reason to make anything again.
+    """
+    try:
+        value: T = read_state(path, schema)
+    except Refusal:
+        raise
+    except UserError:
         return default
     return value
 
@@ -99,11 +110,15 @@ def read_lines(
         return parse_lines(text[: text.rfind("\n") + 1], schema)
     except FileNotFoundError:
         return []
-    except OSError as error:
-        got = error.strerror or str(error)
-    except ValueError as error:
-        got = str(error)
-    raise UserError(what, where=str(path), got=got, do=do or remedy(path, path.suffix or ".json"))
+    except (OSError, ValueError) as error:
+        raise _unreadable(path, error, what, do) from error
+
+
+def _unreadable(path: Path, error: OSError | ValueError, what: str, do: str) -> UserError:
+    if isinstance(error, OSError) and is_refusal(error):
+        return Refusal(what, where=str(path), got=error.strerror or str(error), do=in_words(error).do)
+    got = (isinstance(error, OSError) and error.strerror) or str(error)
+    return UserError(what, where=str(path), got=got, do=do or remedy(path, path.suffix or ".json"))
 
 
 def write_state(path: str | Path, value: dict[str, Any]) -> None:

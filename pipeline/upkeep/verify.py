@@ -31,8 +31,9 @@ from typing import Any, NamedTuple
 
 from pipeline.archives.remote import FETCHED
 from pipeline.errors import UserError
-from pipeline.formats.pack import BROKEN_ZIP, RECORDS, REJECTS, PackReader, write_again
+from pipeline.formats.pack import RECORDS, REJECTS, PackReader, write_again
 from pipeline.formats.shard_index import read_index
+from pipeline.formats.zipped import BROKEN_ZIP
 from pipeline.progress import Log, progress, say
 from pipeline.state.digests import sha256_of
 from pipeline.state.files import OBJECT, read_cache, read_state
@@ -222,7 +223,7 @@ def _pack_problems(path: Path) -> Iterator[str]:
         with zipfile.ZipFile(path) as archive:
             listed = set(archive.namelist()) - {RECORDS, REJECTS}
             same = _same_again(archive, path)
-    except (UserError, *BROKEN_ZIP) as error:
+    except (UserError, OSError, *BROKEN_ZIP) as error:
         yield f"not a whole pack: {getattr(error, 'got', '') or error}"
         return
     suffix = ".glb" if path.parent.parent.name == "prepared" else ".binvox"
@@ -253,7 +254,7 @@ def _bank_problems(path: Path) -> Iterator[str]:
     try:
         with zipfile.ZipFile(path) as archive:
             damaged = archive.testzip()
-    except BROKEN_ZIP as error:
+    except (OSError, *BROKEN_ZIP) as error:
         damaged = str(error)
     if damaged:
         yield f"not a whole bank of pictures: {damaged}"

@@ -11,7 +11,7 @@ from typing import Any
 
 import pydantic
 
-from pipeline.errors import UserError
+from pipeline.errors import Refusal, UserError
 from pipeline.formats.shard_index import read_index
 from pipeline.progress import say
 from pipeline.state.digests import sha256_of
@@ -74,7 +74,9 @@ class Shards:
                 self._states[name] = {
                     entry["file"]: self._state(name, index.parent / entry["file"], entry, written) for entry in entries
                 }
-            except (OSError, UserError):
+            except Refusal:
+                raise
+            except (FileNotFoundError, UserError):
                 self._states[name] = {}  # no data set yet, or its rule makes it again
         return self._states[name]
 
@@ -104,6 +106,8 @@ def _is_damaged(path: Path) -> bool:
 
     try:
         verify(path, "full")
+    except Refusal:
+        raise
     except UserError:
         return True
     return False

@@ -21,7 +21,7 @@ from typing import Any
 
 import pydantic
 
-from pipeline.state.files import Stored, parse_json, read_cache, write_state
+from pipeline.state.files import Stored, parse_json, read_if_whole, write_state
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,7 +80,7 @@ class HeadStore:
         if self._known is None:
             self._known = {}
             for path in sorted(self._folder.glob("*.json")) if self._folder.is_dir() else ():
-                stored = read_cache(path, _STORED, None)
+                stored = read_if_whole(path, _STORED, None)
                 about = {key: one for key, one in (stored or {}).items() if key not in ("same_as", "accepted")}
                 if digest_of(about) == path.stem:
                     self._known[path.stem] = stored

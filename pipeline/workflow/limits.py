@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from pipeline.errors import UserError
+from pipeline.errors import Refusal, UserError
 from pipeline.formats.ledger import read_ledger
 from pipeline.manifest import shapes_from_tsv
 from pipeline.settings.config import Config
@@ -59,7 +59,9 @@ class Limits:
             rows = read_ledger(Path(self._graph.path(Job("ledger", name))))
             late = {row.shape_id: row.stage for row in rows if row.reason == LATE and row.stage in _KEYS}
             return set(self._jobs(name, late)) if late else set()
-        except (OSError, ValueError, UserError):
+        except Refusal:
+            raise
+        except (FileNotFoundError, ValueError, UserError):
             return set()  # no ledger yet, or its rule makes it again
 
     def _jobs(self, name: str, late: dict[str, str]) -> list[Job]:

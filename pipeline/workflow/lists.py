@@ -19,7 +19,7 @@ from pipeline.settings.config import Config
 from pipeline.settings.sources import GENERATED
 from pipeline.stages.fetch import located, own_folder, record_of, recorded
 from pipeline.stages.index import SHAPES_PER_SHARD, Listing, list_shapes
-from pipeline.state.files import OBJECT, read_cache, write_state, write_state_if_changed
+from pipeline.state.files import OBJECT, read_if_whole, write_state, write_state_if_changed
 from pipeline.workflow.heads import Head, HeadStore, digest_of
 from pipeline.workflow.places import Shared
 from pipeline.workflow.seen import head_of
@@ -194,7 +194,7 @@ class ListKeeper:
         return Lists(shards, why=why)
 
     def _remembered(self, name: str) -> dict[str, Any]:
-        return read_cache(self._out / "made" / "index" / f"{name}.json", OBJECT, {})
+        return read_if_whole(self._out / "made" / "index" / f"{name}.json", OBJECT, {})
 
     def _expected(self, name: str) -> int:
         """How many shards a data set will want, by the published numbers."""
@@ -215,7 +215,7 @@ def _readable(path: Path) -> str:
     try:
         text = path.read_text(encoding="utf-8")
         shapes_from_tsv(text)
-    except (UserError, OSError, UnicodeDecodeError):
+    except (UserError, FileNotFoundError, UnicodeDecodeError):
         return ""
     return text
 
@@ -238,7 +238,7 @@ def _digests(text: str) -> tuple[str, str]:
 def _rejects(folder: Path) -> str:
     try:
         return digest_of((folder / "rejects.jsonl").read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError):
+    except (FileNotFoundError, UnicodeDecodeError):
         return ""
 
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import pydantic
 
-from pipeline.state.files import Stored, read_cache
+from pipeline.errors import Refusal
+from pipeline.state.files import Stored, read_if_whole
 
 
 class _Sum(Stored):
@@ -32,8 +33,8 @@ _OTHERS = ("heads", "sums", "contents", "index", "plan.json")
 
 
 def read(path: Path) -> dict[str, Any] | None:
-    """A record; None where it cannot be read, and its job is due."""
-    found: dict[str, Any] | None = read_cache(path, _RECORD, None)
+    """A record; None where it is absent or damaged, and its job is due; Refusal where the system refuses it."""
+    found: dict[str, Any] | None = read_if_whole(path, _RECORD, None)
     return None if found is None else {"outputs": {}} | found
 
 
@@ -41,4 +42,7 @@ def all_of(root: Path) -> Iterator[tuple[Path, dict[str, Any] | None]]:
     """Every record of a run below the output folder `root`, None for one that cannot be read."""
     for path in sorted(root.glob("made/**/*.json")):
         if path.relative_to(root).parts[1] not in _OTHERS:
-            yield path, read(path)
+            try:
+                yield path, read(path)
+            except Refusal:  # of one of many, which are all looked at
+                yield path, None

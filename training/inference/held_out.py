@@ -8,7 +8,6 @@ The rows are those of predictions.npz: one picture, chosen by hash, of every hel
 
 from __future__ import annotations
 
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from jaxtyping import UInt8
 from pipeline.conventions import Array
 from pipeline.errors import UserError
 from pipeline.formats.npz import write_npz
+from pipeline.formats.zipped import damage_as
 from training.inference.model import Model
 from training.inference.reconstruct import reconstruct
 from training.metrics import voxels as metrics
@@ -70,17 +70,22 @@ def path_of(run: Path) -> Path | None:
 
 def read_held_out(path: Path) -> dict[str, Array]:
     """The members of held-out.npz that this module describes, from it or from predictions.npz."""
-    try:
-        with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
-            return {name: file[name] for name in ("id", "category", "image", "truth", "threshold", "iou")}
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise UserError(
+
+    def unreadable(problem: str) -> UserError:
+        return UserError(
             "there is nothing to check this model against",
             where=str(path),
-            got=str(error),
+            got=problem,
             wanted=f"a folder of `python -m training export`, made of an evaluated run; it holds {HELD_OUT}",
             do="evaluate the run (`snakemake evaluate_all`) and export it again",
-        ) from error
+        )
+
+    with (
+        damage_as(unreadable),
+        open(path, "rb") as opened,
+        np.load(opened, allow_pickle=False) as file,
+    ):
+        return {name: file[name] for name in ("id", "category", "image", "truth", "threshold", "iou")}
 
 
 def check(model: Model, folder: Path) -> Checked:

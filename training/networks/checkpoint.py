@@ -26,7 +26,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from pipeline.atomic import atomic_path
-from pipeline.errors import UserError, remedy
+from pipeline.errors import Refusal, UserError, in_words, remedy
 from pipeline.progress import say
 from pipeline.settings.parse import parse
 from pipeline.settings.training import REMOVED, Experiment
@@ -92,6 +92,11 @@ def _read(path: Path, *, tensors: bool, device: torch.device | None = None) -> t
             where=str(path),
             do="give a file of runs/<experiment>/checkpoints, or train first",
         )
+    try:
+        with open(path, "rb"):  # what the system refuses; the library gives no error numbers
+            pass
+    except OSError as error:
+        raise in_words(error) from error
     try:
         with safe_open(path, framework="pt", device=str(device or "cpu")) as file:
             text = (file.metadata() or {}).get("state", "{}")
@@ -192,6 +197,8 @@ class Folder:
         for path in reversed(self.files()):
             try:
                 load(path, torch.device("cpu"))
+            except Refusal:
+                raise
             except UserError as error:
                 say(f"{path} is passed over: {error.what} ({error.got}); the checkpoint before it is taken")
                 continue

@@ -30,7 +30,7 @@ from pipeline.progress import say
 from pipeline.provenance import code_digest
 from pipeline.settings.training import Experiment
 from pipeline.shards.index import read_index
-from pipeline.state.files import OBJECT, Stored, parse_lines, read_cache, read_lines, read_state, write_state
+from pipeline.state.files import OBJECT, Stored, parse_lines, read_if_whole, read_lines, read_state, write_state
 from training.inference.picture import grid_picture
 from training.run.state import LoopState
 from training.run.timeline import Frame
@@ -100,7 +100,7 @@ def identity(settings: Experiment, shards: Sequence[Path]) -> str:
 
 def set_aside_others(run: Path, wanted: str) -> None:
     """Move the files of another experiment or of older code out of the way."""
-    former = str(read_cache(run / "config.json", OBJECT, {}).get("identity", "unknown"))
+    former = str(read_if_whole(run / "config.json", OBJECT, {}).get("identity", "unknown"))
     present = [run / name for name in FILES if (run / name).exists()]
     if not present or former == wanted:
         return
