@@ -12,8 +12,9 @@ import os
 import sys
 import time
 from collections.abc import Iterable, Iterator
+from io import RawIOBase
 from pathlib import Path
-from typing import Any, TextIO, TypeVar
+from typing import Any, TypeVar
 
 from tqdm import tqdm
 
@@ -27,18 +28,22 @@ class Log:
     """JSON lines: ``{"time": ..., "event": ..., ...}``; a Log of None writes nothing."""
 
     def __init__(self, path: str | Path | None):
-        self._file: TextIO | None = None
+        self._path = Path(path or "")
+        self._file: RawIOBase | None = None
         if path is not None:
-            Path(path).parent.mkdir(parents=True, exist_ok=True)
-            self._file = open(path, "a", encoding="utf-8", buffering=1)  # noqa: SIM115 - open as long as the log
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            # Without a buffer, which on a full disk would complain once more when it is closed.
+            self._file = open(path, "ab", buffering=0)  # noqa: SIM115 - open as long as the log
 
     def write(self, event: str, **values: Any) -> None:
         """Append one event; values must be JSON."""
         if self._file is not None:
+            line = json.dumps({"time": round(time.time(), 3), "event": event, **values}).encode() + b"\n"
             try:
-                self._file.write(json.dumps({"time": round(time.time(), 3), "event": event, **values}) + "\n")
+                while line:
+                    line = line[self._file.write(line) :]
             except OSError as error:
-                raise cannot_write(error, Path(self._file.name)) from error
+                raise cannot_write(error, self._path) from error
 
     def close(self) -> None:
         if self._file is not None:

@@ -13,6 +13,7 @@ import pytest
 from pydantic import TypeAdapter
 
 from pipeline.errors import Refusal, UserError, in_words, is_refusal
+from pipeline.progress import Log
 from pipeline.state.files import OBJECT, read_cache, read_if_whole, read_state, write_state
 from pipeline.workflow import records
 from pipeline.workflow.damage import Shards
@@ -115,6 +116,15 @@ def test_an_index_that_cannot_be_read_now_is_not_one_that_is_absent(
     refused(index)
     with pytest.raises(Refusal):
         Shards(str(tmp_path))._of("demo")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux has a file that is always full")
+def test_a_log_on_a_full_disk_is_named() -> None:
+    with (
+        pytest.raises(UserError, match=r"(?s)cannot write /dev/full: No space left.*free some space"),
+        Log("/dev/full") as log,
+    ):
+        log.write("progress")
 
 
 @pytest.mark.parametrize("number", sorted(errno.errorcode))

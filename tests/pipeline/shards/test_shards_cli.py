@@ -134,6 +134,20 @@ def test_export_as_jpeg_and_in_equal_bytes(tmp_path: Path) -> None:
         assert "chair/chair_0000.00.jpg" in tar.getnames()
 
 
+def test_two_shapes_never_get_one_key(tmp_path: Path) -> None:
+    """WebDataset ends a key at the first dot, so dots become underscores."""
+    names = ["a.b", "a_b", "a.b.c"]
+    with create(tmp_path / "0.h5", "renders", count=3, views=3, size_px=16, attributes={}) as shard:
+        for row, name in enumerate(names):
+            one = record(row)
+            one.category, one.name, one.shape_id = "chair", name, f"demo/chair/{name}"
+            shard.append(one, **arrays("renders", row))
+    assert run("export", tmp_path / "0.h5", "-o", tmp_path / "out", "--format", "webdataset") == 0
+    with tarfile.open(tmp_path / "out/0.tar") as tar:
+        keys = {member.partition(".")[0] for member in tar.getnames()}
+        assert len(keys) == len(names) and len(set(tar.getnames())) == len(tar.getnames())
+
+
 @pytest.mark.parametrize("form", ["folders", "webdataset"])
 def test_names_in_every_script_are_exported(tmp_path: Path, form: str, capsys: pytest.CaptureFixture[str]) -> None:
     path = write_shard(tmp_path / "000.h5", categories=("Stühle", "椅子"))
@@ -147,12 +161,15 @@ def test_names_in_every_script_are_exported(tmp_path: Path, form: str, capsys: p
     assert "Stühle, 椅子" in capsys.readouterr().out
 
 
-def test_export_stays_in_its_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("form", ["folders", "webdataset"])
+@pytest.mark.parametrize("name", ["..", "a/../../b", "a\0b", "a\x1b[2J", "a\u202eb"])
+def test_export_stays_in_its_folder(name: str, form: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     evil = record(0)
-    evil.category = ".."
+    evil.category = name
     with create(tmp_path / "0.h5", "renders", count=1, views=3, size_px=16, attributes={}) as shard:
         shard.append(evil, **arrays("renders", 0))
-    assert run("export", tmp_path / "0.h5", "-o", tmp_path / "a" / "out") == 1
+    assert run("export", tmp_path / "0.h5", "-o", tmp_path / "a" / "out", "--format", form) == 1
+    assert list(tmp_path.rglob("*.png")) == list(tmp_path.rglob("*.tar")) == []
     assert "a name cannot become a folder" in capsys.readouterr().err
     assert run("export", tmp_path / "0.h5", "-o", tmp_path, "--jpeg", 0) == 1
     assert "not a JPEG quality" in capsys.readouterr().err

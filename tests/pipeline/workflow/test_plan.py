@@ -96,6 +96,7 @@ def test_highlights_draw_again_and_prepare_nothing() -> None:
         ({"datasets": {"d": {"source": "modelnet10"}}, "voxel": {}}, "unknown key `voxel`; did you mean 'voxels'?"),
         ({"datasets": {"d": {"sauce": "modelnet10"}}}, "unknown key `datasets.d.sauce`; did you mean 'source'?"),
         ({"datasets": {"D x": {"source": "modelnet10"}}}, "data set name 'D x' must be small letters"),
+        ({"datasets": {"d\n": {"source": "modelnet10"}}}, "data set name 'd\\n' must be small letters"),
         ({"datasets": {"d": {"source": "folder"}}}, "source 'folder' needs `path`"),
         ({"datasets": {"d": {"source": "modelnet10"}}, "render": {"size_px": 65}}, "`render.size_px`"),
         ({"datasets": {"d": {"source": "modelnet10"}}, "seed": "one"}, "`seed`"),
