@@ -117,7 +117,7 @@ def load(path: str | Path) -> Config:
             "cannot read the configuration",
             where=str(path),
             got=error.strerror or str(error),
-            do="give the path of an existing YAML file",
+            do="give the path of an existing YAML file, or make a folder with one: `python -m shapes init DIR`",
         ) from error
     except yaml.YAMLError as error:
         raise UserError(
