@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from benchmarks.study import pictures as study
+from benchmarks.study.warped import warped
 from pipeline.errors import UserError
 from tests.report.report_world import make_data, make_experiment
 
@@ -84,3 +85,15 @@ def test_what_cannot_be_drawn_is_said(
 ) -> None:
     with pytest.raises(UserError, match=message):
         study.write_study(root, names, tmp_path / "x", category=category)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_warped_shape_keeps_its_order_its_halves_alike_and_its_longest_side(seed: int) -> None:
+    half = np.random.default_rng(0).uniform(-0.4, 0.4, (40, 3))
+    points = np.concatenate([half, half * [-1, 1, 1]])
+    found = warped(points, np.random.default_rng(seed))
+    assert np.allclose(found[:40], found[40:] * [-1, 1, 1], atol=1e-6)
+    assert all((np.argsort(found[:, axis]) == np.argsort(points[:, axis])).all() for axis in (1, 2))
+    assert np.allclose(found.max(axis=0), -found.min(axis=0), atol=1e-6)
+    assert np.ptp(found, axis=0).max() == pytest.approx(np.ptp(points, axis=0).max(), abs=1e-6)
+    assert not np.allclose(found, points, atol=0.01)
