@@ -20,6 +20,7 @@ A run without an encoder gives the same files, without rows where pictures would
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -50,6 +51,7 @@ from training.metrics.distances import iou_matrix
 from training.parallel import choose_device
 from training.run import files as run_files
 
+MOST_THREADS = 8  # as many as the rule `evaluate` asks for
 REQUIRED_MARGIN = 0.12  # IoU over the mean shape that a trained reconstruction must reach
 
 
@@ -68,7 +70,7 @@ def evaluate(
     device = choose_device("auto")
     model = load_model(run, device)
     experiment = model.settings
-    torch.set_num_threads(experiment.threads)
+    torch.set_num_threads(min(MOST_THREADS, len(os.sched_getaffinity(0))))
     splits = open_splits(shards, experiment.categories)
     _require_same_data(model, splits.train, run)
     timed = _Timed(log)
@@ -104,7 +106,7 @@ def evaluate(
         empty_predictions(predictions, splits.held_out)
 
     # Shapes that are on both sides of the split, or nearly so: a memorised shape gives a high figure there.
-    results["near_duplicates"] = near_duplicates(splits, experiment.threads)
+    results["near_duplicates"] = near_duplicates(splits)
 
     # From the prior to shapes.
     results |= timed("samples", lambda: _samples(model, splits, settings, threshold, output, log))
@@ -178,10 +180,12 @@ def photograph_sets(
     return out
 
 
-def near_duplicates(splits: Splits, threads: int) -> dict[str, Any]:
+def near_duplicates(splits: Splits) -> dict[str, Any]:
     """How many held-out shapes have a training shape that is almost the same."""
     everything = np.arange(len(splits.held_out))
-    _, iou = baselines.nearest_training(truth(splits.held_out, everything), splits.train, threads=threads)
+    _, iou = baselines.nearest_training(
+        truth(splits.held_out, everything), splits.train, threads=torch.get_num_threads()
+    )
     return {"shapes": int((iou >= generation.MEMORISED).sum()), "of": len(everything), "iou": generation.MEMORISED}
 
 
@@ -189,7 +193,7 @@ def _samples(
     model: Model, splits: Splits, settings: Evaluation, threshold: int, output: Path, log: Log | None
 ) -> dict[str, Any]:
     """What the generator makes from the prior, as it is, and how it compares with held-out shapes."""
-    seed, threads = model.settings.seed, model.settings.threads
+    seed, threads = model.settings.seed, torch.get_num_threads()
     levels = sample(model.networks, settings.samples, "evaluate")
     data = truth(splits.train, chosen(splits.train, 512, "occupancy"))
     if model.networks.E is None:  # no reconstruction has chosen one

@@ -74,7 +74,7 @@ def evaluate_photographs(
         if side <= ALIGNED_UP_TO:
             title = f"{path.stem}: {name.replace('_', ' ')}"
             aligned[name] = alignment.align_all(
-                predictions, list(truths), title, threads=model.settings.threads, log=log
+                predictions, list(truths), title, threads=torch.get_num_threads(), log=log
             )
         else:
             plain = [alignment.average_precision(f, t) for f, t in zip(predictions, truths, strict=True)]
