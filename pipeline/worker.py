@@ -205,13 +205,14 @@ def _serve(connection: Connection, other_end: Connection, make_job: Callable[[],
     if memory is not None:
         _limit_memory(memory)
     jobs: list[Job] = []
-    connection.send(_answer(lambda: jobs.append(make_job()), memory))
+    answer = _answer(lambda: jobs.append(make_job()), memory)
     while True:
         try:
+            connection.send(answer)
             arguments = connection.recv()
-        except EOFError:
+        except (EOFError, ConnectionError):  # the parent is gone, perhaps before this child could ask to end with it
             os._exit(0)
-        connection.send(_answer(lambda: jobs[0](*arguments), memory))  # noqa: B023 - called at once
+        answer = _answer(lambda: jobs[0](*arguments), memory)  # noqa: B023 - called at once
 
 
 def _answer(work: Callable[[], Any], memory: int | None) -> tuple[str, Any]:

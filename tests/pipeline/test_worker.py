@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import faulthandler
 import functools
+import multiprocessing
 import os
 import signal
 import threading
@@ -14,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import Reject, UserError
-from pipeline.worker import IsolatedWorker, _Turns
+from pipeline.worker import IsolatedWorker, _serve, _Turns
 
 
 def _job_of_a_troubled_library() -> Callable[[str], str]:
@@ -182,3 +183,23 @@ def test_a_repeated_shape_is_alone() -> None:
 def test_what_the_system_refuses_is_no_fault_of_the_shape() -> None:
     with worker() as isolated, pytest.raises(UserError, match="cannot use /proc/none/file: No such file"):
         isolated.call("no file")
+
+
+def test_a_worker_whose_parent_was_killed_while_it_started_ends_without_a_word(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """kill -9 of a stage: its children are told by a pipe that nobody reads any more."""
+    context = multiprocessing.get_context("fork")
+    ours, theirs = context.Pipe()
+    ready = context.Event()
+    child = context.Process(target=_serve, args=(theirs, ours, lambda: lambda: ready.wait(), None))
+    gone = context.Process(target=_serve, args=(theirs, ours, lambda: ready.wait(), None))
+    for process in (child, gone):
+        process.start()
+    ours.close()
+    theirs.close()
+    ready.set()
+    for process in (child, gone):
+        process.join()
+        assert process.exitcode == 0
+    assert capfd.readouterr().err == ""

@@ -26,7 +26,7 @@ T = TypeVar("T")
 Box = tuple[int, int, int, int]  # left, top, right, bottom in pixels
 GREY = 127  # behind a masked object: 0 in the network's range
 SECONDS = 60.0  # of one photograph and its mask; the largest takes six
-MEMORY_BYTES = 5 << 29  # the largest, of 2^26 pixels with alpha and a mask, takes 1.9 GB
+MEMORY_BYTES = 5 << 29  # the largest, of 2^26 pixels with alpha and a mask, takes 1.5 GB
 Prepared = tuple[UInt8[Array, "S S 3"], list[str]]  # the picture, and what is to be said of it
 
 
