@@ -71,7 +71,7 @@ def evaluate(
     model = load_model(run, device)
     experiment = model.settings
     torch.set_num_threads(min(MOST_THREADS, len(os.sched_getaffinity(0))))
-    splits = open_splits(shards, experiment.categories)
+    splits = open_splits(shards, experiment.categories, experiment.crop)
     _require_same_data(model, splits.train, run)
     timed = _Timed(log)
 
@@ -142,9 +142,11 @@ class _Timed:
         return out
 
 
-def open_splits(shards: Sequence[Path], categories: Sequence[str] | None) -> Splits:
+def open_splits(shards: Sequence[Path], categories: Sequence[str] | None, crop: str) -> Splits:
     """The three splits, with honest substitutes for the ones that are empty."""
-    train, val, test = (ShapeData.open(shards, split, categories=categories) for split in ("train", "val", "test"))
+    train, val, test = (
+        ShapeData.open(shards, split, categories=categories, crop=crop) for split in ("train", "val", "test")
+    )
     tuning, tuned_on = (val, "val") if len(val) else (train, "train")
     held_out, measured_on = (test, "test") if len(test) else (tuning, tuned_on)
     return Splits(train, tuning, held_out, tuned_on, measured_on)

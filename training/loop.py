@@ -275,15 +275,16 @@ def open_data(settings: Experiment, shards: Sequence[Path]) -> ShapeData:
         categories=settings.categories,
         random_background=settings.random_background,
         masks=settings.mask_weight > 0,
+        crop=settings.crop,
     )
 
 
 def open_validator(settings: Experiment, data: ShapeData, shards: Sequence[Path]) -> Validator:
     """The validation shapes, or training shapes where there are none."""
-    held_out = ShapeData.open(shards, "val", categories=settings.categories)
+    held_out = ShapeData.open(shards, "val", categories=settings.categories, crop=settings.crop)
     fallback = data
     if settings.random_background and not len(held_out):  # foregrounds without a background are no pictures
-        fallback = ShapeData.open(shards, "train", categories=settings.categories)
+        fallback = ShapeData.open(shards, "train", categories=settings.categories, crop=settings.crop)
     return Validator(held_out, fallback, shapes=settings.validation_shapes, views=settings.views_per_shape)
 
 

@@ -77,7 +77,7 @@ function maskOf() {
 
 /** The picture that the network sees now. */
 function networkPicture() {
-  return encoderPicture(editor.photo, coverOf(), editor.crop, facts.sizePx);
+  return encoderPicture(editor.photo, coverOf(), editor.crop, facts.sizePx, facts.atObject);
 }
 
 function drawEditor() {

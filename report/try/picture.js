@@ -8,8 +8,9 @@ const BITS = 22;  // Pillow's weights are whole numbers of 2^-22 (its Resample.c
  * RGB of `size` x `size` pixels, row by row.
  * photo = { pixels: RGBA bytes, width, height }, cover: a byte a pixel, 255 where the object is,
  * crop = [left, top, right, bottom].  Throws where nothing is left.
+ * atObject: cut further to the square around what is covered, for a network that knows pictures cropped there.
  */
-function encoderPicture(photo, cover, crop, size) {
+function encoderPicture(photo, cover, crop, size, atObject = false) {
   const [left, top, right, bottom] = crop, width = right - left, height = bottom - top;
   const flat = new Uint8Array(3 * width * height);
   let something = false;
@@ -23,7 +24,40 @@ function encoderPicture(photo, cover, crop, size) {
     }
   }
   if (!something) throw new Error("Nothing of the photograph is left: bring some of it back, or move the crop.");
-  return resized(flat, width, height, size);
+  const window = atObject && cover.some((share) => share < 255) ? windowOf(photo.width, cover, crop) : null;
+  return window ? resized(squareOf(flat, width, height, window), window[2], window[2], size) : resized(flat, width, height, size);
+}
+
+/** Left, top and side, seen from the crop, of the square 1.15 times as wide as the box of what is half covered. */
+function windowOf(wide, cover, [left, top, right, bottom]) {
+  const box = [Infinity, Infinity, -Infinity, -Infinity];
+  let count = 0;
+  for (let row = top; row < bottom; row++) {
+    for (let column = left; column < right; column++) {
+      if (cover[row * wide + column] < 128) continue;
+      count++;
+      box[0] = Math.min(box[0], column - left);
+      box[1] = Math.min(box[1], row - top);
+      box[2] = Math.max(box[2], column - left + 1);
+      box[3] = Math.max(box[3], row - top + 1);
+    }
+  }
+  if (count === 0 || count === (right - left) * (bottom - top)) return null;  // this tells no object
+  const side = Math.ceil(23 * Math.max(box[2] - box[0], box[3] - box[1]) / 20);
+  return [Math.floor((box[0] + box[2] - side) / 2), Math.floor((box[1] + box[3] - side) / 2), side];
+}
+
+/** RGB of a square of a picture, whose border is repeated where the square reaches beyond it. */
+function squareOf(flat, width, height, [left, top, side]) {
+  const out = new Uint8Array(3 * side * side);
+  const inside = (place, count) => Math.min(count - 1, Math.max(0, place));
+  for (let row = 0, to = 0; row < side; row++) {
+    for (let column = 0; column < side; column++, to += 3) {
+      const from = 3 * (inside(top + row, height) * width + inside(left + column, width));
+      out.set(flat.subarray(from, from + 3), to);
+    }
+  }
+  return out;
 }
 
 /** What a photograph's own transparency covers: of two values the higher one is the object, one value is no mask. */

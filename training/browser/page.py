@@ -82,6 +82,7 @@ def _facts(model: Model, run: Path, known: UInt8[Array, "N S S 3"] | None, reads
         "source": networks.sampling_source,
         "reads": reads,
         "mirrors": networks.coding.mirrors,
+        "atObject": model.settings.crop == "alpha",
         "means": None if networks.G.classes is None else _floats(networks.G.classes.weight.cpu().numpy()),
         "samples": _floats(_first_samples(model)),
         "axes": _floats(principal_axes(model, known)),

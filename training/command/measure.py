@@ -83,7 +83,8 @@ def _photographs(options: argparse.Namespace) -> int:
 
     model = load_model(options.run, choose_device("auto"))
     require_reader(model)
-    train = ShapeData.open(options.shards, "train", categories=model.settings.categories) if options.shards else None
+    chosen = {"categories": model.settings.categories, "crop": model.settings.crop}
+    train = ShapeData.open(options.shards, "train", **chosen) if options.shards else None
     threshold = threshold_of(model, options.threshold)
     with Log(options.log) as log:
         found = photograph_sets(model, train, options.photographs, threshold, options.output, log)

@@ -171,12 +171,11 @@ def _reconstruct(options: argparse.Namespace) -> int:
         )
     with isolated_reader() as read:
         model = _model(options)
-        photos = [
-            read(path, model.header.size_px, crop=crop, mask=mask)
-            for path, mask in zip(options.photos, masks, strict=True)
-        ]
-    from training.inference.reconstruct import reconstruct  # with torch, which has threads
+        from training.inference.reconstruct import photo_of, reconstruct  # with torch, which has threads
 
+        photos = [
+            photo_of(model, path, read, crop=crop, mask=mask) for path, mask in zip(options.photos, masks, strict=True)
+        ]
     levels = reconstruct(model, photos)
     _write_one(options, output, model, levels)
     _say_how_familiar(options, model, photos)

@@ -7,6 +7,7 @@ Pictures stay where they are fastest (`tier`): "ram" copies them into one array 
 every checksum at the start; "map" maps the files into memory and compares a picture's
 checksum when it is first touched.  Either way no picture is handed out unchecked.
 Shapes are in the order of their ids, so nothing depends on how they were cut into shards.
+With `crop="alpha"` every picture is cropped at its object: in RAM once, from a map whenever it is gathered.
 """
 
 from __future__ import annotations
@@ -26,12 +27,14 @@ from zlib_ng import zlib_ng
 from pipeline.conventions import Array
 from pipeline.errors import UserError
 from pipeline.manifest import Record
+from pipeline.pictures.at_object import Windows, windows_of
 from pipeline.pictures.bank import Bank
 from pipeline.settings.categories import chosen_categories
 from pipeline.shards import Shard
 from pipeline.shards.bulk import load_composites, load_rows, open_bank_of
 from pipeline.shards.index import open_indexed, read_index
 from pipeline.shards.schema import damaged
+from training.data.crop import crop_intrinsics, crop_row, crop_rows
 from training.data.memory import allow_open_files, fits_in_ram
 
 Bytes = UInt8[Array, "rows bytes"]
@@ -59,6 +62,7 @@ class _Loading:
     bank: Bank | None
     random_background: bool
     masks: bool
+    crop: str
     threads: int
 
 
@@ -79,6 +83,7 @@ class ShapeData:
         self._pictures: Bytes | None = None  # N V rows of S S channels bytes in RAM
         self._alpha: Bytes | None = None  # N V rows of S S bytes in RAM, where masks were asked for
         self._files: list[_File] = []
+        self._windows: Windows | None = None  # of the N V pictures, where those of a map are cropped
         self._place: Int64[Array, "N 2"] = np.zeros((count, 2), np.int64)  # file and row of each shape
 
     @classmethod
@@ -92,6 +97,7 @@ class ShapeData:
         bank: Path | str | None = None,  # the background bank, for `layers`; None: the run's own, where it lies
         random_background: bool = False,  # `layers` only: hand out foregrounds, to be composited on the device
         masks: bool = False,  # also the alpha of every picture, always in RAM
+        crop: str = "none",  # "alpha": pictures, alpha and cameras at the object (pipeline/pictures/at_object.py)
         threads: int = 2,  # for reading at the start
     ) -> ShapeData:
         """Open the shapes of `split`; a `UserError` for damage, for shards that do not fit together, or no shapes."""
@@ -105,7 +111,7 @@ class ShapeData:
         shards = [open_indexed(path, entry) for path, entry in entries]
         try:
             opened = None if bank is None else open_bank_of(Path(bank), shards)
-            loading = _Loading(tier, opened, random_background, masks, threads)
+            loading = _Loading(tier, opened, random_background, masks, crop, threads)
             return cls._fill(shards, split, head, names, loading)
         finally:
             for shard in shards:
@@ -159,6 +165,7 @@ class ShapeData:
                 self._load_rows(shards, "alpha", alpha, loading.threads)
         if self.tier == "map":
             self._files = [_map(shard) for shard in shards]
+            self._crop(shards, kind, loading)
             return
         pictures = np.empty((len(self), self.views, *square, self.channels), np.uint8)
         if kind == "composite" or loading.random_background:
@@ -168,6 +175,37 @@ class ShapeData:
                 places, rows = self._of_file(number)
                 load_composites(shard, loading.bank, rows, pictures, places, alpha, threads=loading.threads)
         self._pictures = pictures.reshape(count, self.size_px**2 * self.channels)
+        self._crop(shards, kind, loading)
+
+    def _crop(self, shards: list[Shard], kind: str, loading: _Loading) -> None:
+        """Crop pictures, alpha and cameras at the objects, shard by shard, where that is asked for."""
+        if loading.crop == "none":
+            return
+        count = len(self) * self.views
+        windows = np.zeros((count, 3), np.int32)
+        for number, shard in enumerate(shards):
+            places, rows = self._of_file(number)
+            own = (places[:, None] * self.views + np.arange(self.views)).reshape(-1)
+            windows[own] = windows_of(self._stored_alpha(shard, kind, rows, own, loading))
+        for rows_of in (self._pictures, self._alpha):
+            if rows_of is not None:
+                crop_rows(rows_of, windows, self.size_px, threads=loading.threads)
+        crop_intrinsics(self.cameras["K"].reshape(count, 3, 3), windows, self.size_px)
+        self._windows = windows if self.tier == "map" else None
+
+    def _stored_alpha(
+        self, shard: Shard, kind: str, rows: Int64[Array, " n"], own: Int64[Array, " rows"], loading: _Loading
+    ) -> UInt8[Array, "rows S S"]:
+        """Alpha of the pictures of `rows` of a file, which are `own` here: what is loaded, else read from the file."""
+        square = (self.size_px, self.size_px)
+        if loading.random_background and self._pictures is not None:
+            return self._pictures[own].reshape(-1, *square, 4)[..., 3]
+        if self._alpha is not None:
+            return self._alpha[own].reshape(-1, *square)
+        name, channels = ("alpha", ()) if kind == "composite" else ("rgba", (4,))
+        stored = np.empty((len(rows), self.views, *square, *channels), np.uint8)
+        load_rows(shard.array(name), rows, stored, np.arange(len(rows)), threads=loading.threads)
+        return (stored if kind == "composite" else stored[..., 3]).reshape(-1, *square)
 
     def _load_rows(self, shards: list[Shard], name: str, out: UInt8[Array, "N V ..."], threads: int) -> None:
         for number, shard in enumerate(shards):
@@ -234,6 +272,8 @@ class ShapeData:
                         "a CRC-32 that does not match",
                     )
                 file.compared[picture] = True
+            if self._windows is not None:
+                crop_row(out[place], self._windows[objects[place] * self.views + views[place]], self.size_px)
 
 
 def _bank_beside(index_path: Path) -> Path | None:

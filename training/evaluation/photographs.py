@@ -20,6 +20,7 @@ the sets fill their cube; where the training shapes fill only the middle of thei
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,7 @@ from pipeline.conventions import Array
 from pipeline.errors import UserError
 from pipeline.formats.photographs import Photographs, load_photographs
 from pipeline.meshes.orient import ORIENTATIONS
+from pipeline.pictures.at_object import cropped, window_around
 from pipeline.progress import Log
 from pipeline.seeds import generator
 from training.data.pictures import normalised
@@ -63,6 +65,8 @@ def evaluate_photographs(
     """Scores with intervals, and for each photograph the arrays that a page shows; see docs/metrics.md."""
     photographs = load_photographs(path)
     _require_fit(model, photographs, path)
+    if model.settings.crop != "none":
+        photographs = dataclasses.replace(photographs, images=with_margin(photographs.images))
     truths, side = photographs.voxels, photographs.voxels.shape[1]
     frame = filled_side(train) if train is not None and len(train) else model.header.resolution
     fields = {"network": [to_side(field, side, frame) for field in network_fields(model, photographs.images)]}
@@ -111,6 +115,13 @@ def network_fields(model: Model, images: UInt8[Array, "N S S 3"]) -> Float32[Arr
         pictures = torch.from_numpy(images[start : start + BATCH]).to(networks.device)[:, None]
         out.append(networks.answer(normalised(pictures))[:, 0].float().cpu().numpy())
     return np.concatenate(out)
+
+
+def with_margin(images: UInt8[Array, "N S S 3"]) -> UInt8[Array, "N S S 3"]:
+    """Photographs that end at the box of their object, with the margin that pictures cropped at alpha have."""
+    size_px = images.shape[1]
+    window = window_around(0, 0, size_px, size_px)
+    return np.stack([cropped(image, window, size_px) for image in images])
 
 
 def filled_side(train: ShapeData) -> int:

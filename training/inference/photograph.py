@@ -16,6 +16,7 @@ from jaxtyping import UInt8
 
 from pipeline.conventions import Array
 from pipeline.errors import Reject, UserError
+from pipeline.pictures.at_object import cropped, window_of
 from pipeline.pictures.decode import decode_picture
 from pipeline.pictures.mask import border_coverage, cover_of_alpha, coverage, decode_mask
 from pipeline.pictures.square import square_picture
@@ -34,7 +35,7 @@ class ReadPhoto(Protocol):
     """`read_photo`, here or in a process of its own."""
 
     def __call__(
-        self, path: Path, size_px: int, *, crop: Box | None = None, mask: Path | None = None
+        self, path: Path, size_px: int, *, crop: Box | None = None, mask: Path | None = None, at_object: bool = False
     ) -> UInt8[Array, "S S 3"]: ...
 
 
@@ -44,10 +45,10 @@ def isolated_reader() -> Iterator[ReadPhoto]:
     with IsolatedWorker[Prepared](lambda: _prepared, seconds=SECONDS, memory_bytes=MEMORY_BYTES) as worker:
 
         def read(
-            path: Path, size_px: int, *, crop: Box | None = None, mask: Path | None = None
+            path: Path, size_px: int, *, crop: Box | None = None, mask: Path | None = None, at_object: bool = False
         ) -> UInt8[Array, "S S 3"]:
             try:
-                return _told(worker.call(path, size_px, crop, mask))
+                return _told(worker.call(path, size_px, crop, mask, at_object))
             except Reject as reject:
                 raise UserError(
                     "cannot read this picture",
@@ -60,15 +61,17 @@ def isolated_reader() -> Iterator[ReadPhoto]:
 
 
 def read_photo(
-    path: Path, size_px: int, *, crop: Box | None = None, mask: Path | None = None
+    path: Path, size_px: int, *, crop: Box | None = None, mask: Path | None = None, at_object: bool = False
 ) -> UInt8[Array, "{size_px} {size_px} 3"]:
     """(S, S, 3) a photograph as the encoder wants it: upright, masked onto grey, cropped, square, scaled.
 
     crop : left, top, right, bottom in pixels of the upright photograph; None takes the whole.
     mask : picture of the same size, bright where the object is (pipeline/pictures/mask.py); a photograph's
         own alpha serves as well.  How much of the picture is covered is said.
+    at_object : crop at the object, as the pictures of a network with `crop: alpha` are; without a mask or
+        transparency what is there is taken as it is, and that is said.
     """
-    return _told(_prepared(path, size_px, crop, mask))
+    return _told(_prepared(path, size_px, crop, mask, at_object))
 
 
 def _told(prepared: Prepared) -> UInt8[Array, "S S 3"]:
@@ -78,7 +81,7 @@ def _told(prepared: Prepared) -> UInt8[Array, "S S 3"]:
     return picture
 
 
-def _prepared(path: Path, size_px: int, crop: Box | None, mask: Path | None) -> Prepared:
+def _prepared(path: Path, size_px: int, crop: Box | None, mask: Path | None, at_object: bool) -> Prepared:
     photo = _read(path, decode_picture)
     remarks = [f"{path}: {note}" for note in photo.notes]
     cover = cover_of_alpha(photo.rgba[..., 3])
@@ -107,8 +110,16 @@ def _prepared(path: Path, size_px: int, crop: Box | None, mask: Path | None) -> 
             got=f"{mask} covers nothing of it" if mask else "it is transparent",
             do="look at the mask and at the crop" if mask else "give a picture with an opaque object",
         )
-    flat = (photo.pixels[top:bottom, left:right, :3] * share + GREY * (255 - share) + 127) // 255
-    return square_picture(flat.astype(np.uint8), size_px), remarks
+    flat = ((photo.pixels[top:bottom, left:right, :3] * share + GREY * (255 - share) + 127) // 255).astype(np.uint8)
+    if at_object and (cover < 255).any():
+        return cropped(flat, window_of(cover[top:bottom, left:right]), size_px), remarks
+    if at_object:
+        remarks.append(
+            f"{path}: this network knows pictures cropped at the object, and nothing says where it is; "
+            + ("--crop" if crop else "the whole picture")
+            + " is taken: give a mask, or a crop 1.15 times as wide as the object"
+        )
+    return square_picture(flat, size_px), remarks
 
 
 def _read(path: Path, decode: Callable[[bytes], T]) -> T:

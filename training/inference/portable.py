@@ -7,7 +7,8 @@
 `python -m training export` writes this file beside reconstructor.onnx and config.json, and
 nothing else of the project is needed.  A photograph is turned upright, what its mask (bright
 where the object is) or its own transparency leaves out becomes grey, the crop is taken, its
-border is repeated until it is square, and it is scaled to the S x S pixels of the encoder.
+border is repeated until it is square, and it is scaled to the S x S pixels of the encoder.  A network
+that was trained with `crop: alpha` gets the square 1.15 times as wide as what the mask covers.
 
 An .obj holds the closed surface where the occupancy crosses the threshold, +Y up, -Z front, in a
 box of side 1 around the origin; an .npy holds (R, R, R) uint8 occupancy, 255 certain, indexed x, y, z.
@@ -40,9 +41,16 @@ TRIANGLES = {
 
 
 def read_photo(
-    path: Path, size_px: int, crop: tuple[int, int, int, int] | None = None, mask: Path | None = None
+    path: Path,
+    size_px: int,
+    crop: tuple[int, int, int, int] | None = None,
+    mask: Path | None = None,
+    at_object: bool = False,
 ) -> Array:
-    """(S, S, 3) uint8 the picture that the encoder sees; `crop` is left, top, right, bottom in pixels."""
+    """(S, S, 3) uint8 the picture that the encoder sees; `crop` is left, top, right, bottom in pixels.
+
+    at_object : cut further to the square around what the mask or the transparency covers at least half.
+    """
     rgba = np.asarray(_opened(path).convert("RGBA")).astype(np.uint16)
     height, width = rgba.shape[:2]
     cover = _covered(rgba[..., 3])
@@ -60,10 +68,21 @@ def read_photo(
     if not share.any():
         raise ValueError(f"{path}: nothing of the photograph is left; look at its mask and at the crop")
     flat = (rgba[top:bottom, left:right, :3] * share + GREY * (255 - share) + 127) // 255
+    inside = cover[top:bottom, left:right] >= 128
+    if at_object and (cover < 255).any() and inside.any() and not inside.all():
+        flat = _around(flat, inside)
     side = max(flat.shape[:2])
     border = [((side - n) // 2, side - n - (side - n) // 2) for n in flat.shape[:2]]
     square = Image.fromarray(np.pad(flat, (*border, (0, 0)), mode="edge").astype(np.uint8))
     return np.asarray(square.resize((size_px, size_px), Image.Resampling.HAMMING))
+
+
+def _around(pixels: Array, inside: Array) -> Array:
+    """The square 1.15 times as wide as the box of what is inside, with the border repeated where it ends."""
+    (top, bottom), (left, right) = ((int(n.min()), int(n.max()) + 1) for n in np.nonzero(inside))
+    side = -(-max(bottom - top, right - left) * 23 // 20)
+    rows, columns = (np.arange(side) + (first + last - side) // 2 for first, last in ((top, bottom), (left, right)))
+    return pixels[rows.clip(0, len(pixels) - 1)[:, None], columns.clip(0, pixels.shape[1] - 1)]
 
 
 def _covered(values: Array) -> Array:
@@ -167,7 +186,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         config = json.loads((options.model / "config.json").read_text(encoding="utf-8"))
         require_whole(options.model, config)
         masks = options.mask or [None] * len(options.photos)
-        photos = [read_photo(path, config["size_px"], options.crop, mask) for path, mask in zip(options.photos, masks)]
+        at_object = config["settings"].get("crop") == "alpha"
+        photos = [
+            read_photo(path, config["size_px"], options.crop, mask, at_object)
+            for path, mask in zip(options.photos, masks)
+        ]
         levels = occupancy(options.model, photos)
     except (OSError, ValueError) as error:
         print(f"error: {visible(str(error))}", file=sys.stderr)

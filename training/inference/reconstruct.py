@@ -14,13 +14,21 @@ from pipeline.errors import UserError
 from pipeline.progress import progress
 from training.data.pictures import normalised
 from training.inference.model import Model
-from training.inference.photograph import ReadPhoto, read_photo
+from training.inference.photograph import Box, ReadPhoto, read_photo
 from training.inference.predict import levels_of
 from training.metrics.voxels import Level, Levels, quantise
 from training.networks.codes import POSTERIOR
 
 Photo = UInt8[Array, "S S 3"]
 SAMPLED = 8  # shapes from the prior in one pass
+
+
+def photo_of(
+    model: Model, path: Path, read: ReadPhoto = read_photo, *, crop: Box | None = None, mask: Path | None = None
+) -> Photo:
+    """A photograph as this network's pictures are: `read_photo` in its size, at the object where they are."""
+    at_object = model.settings.crop == "alpha"
+    return read(path, model.header.size_px, crop=crop, mask=mask, at_object=at_object)
 
 
 @torch.no_grad()
@@ -58,7 +66,7 @@ def _shown(model: Model, photos: Sequence[Photo]) -> Float[torch.Tensor, "1 V 3 
 def code_named(model: Model, name: str, read: ReadPhoto = read_photo) -> Float[torch.Tensor, "1 Z"]:
     """(1, Z) the code of a photograph, or of what `sample` makes: ``seed:7`` its first, ``seed:7/3`` its 003."""
     if not name.startswith("seed:"):
-        return code_of(model, [read(Path(name), model.header.size_px)])
+        return code_of(model, [photo_of(model, Path(name), read)])
     seed, _, number = name.removeprefix("seed:").partition("/")
     if not (seed.isdigit() and (number or "0").isdigit()):
         raise UserError("this names no code", got=name, wanted="a photograph, seed:NUMBER or seed:NUMBER/NUMBER")
