@@ -43,7 +43,7 @@ from training.evaluation.classify import classify, classify_shards
 from training.evaluation.photographs import evaluate_photographs
 from training.evaluation.reconstruction import Splits, empty_predictions, reconstruction
 from training.inference.model import Model, load_model
-from training.inference.predict import by_hash, chosen, sample, truth
+from training.inference.predict import by_hash, chosen, mean_levels, sample, truth
 from training.inference.terms import terms_of
 from training.metrics import generation, intervals
 from training.metrics import voxels as metrics
@@ -258,7 +258,7 @@ def _generation(
     if few:
         return {"skipped": f"{len(held_out)} held-out shapes; at least two are needed"}
     known = truth(splits.train, by_hash(splits.train, "generation")[: len(held_out)])
-    mean = baselines.mean_levels(splits.train, np.arange(len(splits.train))) >= 128
+    mean = mean_levels(splits.train, np.arange(len(splits.train))) >= 128
     sets = {"network": grids, "training_shapes": known, "mean_shape": np.broadcast_to(mean, known.shape)}
     reference = generation.Reference(
         held_out, points=settings.points, chamfer_shapes=settings.chamfer_shapes, seed=seed, threads=threads, log=log

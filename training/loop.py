@@ -34,6 +34,8 @@ from training.inference.predict import chosen, truth
 from training.inference.validation import Validator
 from training.networks.build import Networks, set_output_bias
 from training.networks.checkpoint import Header
+from training.networks.encoders import ImageNetEncoder
+from training.networks.imagenet import begin_with
 from training.parallel import Ranks, choose_device, connected, described, from_environment, prepare
 from training.run import files as run_files
 from training.run.alarms import symptoms
@@ -292,6 +294,8 @@ def build(settings: Experiment, data: ShapeData, device: torch.device) -> tuple[
     """The networks, whose every weight follows from the seed, and their average."""
     sizes = {"size_px": data.size_px, "resolution": data.resolution, "categories": len(data.categories)}
     networks = Networks(settings, **sizes).on(device)
+    if settings.encoder_weights is not None and isinstance(networks.E, ImageNetEncoder):
+        begin_with(networks.E.body, Path(settings.encoder_weights))
     set_output_bias(networks.G, float(truth(data, chosen(data, 1024, "occupancy")).mean()))
     average = MovingAverage(networks, settings.ema)
     penalised = settings.adversarial == "wgan-gp" or settings.r1_gamma > 0
@@ -351,8 +355,9 @@ def validate(training: Training, phase: Phase, samples: int) -> None:
         found, about = training.validator(networks), training.said_of(phase)
         training.metrics.write("look", samples, held_out=training.validator.held_out, **about, **found.as_json())
         frame = training.timeline.write(networks, samples, found.threshold)
+        seen = samples - training.samples(training.phases[1].first if len(training.phases) > 1 else 0)
         training.metrics.frame(frame, samples, training.data.resolution)
-        for alarm, raised in state.change_alarms(symptoms(found, *state.take_discriminator()), samples):
+        for alarm, raised in state.change_alarms(symptoms(found, *state.take_discriminator(), seen), samples):
             training.metrics.write("alarm", samples, alarm=alarm, raised=raised)
             training.display.alarm(alarm, raised, samples)
         if phase.name != "autoencode":  # which sees the shape itself: its answers are no answers to pictures

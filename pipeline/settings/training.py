@@ -96,8 +96,10 @@ class Experiment(Strict):
     """Show shapes at random quarter turns about the up axis; for networks that see no picture."""
 
     # Networks.
-    encoder: Literal["none", "paper", "strided", "deep", "resnet"] = "strided"
-    """`none`: plain 3D-GAN; `paper`: kernels 11, 5, 5, 5, 8; `strided`: light; `deep`: it with two residual blocks."""
+    encoder: Literal["none", "paper", "strided", "deep", "resnet", "resnet18", "resnet34", "resnet50"] = "strided"
+    """`none`: plain 3D-GAN; `strided`: light; `deep`: it with two residual blocks; `resnet18` and on: ImageNet's."""
+    encoder_weights: str | None = None
+    """Weights that a `resnet18`, `resnet34` or `resnet50` of torchvision or timm begins with: .safetensors or .pth."""
     encoder_input: Literal["picture", "projections"] = "picture"
     """`projections` shows the encoder the three axis projections of the voxels: an upper bound, not a task."""
     encoder_width: float = pydantic.Field(default=0.25, gt=0, le=8)
@@ -237,6 +239,13 @@ class Experiment(Strict):
                 raise ValueError(f"{key} needs an encoder of pictures; leave it out")
         if self.crop != "none" and (self.encoder == "none" or self.encoder_input == "projections"):
             raise ValueError("crop needs an encoder of pictures; leave it out")
+        if self.encoder_weights is not None and (
+            self.encoder not in ("resnet18", "resnet34", "resnet50") or self.encoder_width != 1 or self.bias
+        ):
+            raise ValueError(
+                "encoder_weights need an encoder of their layout; set encoder to resnet18, resnet34 or resnet50, "
+                "encoder_width to 1 and bias to false"
+            )
         if self.batch % self.processes:
             raise ValueError(f"{self.processes} processes cannot share a batch of {self.batch} evenly")
         if self.recolour > 0 and not self.random_background:

@@ -276,6 +276,8 @@ class Graph:
         yield self._of("ledgers", [Job("ledger", dataset) for dataset in datasets], content=False)
         # Shards stored in layers are composited while training, from the bank itself.
         yield self._bank() if self.config.shards.storage == "layers" else self._of("bank", [])
+        weights = self.config.experiments[name].encoder_weights
+        yield from self._carried("encoder_weights", [], [] if weights is None else [weights])
         yield from self._packs(datasets)
 
     def _evaluate(self, name: str, shard: str) -> Iterator[Need]:

@@ -143,6 +143,8 @@ class Plan(Published, Sent):
             return {"shapes": self._lists_digest(job.name)}
         if job.rule == "backgrounds" and self.config.backgrounds.source == "folder":
             return {"pictures": self._folder("backgrounds", self.config.backgrounds.path or ".")}
+        if job.rule == "train" and (weights := self.config.experiments[job.name].encoder_weights) is not None:
+            return {"encoder_weights": self._folder(f"weights-{job.name}", weights)}
         if job.rule == "photographs":
             return {"pictures": self._folder(f"photographs-{job.name}", self.config.photographs[job.name].path)}
         return {}

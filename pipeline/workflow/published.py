@@ -101,6 +101,8 @@ class Published:
         found = [(f"photographs-{name}", chosen.path) for name, chosen in sorted(self.config.photographs.items())]
         if self.config.backgrounds.source == "folder":
             found.append(("backgrounds", self.config.backgrounds.path or "."))
+        for name, one in sorted(self.config.experiments.items()):
+            found += [] if one.encoder_weights is None else [(f"weights-{name}", one.encoder_weights)]
         return found
 
     @property
@@ -124,10 +126,10 @@ class Published:
         if not self.main:
             return str(self._published["folders"][what])
         folder = Path(path)
-        if not folder.is_dir():
+        if not folder.exists():
             return "no such folder"  # its job says so in words
-        self._sums[what] = ContentSums(Path(self.out) / "made" / "contents" / f"{what}.json")
-        return folder_identity(folder, self._sums[what])
+        sums = self._sums[what] = ContentSums(Path(self.out) / "made" / "contents" / f"{what}.json")
+        return folder_identity(folder, sums) if folder.is_dir() else sums.of(folder)
 
     @functools.cached_property
     def _sums(self) -> dict[str, ContentSums]:

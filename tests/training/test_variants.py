@@ -26,7 +26,7 @@ from training.inference.model import load_model
 from training.inference.predict import predict, truth
 from training.loop import training_loop
 from training.metrics import voxels as metrics
-from training.networks import losses
+from training.networks import codes, losses
 from training.networks.build import Networks
 from training.networks.layers import Convolution, SpectralNorm
 from training.run.files import read_metrics
@@ -137,7 +137,7 @@ def test_every_argument_trains(changes: dict[str, object], boxes: Path, tmp_path
     assert len(values) > 10 and all(math.isfinite(value) for value in values)
 
 
-@pytest.mark.parametrize("encoder", ["paper", "strided", "deep", "resnet"])
+@pytest.mark.parametrize("encoder", ["paper", "strided", "deep", "resnet", "resnet18"])
 def test_mask_supervision_tells_the_encoder_where_the_object_is(encoder: str) -> None:
     """Its loss falls down its gradient, which reaches the first layer; nothing else changes."""
     experiment, data = from_config("demo", encoder=encoder, mask_weight=1.0), batch()
@@ -199,6 +199,30 @@ def test_bf16_is_chosen_where_it_pays() -> None:
     cpu, cuda = torch.device("cpu"), torch.device("cuda")
     assert not uses_bf16("auto", cpu, 64) and not uses_bf16("auto", cuda, 32)
     assert uses_bf16("bf16", cpu, 32)
+
+
+@pytest.mark.parametrize("emulated_only", [False, True])
+def test_a_gpu_that_only_emulates_bf16_is_not_given_it(emulated_only: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Torch calls bf16 supported on GPUs without it too, where it is slower than float32."""
+    monkeypatch.setattr(
+        torch.cuda, "is_bf16_supported", lambda including_emulation=True: including_emulation or not emulated_only
+    )
+    assert uses_bf16("auto", torch.device("cuda"), 64) is not emulated_only
+
+
+@pytest.mark.parametrize(("portable", "wanted"), [(False, "meta"), (True, "cpu")])
+def test_noise_is_drawn_on_the_device_and_portable_noise_on_the_cpu(
+    portable: bool, wanted: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[str] = []
+
+    def source(seed: int, step: int, purpose: str, device: torch.device) -> torch.Generator:
+        drawn.append(device.type)
+        return fixed()
+
+    monkeypatch.setattr(codes, "source_of_noise", source)
+    found = codes.noise(1, 2, "prior", (3, 4), torch.device("meta"), portable=portable)
+    assert (found.shape, found.device.type, drawn) == ((3, 4), "meta", [wanted])
 
 
 def test_bf16_is_for_the_networks_alone() -> None:

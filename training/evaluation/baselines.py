@@ -13,10 +13,10 @@ from jaxtyping import Float32, Int64, UInt8
 from pipeline.conventions import Array
 from pipeline.seeds import generator
 from training.data.shapes import ShapeData
-from training.inference.predict import Objects, chosen, truth
+from training.inference.predict import Objects, chosen, mean_levels, truth
 from training.metrics import voxels as metrics
 from training.metrics.distances import iou_matrix
-from training.metrics.voxels import Bits, Floats, Level
+from training.metrics.voxels import Bits, Floats
 
 MAX_PICTURES = 20_000  # training pictures that the nearest neighbour looks at
 PIXELS = 16  # side of the pictures in which neighbours are searched
@@ -30,18 +30,10 @@ class Baseline:
     threshold: int | None = None
 
 
-def mean_levels(data: ShapeData, objects: Objects) -> Level:
-    """(P,) mean occupancy of the given shapes as levels 0 ... 255."""
-    total = np.zeros(data.resolution**3, np.int64)
-    for start in range(0, len(objects), 1024):
-        total += truth(data, objects[start : start + 1024]).sum(0)
-    return metrics.quantise((total / max(len(objects), 1)).astype(np.float32))
-
-
 def mean_shape(train: ShapeData, tuning: ShapeData, held_out: ShapeData) -> Baseline:
     """The same answer for every picture: the mean training shape, cut where `tuning` shapes like it best."""
     level = mean_levels(train, np.arange(len(train)))
-    threshold = _tuned(level, truth(tuning, np.arange(len(tuning))))
+    threshold = metrics.threshold_of_one(level, truth(tuning, np.arange(len(tuning))))
     answers = truth(held_out, np.arange(len(held_out)))
     return Baseline(metrics.iou(np.broadcast_to(level >= threshold, answers.shape), answers), threshold)
 
@@ -53,7 +45,7 @@ def class_mean_shape(train: ShapeData, tuning: ShapeData, held_out: ShapeData) -
         members = np.flatnonzero(held_out.labels == label)
         level = mean_levels(train, np.flatnonzero(train.labels == label))
         tuners = np.flatnonzero(tuning.labels == label)
-        threshold = _tuned(level, truth(tuning, tuners)) if len(tuners) else 128
+        threshold = metrics.threshold_of_one(level, truth(tuning, tuners)) if len(tuners) else 128
         answers = truth(held_out, members)
         out[members] = metrics.iou(np.broadcast_to(level >= threshold, answers.shape), answers)
     return Baseline(out)
@@ -105,10 +97,6 @@ def nearest_training(grids: Bits, train: ShapeData, *, threads: int = 1) -> tupl
         place = np.where(value > best, start + nearest, place)
         best = np.maximum(best, value)
     return place, best
-
-
-def _tuned(level: Level, answers: Bits) -> int:
-    return metrics.best_threshold(metrics.iou_curve(np.broadcast_to(level, answers.shape), answers))
 
 
 def _every(data: ShapeData) -> Int64[Array, "1 V"]:

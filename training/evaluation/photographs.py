@@ -41,7 +41,7 @@ from training.data.pictures import normalised
 from training.data.shapes import ShapeData
 from training.evaluation import baselines
 from training.inference.model import Model
-from training.inference.predict import BATCH, Objects, chosen, truth
+from training.inference.predict import BATCH, Objects, chosen, mean_levels, truth
 from training.metrics import alignment, intervals
 from training.metrics import pix3d as pix3d_scores
 from training.metrics import voxels as metrics
@@ -184,7 +184,7 @@ def _others(photographs: Photographs, train: ShapeData | None, frame: int, seed:
         grid = (train.resolution,) * 3
         return [to_side(truth(train, np.array([i]))[0].reshape(grid).astype(np.float32), side, frame) for i in places]
 
-    mean = baselines.mean_levels(train, np.arange(len(train))).reshape((train.resolution,) * 3)
+    mean = mean_levels(train, np.arange(len(train))).reshape((train.resolution,) * 3)
     drawn = [int(generator(seed, "random shape", name).integers(0, len(train))) for name in photographs.picture]
     return {
         "chance": noise,

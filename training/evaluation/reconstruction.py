@@ -16,7 +16,16 @@ from pipeline.settings.evaluation import Evaluation
 from training.data.shapes import ShapeData
 from training.evaluation import baselines
 from training.inference.model import Model
-from training.inference.predict import Objects, chosen, first_views, neighbouring_views, pictures_of, predict, truth
+from training.inference.predict import (
+    Objects,
+    chosen,
+    first_views,
+    mean_levels,
+    neighbouring_views,
+    pictures_of,
+    predict,
+    truth,
+)
 from training.metrics import intervals
 from training.metrics import voxels as metrics
 from training.metrics.alignment import average_precision
@@ -147,7 +156,7 @@ def _surface(
     held_out, train = splits.held_out, splits.train
     objects = chosen(held_out, settings.surface_shapes, "surface")
     answers = truth(held_out, objects)
-    mean = baselines.mean_levels(train, np.arange(len(train)))
+    mean = mean_levels(train, np.arange(len(train)))
     pictures = held_out.gather(objects, examples.views[objects])
     drawn = [
         int(generator(seed, "random surface", held_out.records[i].shape_id).integers(0, len(train))) for i in objects

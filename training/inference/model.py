@@ -79,9 +79,11 @@ def networks_of(settings: Experiment, header: Header) -> Networks:
 
 def export_config(model: Model) -> dict[str, Any]:
     """What an exported folder's config.json says; `load_model` reads it back."""
-    header = model.header
+    header, settings = model.header, model.settings.model_dump(mode="json")
+    if settings["encoder_weights"] is not None:  # where it lay is of no use to others
+        settings["encoder_weights"] = Path(settings["encoder_weights"]).name
     return {
-        "settings": model.settings.model_dump(mode="json"),
+        "settings": settings,
         "size_px": header.size_px,
         "resolution": header.resolution,
         "categories": header.categories,

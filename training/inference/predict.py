@@ -18,7 +18,7 @@ from training.data.batches import unpack_bits
 from training.data.pictures import normalised
 from training.data.shapes import ShapeData
 from training.metrics import voxels as metrics
-from training.metrics.voxels import Bits, Levels
+from training.metrics.voxels import Bits, Level, Levels
 from training.networks.build import Networks
 from training.networks.codes import POSTERIOR
 
@@ -55,6 +55,14 @@ def neighbouring_views(data: ShapeData, objects: Objects, together: int) -> View
 def truth(data: ShapeData, objects: Objects) -> Bits:
     """(N, P) the stored voxels."""
     return np.unpackbits(data.voxels_bits[objects], axis=1, count=data.resolution**3).astype(bool)
+
+
+def mean_levels(data: ShapeData, objects: Objects) -> Level:
+    """(P,) mean occupancy of the given shapes as levels 0 ... 255."""
+    total = np.zeros(data.resolution**3, np.int64)
+    for start in range(0, len(objects), 1024):
+        total += truth(data, objects[start : start + 1024]).sum(0)
+    return metrics.quantise((total / max(len(objects), 1)).astype(np.float32))
 
 
 def pictures_of(data: ShapeData, objects: Objects, views: Objects) -> UInt8[Array, "N S S 3"]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from pipeline.seeds import stable_hash
 from training.data.shapes import ShapeData
-from training.inference.predict import Views, chosen, predict, sample, truth
+from training.inference.predict import Views, by_hash, chosen, mean_levels, predict, sample, truth
 from training.metrics import voxels as metrics
 from training.metrics.distances import iou_matrix
 from training.metrics.generation import Pairs, own_neighbours
@@ -17,6 +18,7 @@ from training.metrics.voxels import Bits
 from training.networks.build import Networks
 
 SAMPLES = 256  # from the prior
+MEAN_OF = 4096  # at most so many training shapes
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,7 @@ class Validation:
     sample_occupancy: float
     sample_pairwise: float
     sample_empty: float  # share of samples without a single voxel
+    mean_shape_iou: float | None = None  # of one answer for all, the mean training shape at its best threshold
     sample_one_nna: float | None = None  # of samples and as many validation shapes, by IoU: 0.5 is best, 1 worst
 
     def as_json(self) -> dict[str, Any]:
@@ -45,16 +48,23 @@ class Validator:
     def __init__(
         self,
         data: ShapeData,
-        fallback: ShapeData,  # training shapes, for a tiny data set that has no validation shapes
+        training: ShapeData,  # whose mean shape is to beat; they stand in where there are no validation shapes
         *,
         shapes: int,  # at most this many
         views: int,  # shown together
     ):
         self.held_out = len(data) > 0
-        self.data = data if self.held_out else fallback
-        self.objects = chosen(self.data, shapes, "look")
+        self.data = data if self.held_out else training
+        self.objects = by_hash(self.data, "look")[:shapes]  # so are the first of them, where fewer are compared
         self.truth = truth(self.data, self.objects)
-        self._together = views
+        self._together, self._training = views, training
+
+    @functools.cached_property
+    def mean_shape_iou(self) -> float:
+        """Mean IoU of the mean training shape with the validation shapes, at the threshold that suits it best."""
+        mean = mean_levels(self._training, chosen(self._training, MEAN_OF, "mean shape"))
+        threshold = metrics.threshold_of_one(mean, self.truth)
+        return float(metrics.iou(np.broadcast_to(mean >= threshold, self.truth.shape), self.truth).mean())
 
     def views(self, turn: int) -> Views:
         """(N, k) the views of turn 0 or 1: neighbouring ones, starting at a place of the shape's own."""
@@ -86,6 +96,7 @@ class Validator:
             float(samples.mean()),
             metrics.pairwise_iou(samples),
             float((~samples.any(1)).mean()),
+            None if networks.E is None else self.mean_shape_iou,
             self._one_nna(made >= threshold),
         )
 

@@ -50,6 +50,11 @@ def best_threshold(curves: Curves) -> int:
     return int(curves[:, 1:].mean(0).argmax()) + 1
 
 
+def threshold_of_one(level: Level, truth: Bits) -> int:
+    """The threshold at which one answer for all grids has the highest mean IoU."""
+    return best_threshold(iou_curve(np.broadcast_to(level, truth.shape), truth))
+
+
 def occupancy_threshold(levels: Levels, occupancy: float) -> int:
     """The threshold in 1 ... 255 at which the mean occupancy is a wanted share.
 

@@ -26,8 +26,8 @@ from training.data.batches import Inputs
 from training.networks.codes import POSTERIOR, PRIOR, Coding
 from training.networks.encoders import ENCODERS
 from training.networks.layers import (
-    Convolution,
     SpectralNorm,
+    Weighted,
     at_least_float32,
     channels_last,
     lay_kernels_channels_last,
@@ -296,7 +296,7 @@ def initialise(networks: nn.Module, seed: int, *, he: float | None = None) -> No
             source = torch.Generator().manual_seed(stable_hash(seed, "singular vector", name) >> 1)
             module.left.copy_(F.normalize(torch.randn(module.left.shape, generator=source), dim=0))
     for module in networks.modules():
-        if isinstance(module, Convolution):
+        if isinstance(module, Weighted):
             for _ in range(FIRST_ITERATIONS):
                 module.iterate()
 

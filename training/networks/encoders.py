@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from training.networks.imagenet import BLOCKS, Body
 from training.networks.layers import BatchNorm, channels_of
 
 CAMERA = 4  # numbers that say where the camera stands: `losses.camera_numbers`
@@ -161,9 +162,34 @@ class ResidualEncoder(Encoder):
         return Seen(self.head(x.mean((2, 3))), marks)
 
 
+class ImageNetEncoder(Encoder):
+    """A ResNet as torchvision and timm have it, so that it can begin with weights that have learned ImageNet."""
+
+    def __init__(
+        self,
+        kind: str,  # a key of `imagenet.BLOCKS`
+        size_px: int,
+        latent: int,
+        width: float,
+        *,
+        bias: bool = False,
+        mask: bool = False,
+        camera: bool = False,
+    ):
+        super().__init__()
+        self.body = Body(kind, width, bias=bias)
+        self.head = nn.Linear(self.body.channels[-1], 2 * latent + CAMERA * camera)
+        self.mask = nn.Conv2d(self.body.channels[1], 1, 1) if mask else None
+
+    def forward(self, images: Pictures) -> Seen:
+        eighth, last = self.body(images)
+        return Seen(self.head(last.mean((2, 3))), None if self.mask is None else self.mask(eighth))
+
+
 ENCODERS: dict[str, Callable[..., Encoder]] = {
     "paper": paper_encoder,
     "strided": strided_encoder,
     "deep": functools.partial(strided_encoder, blocks_after=(3, 4)),
     "resnet": ResidualEncoder,
+    **{kind: functools.partial(ImageNetEncoder, kind) for kind in BLOCKS},
 }

@@ -14,10 +14,20 @@ CUBE_FILL, CUBE_OCCUPANCY = 0.9, 2.0  # share of the own bounding box; times the
 D_ACCURACY, D_SKIPPED = 0.98, 0.95
 D_PAIRWISE, D_OCCUPANCY = 0.3, 2.0  # samples are far from the data: in pairwise IoU, in occupancy either way
 
+PLATEAU_SAMPLES = 8_000  # the first 2,000 to 6,000 answer the mean shape whatever the picture
+PLATEAU_ABOVE = 0.02  # IoU above the mean training shape's from which on a picture counts
 
-def symptoms(found: Validation, d_accuracy: float | None, d_skipped: float | None) -> set[str]:
-    """The alarms that one validation and the discriminator's record since the last one call for."""
+
+def symptoms(found: Validation, d_accuracy: float | None, d_skipped: float | None, seen: int = 0) -> set[str]:
+    """The alarms that one validation and the discriminator's record since the last one call for.
+
+    seen : samples from which E has learned to answer pictures.
+    """
     out = set()
+    if found.iou is not None and found.mean_shape_iou is not None:
+        nothing_seen = found.iou <= found.mean_shape_iou + PLATEAU_ABOVE
+        if nothing_seen and seen >= PLATEAU_SAMPLES:
+            out.add("plateau")
     if found.pairwise is not None and found.occupancy is not None and found.box_fill is not None:
         if found.pairwise > max(COLLAPSE, found.data_pairwise + 0.1):
             out.add("collapse")

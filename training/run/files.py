@@ -25,11 +25,12 @@ import pydantic
 import torch
 
 from pipeline.atomic import write_text
-from pipeline.errors import cannot_write
+from pipeline.errors import UserError, cannot_write
 from pipeline.progress import say
 from pipeline.provenance import code_digest
 from pipeline.settings.training import Experiment
 from pipeline.shards.index import read_index
+from pipeline.state.digests import sha256_of
 from pipeline.state.files import OBJECT, Stored, parse_lines, read_if_whole, read_lines, read_state, write_state
 from training.inference.picture import grid_picture
 from training.run.state import LoopState
@@ -93,9 +94,23 @@ NOT_IDENTITY = {
 def identity(settings: Experiment, shards: Sequence[Path]) -> str:
     """12 hex digits over the settings, the data and the trainer's code."""
     values = settings.model_dump(mode="json", exclude=NOT_IDENTITY)
+    if settings.encoder_weights is not None:  # what is in the file counts, not where it lies
+        values["encoder_weights"] = _sum_of(Path(settings.encoder_weights))
     data = [read_index(path)["digest"] for path in shards]
     text = json.dumps([values, data, code_digest("training.loop")], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def _sum_of(path: Path) -> str:
+    try:
+        return sha256_of(path)
+    except OSError as error:
+        raise UserError(
+            "cannot read encoder_weights",
+            where=str(path),
+            got=error.strerror or str(error),
+            do="correct the path in config.yaml and run the same command again",
+        ) from error
 
 
 def set_aside_others(run: Path, wanted: str) -> None:

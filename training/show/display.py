@@ -20,6 +20,8 @@ ADVICE = {
     "(the paper's 5 does this at 32^3) or raise reconstruction_weight",
     "empty": "predictions are nearly empty: train longer, or raise reconstruction_weight",
     "cube": "predictions are boxes, not shapes: train longer, or lower learning_rate_generator",
+    "plateau": "answers are still no better than the mean training shape, whatever the picture: lower "
+    "learning_rate_encoder (to 1e-3, or with encoder_weights to 1e-4), begin with warm_start, or raise batch to 16",
     "samples-collapse": "samples from the prior are nearly all the same: raise adversarial_weight, or train longer",
     "samples-empty": "samples from the prior are nearly empty: raise kl_weight so that codes cover the prior, "
     "or raise adversarial_weight",

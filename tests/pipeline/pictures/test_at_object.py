@@ -1,4 +1,4 @@
-"""The square around an object: the same as a loop over its pixels finds, and what it shows is what Pillow makes of it."""
+"""The square around an object is that of a loop over its pixels, and shows what Pillow makes of it."""
 
 from __future__ import annotations
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import settings as settings_of_hypothesis
+from hypothesis import strategies as st
 
 from pipeline.errors import UserError
 from pipeline.formats.results import centre
@@ -18,9 +22,11 @@ from training import evaluate
 from training.command.train import main
 from training.data.shapes import ShapeData
 from training.evaluation import baselines, reconstruction, tables
-from training.inference import predict
-from training.inference.predict import truth
+from training.inference import predict, validation
+from training.inference.model import load_model
+from training.inference.predict import mean_levels, truth
 from training.loop import training_loop
+from training.parallel import choose_device
 
 FEW = Evaluation(samples=12, chamfer_shapes=4, points=64, views=(1, 2, 9), latent_shapes=20, interpolations=2, steps=3)
 FILES = ("results.json", "results.md", "predictions.npz", "samples.npz", "latent.npz", "interpolations.npz")
@@ -102,7 +108,7 @@ def test_baselines_on_shapes_they_have_seen(boxes: Path) -> None:
     # Two boxes of different depth may look the same from the front.
     assert (baselines.nearest_pixels(baselines.PictureBank(train), train, train).iou == 1.0).sum() >= len(train) - 2
     one = ShapeData.open([boxes], "train", categories=["box"])
-    mean = baselines.mean_levels(one, np.array([0]))
+    mean = mean_levels(one, np.array([0]))
     assert np.array_equal(mean > 0, truth(one, np.array([0]))[0])
     samples = truth(train, np.arange(3))
     assert [found.tolist() for found in baselines.nearest_training(samples, train)] == [[0, 1, 2], [1.0, 1.0, 1.0]]
@@ -113,7 +119,7 @@ def test_baselines_on_shapes_they_have_seen(boxes: Path) -> None:
 def test_the_mean_shape_is_cut_where_validation_shapes_like_it(boxes: Path) -> None:
     train, val, test = (ShapeData.open([boxes], split) for split in ("train", "val", "test"))
     best = baselines.mean_shape(train, val, val)
-    level = baselines.mean_levels(train, np.arange(len(train)))
+    level = mean_levels(train, np.arange(len(train)))
     answers = truth(val, np.arange(len(val)))
     for threshold in (20, 90, 160, 230):
         cut = np.broadcast_to(level >= threshold, answers.shape)
@@ -182,6 +188,48 @@ def test_which_shapes_are_compared_does_not_depend_on_their_order(boxes: Path) -
     one, other = (truth(one, predict.by_hash(one, "generation"))[:3] for one in (data, turned))
     assert np.array_equal(one, other)
     assert predict.by_hash(data, "generation").tolist() != sorted(range(len(data)))
+
+
+def turned(data: ShapeData, order: Sequence[int]) -> ShapeData:
+    """The same shapes in another order."""
+    data.records = [data.records[i] for i in order]
+    data.voxels_bits, data.labels = data.voxels_bits[list(order)], data.labels[list(order)]
+    data._place = data._place[list(order)]
+    assert data._pictures is not None
+    data._pictures = data._pictures.reshape(len(order), -1)[list(order)].reshape(data._pictures.shape)
+    return data
+
+
+@settings_of_hypothesis(max_examples=5, deadline=None)
+@given(st.permutations(range(6)), st.permutations(range(12)))
+def test_samples_are_compared_with_the_same_shapes_in_any_order(
+    boxes: Path, few: Sequence[int], many: Sequence[int]
+) -> None:
+    """All of the Chamfer distances, JSD and 1-NNA, with fewer shapes compared than there are."""
+    grids = np.stack([box(100 + number).reshape(-1) for number in range(8)])
+
+    def measured(held_out: ShapeData, train: ShapeData) -> dict[str, Any]:
+        splits = reconstruction.Splits(train, held_out, held_out, "test", "test")
+        known = truth(held_out, predict.by_hash(held_out, "generation"))
+        found: dict[str, Any] = evaluate._generation(grids, known, splits, FEW, 1, 1, None)
+        return found
+
+    test, train = (ShapeData.open([boxes], split) for split in ("test", "train"))
+    wanted = measured(test, train)
+    assert measured(turned(test, few), turned(train, many)) == wanted
+
+
+def test_a_validation_compares_samples_with_the_same_shapes_in_any_order(
+    trained: Path, boxes: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More validation shapes than samples: which of them are compared is a question of their ids."""
+    monkeypatch.setattr(validation, "SAMPLES", 3)
+    networks = load_model(trained, choose_device("cpu")).networks
+    found = []
+    for order in (range(6), (5, 3, 1, 0, 2, 4)):
+        data, train = turned(ShapeData.open([boxes], "val"), order), ShapeData.open([boxes], "train")
+        found.append(validation.Validator(data, train, shapes=6, views=1)(networks).as_json())
+    assert found[0] == found[1] and found[0]["mean_shape_iou"] > 0
 
 
 def test_near_duplicates_of_training_shapes_are_counted(boxes: Path, results: dict[str, Any]) -> None:

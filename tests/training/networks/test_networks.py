@@ -5,8 +5,10 @@ from __future__ import annotations
 import dataclasses
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,7 +25,7 @@ from training.inference.export import Reconstructor
 from training.inference.model import Model
 from training.inference.predict import predict
 from training.inference.reconstruct import reconstruct
-from training.networks.build import Networks
+from training.networks.build import FIRST_ITERATIONS, Networks
 from training.networks.checkpoint import Header
 from training.networks.encoders import (
     ENCODERS,
@@ -135,6 +137,20 @@ def test_minibatch_deviation_is_one_channel_that_tells_a_collapsed_batch() -> No
         torch.testing.assert_close(out[:, 3], torch.full((5, 2, 2, 2), float(wanted)), atol=1e-5, rtol=1e-4)
 
 
+def test_every_spectral_norm_begins_with_the_same_number_of_iterations(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever its layer is: a convolution, or the categories' projection."""
+    counts: Counter[SpectralNorm] = Counter()
+
+    def counted(norm: SpectralNorm, weight: torch.Tensor, iterate: Callable[..., None] = SpectralNorm.iterate) -> None:
+        counts[norm] += 1
+        iterate(norm, weight)
+
+    monkeypatch.setattr(SpectralNorm, "iterate", counted)
+    networks = Networks(settings(condition="category", spectral_norm=True), size_px=32, resolution=16, categories=2)
+    norms = [module for module in networks.modules() if isinstance(module, SpectralNorm)]
+    assert len(norms) == 6 and counts == dict.fromkeys(norms, FIRST_ITERATIONS)
+
+
 def test_he_initialisation_has_its_deviation_and_is_for_the_discriminator_alone() -> None:
     he, usual = (
         Networks(settings(discriminator_init=how, width=1.0), size_px=32, resolution=16) for how in ("he", "uniform")
@@ -150,13 +166,33 @@ def test_he_initialisation_has_its_deviation_and_is_for_the_discriminator_alone(
 def test_a_discriminator_sees_how_occupied_its_input_is(preset: str) -> None:
     """Unless batch norm hides it: without biases and with real and generated batches apart, D(0.3 x) is D(x)."""
     experiment = settings(preset=preset, leak=0.2, width=0.125)
+    # Of batch norm the loop says so: tests/training/run/test_loop.py.
+    assert sees_occupancy(experiment) is not experiment.discriminator_norm
+
+
+def sees_occupancy(experiment: Experiment) -> bool:
+    """Whether D(0.3 x) differs from D(x) by more than a tenth of D's spread over 16 boxes."""
     networks = Networks(experiment, size_px=64, resolution=32, categories=2).train()
     assert networks.D is not None
     boxes = torch.stack([torch.from_numpy(box(number, 32)) for number in range(16)]).float()[:, None]
     labels = torch.arange(16) % 2  # of networks that are told them
     whole, thin = networks.D(boxes, 0, labels), networks.D(0.3 * boxes, 0, labels)
-    told = (whole - thin).abs().mean() > 0.1 * whole.std()
-    assert bool(told) is not experiment.discriminator_norm  # of which the loop says so: tests/training/run/test_loop.py
+    return bool((whole - thin).abs().mean() > 0.1 * whole.std())
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"minibatch_deviation": True},
+        {"discriminator_init": "he", "spectral_norm": False},
+        {"condition": "category"},
+        {"networks": "small", "bias": True, "leak": 0.0},
+        {"discriminator_norm": True, "discriminator_first_norm": True},
+        {"discriminator_norm": True, "bias": True, "spectral_norm": False},
+    ],
+)
+def test_whatever_the_keys_a_discriminator_sees_occupancy_or_the_loop_says_so(changes: dict[str, Any]) -> None:
+    assert sees_occupancy(settings(**changes)) or changes.get("discriminator_norm")
 
 
 def test_batch_norm_keeps_two_sources_apart() -> None:

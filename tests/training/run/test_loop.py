@@ -11,20 +11,26 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from pipeline import runlock
 from pipeline.errors import UserError
 from pipeline.gpu import Gpus
+from tests.training import tiny_world
 from tests.training.tiny_world import settings
 from training import parallel
+from training.data.shapes import ShapeData
+from training.inference.predict import truth
 from training.inference.validation import Validation
 from training.loop import Interrupted, crosses, training_loop
+from training.metrics import voxels as metrics
 from training.networks import checkpoint
 from training.parallel import choose_device, described
+from training.run import alarms
 from training.run.alarms import symptoms
-from training.run.files import Metrics
+from training.run.files import Metrics, read_metrics
 from training.run.signals import STOPPING, interruptible
 from training.run.state import LoopState
 from training.run.step import Step, Values
@@ -262,6 +268,35 @@ def validation(**changes: Any) -> Validation:
 )
 def test_alarms(changes: dict[str, Any], accuracy: float | None, wanted: set[str]) -> None:
     assert symptoms(validation(**changes), accuracy, 0.0) == wanted
+
+
+@pytest.mark.parametrize(("iou", "seen", "wanted"), [(0.27, 8000, True), (0.29, 8000, False), (0.27, 7999, False)])
+def test_answers_no_better_than_the_mean_shape_are_a_plateau_after_some_thousand_samples(
+    iou: float, seen: int, wanted: bool
+) -> None:
+    found = validation(iou=iou, mean_shape_iou=0.26)
+    assert symptoms(found, None, None, seen) == ({"plateau"} if wanted else set())
+    assert symptoms(validation(iou=None, mean_shape_iou=None), None, None, seen) == set()
+
+
+def test_a_network_that_cannot_leave_the_mean_shape_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Pictures without anything on them: whatever is learned, the answer to all is one shape."""
+    blank = {"images": np.full((tiny_world.VIEWS, 32, 32, 3), 90, np.uint8)}
+    monkeypatch.setattr(tiny_world, "row", lambda *about, row=tiny_world.row: {**row(*about), **blank})
+    monkeypatch.setattr(alarms, "PLATEAU_SAMPLES", 64)
+    index = tiny_world.write_world(tmp_path / "world")
+    warm = {"autoencode": 0.25, "encode": 0.5}  # E has seen 64 samples after 96
+    result = training_loop(settings(samples=128, warm_start=warm, adversarial_weight=0), tmp_path / "run", [index])
+    assert "plateau" in result["alarms"]
+    assert [one["samples"] for one in result["alarm_history"] if one["alarm"] == "plateau"] == [96]
+    assert "ALARM plateau at 96 samples: answers are still no better than the mean" in capsys.readouterr().err
+    looks = [line for line in read_metrics(tmp_path / "run") if line["event"] == "look"]
+    val, train = (ShapeData.open([index], split) for split in ("val", "train"))
+    mean, answers = truth(train, np.arange(len(train))).mean(0), truth(val, np.arange(len(val)))
+    best = max(metrics.iou(np.broadcast_to(mean >= cut, answers.shape), answers).mean() for cut in np.unique(mean)[1:])
+    assert {line["mean_shape_iou"] for line in looks} == {pytest.approx(best, abs=0.01)}
 
 
 def test_without_an_encoder_the_samples_choose_the_checkpoint() -> None:

@@ -18,6 +18,7 @@ from training.networks.codes import POSTERIOR, Coding, noise, projections
 from training.networks.layers import lay_kernels_channels_last
 from training.run.average import MovingAverage
 from training.run.checkpoints import restore, save
+from training.run.phases import phases_of
 from training.run.step import Step, frozen
 
 
@@ -95,6 +96,17 @@ def test_r1_comes_every_nth_adversarial_step_and_a_critic_has_no_accuracy() -> N
     assert ["d_r1" in step(batch(), number).numbers() for number in range(6)] == [True, False, False] * 2
     _, step = made(preset="wgan-gp", adversarial_every=1)
     assert "d_accuracy" not in step(batch(), 0).numbers()
+
+
+@pytest.mark.parametrize("phase", ["autoencode", "joint"])
+def test_r1_runs_wherever_a_discriminator_learns(phase: str) -> None:
+    """In the autoencoding and the joint phase of a VAE-GAN, each time that its n-th adversarial step comes."""
+    experiment = settings(preset="warm-start", r1_gamma=1.0, r1_every=2, samples=96, batch=4)
+    networks = Networks(experiment, size_px=32, resolution=16).train()
+    step = next(one.step for one in phases_of(experiment, networks) if one.name == phase)
+    found = [step(batch(), number).numbers() for number in range(8)]
+    assert ["d_r1" in numbers for numbers in found] == [True, False, False, False] * 2
+    assert all(numbers["d_r1"] > 0 for numbers in found if "d_r1" in numbers)
 
 
 def test_gate_skips_a_discriminator_that_was_too_good() -> None:

@@ -93,6 +93,7 @@ WORDS = {
     "samples-collapse": "raise adversarial_weight",
     "samples-empty": "raise kl_weight so that codes cover the prior, or raise adversarial_weight",
     "discriminator-wins": "lower learning_rate_discriminator",
+    "plateau": "begin with warm_start",
 }
 
 
