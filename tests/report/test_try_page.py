@@ -129,6 +129,10 @@ def test_a_cropped_and_masked_photograph_is_answered_as_by_the_command(
     picture = read_photo(path, 64, crop=CROP, mask=tmp_path / "mask.png")
     assert np.array_equal(np.array(page.run("[...editor.picture]"), np.uint8).reshape(picture.shape), picture)
     assert np.abs(occupancy(page) - probabilities(model, picture)).max() < 1e-3
+    # As a network with `crop: alpha` sees it.
+    around = read_photo(path, 64, crop=CROP, mask=tmp_path / "mask.png", at_object=True)
+    found = page.run("[...encoderPicture(editor.photo, coverOf(), editor.crop, 64, true)]")
+    assert np.array_equal(np.array(found, np.uint8).reshape(around.shape), around)
     # With the mirror image, too, whatever this network's setting is, and without.
     for mirrors in (True, False):
         model.networks.coding = replace(model.networks.coding, mirrors=mirrors)

@@ -83,8 +83,10 @@ def _photographs(options: argparse.Namespace) -> int:
 
     model = load_model(options.run, choose_device("auto"))
     require_reader(model)
-    chosen = {"categories": model.settings.categories, "crop": model.settings.crop}
-    train = ShapeData.open(options.shards, "train", **chosen) if options.shards else None
+    train = None
+    if options.shards:
+        chosen = model.settings.categories
+        train = ShapeData.open(options.shards, "train", categories=chosen, crop=model.settings.crop)
     threshold = threshold_of(model, options.threshold)
     with Log(options.log) as log:
         found = photograph_sets(model, train, options.photographs, threshold, options.output, log)

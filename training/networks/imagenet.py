@@ -38,15 +38,16 @@ BROKEN = (OSError, RuntimeError, ValueError, EOFError, LookupError, TypeError, A
 UNUSED = ("fc.", "num_batches_tracked")  # begins or ends the names of what no encoder has
 
 
-class Shortcut(nn.Sequential):
+class Shortcut(nn.ModuleList):
     """A kernel-1 convolution of every n-th pixel, and its batch norm: see `encoders.Residual.beside`."""
 
     def __init__(self, channels_in: int, channels_out: int, stride: int, *, bias: bool):
-        super().__init__(nn.Conv2d(channels_in, channels_out, 1, bias=bias), BatchNorm(channels_out, sources=1))
+        super().__init__([nn.Conv2d(channels_in, channels_out, 1, bias=bias), BatchNorm(channels_out, sources=1)])
         self.stride = stride
 
     def forward(self, x: Float[Tensor, "B C n n"]) -> Float[Tensor, "B D m m"]:
-        out: Tensor = super().forward(x[:, :, :: self.stride, :: self.stride])
+        convolution, norm = self
+        out: Tensor = norm(convolution(x[:, :, :: self.stride, :: self.stride]))
         return out
 
 
@@ -77,12 +78,16 @@ class Block(nn.Module):
 class Body(nn.Module):
     """All but the classifier; its names are those of the weights."""
 
+    scale: Tensor  # (3, 1, 1), and `shift`: from [-1, 1] to what ImageNet's networks are shown
+    shift: Tensor
+
     def __init__(self, kind: str, width: float, *, bias: bool = False):
         super().__init__()
         kernels = (1, 3, 1) if kind in BOTTLENECKS else (3, 3)
         c = [channels_of(64 * 2**i, width) for i in range(4)]
         self.conv1, self.bn1 = nn.Conv2d(3, c[0], 7, 2, 3, bias=bias), BatchNorm(c[0], sources=1)
-        last, self.channels = c[0], []
+        last = c[0]
+        self.channels: list[int] = []  # at the end of each of the four layers
         for n, blocks in enumerate(BLOCKS[kind]):
             made = []
             for place in range(blocks):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 from pathlib import Path
@@ -12,6 +13,8 @@ import pytest
 import scipy.io
 from PIL import Image
 
+from pipeline.conventions import Array
+from pipeline.formats.photographs import load_photographs, write_photographs
 from pipeline.progress import Log
 from pipeline.seeds import generator
 from pipeline.settings.photographs import PhotographSettings
@@ -88,6 +91,28 @@ def test_a_network_that_knows_the_answers(
     assert (scores["photographs"], scores["objects"], scores["voxels"], scores["aligned"]) == (4, 3, 20, True)
     again = arrays["aligned_levels"] >= 128
     assert np.array_equal(np.packbits(again, axis=1), arrays["truth"])
+
+
+def test_a_network_of_cropped_pictures_sees_photographs_with_their_margin(
+    model: Model, ikea: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Photographs end at the box of their object: the square is 1.15 times as wide, and the border is repeated."""
+    stored = generator(1, "photographs").integers(0, 256, (4, 32, 32, 3), np.uint8)
+    write_photographs(tmp_path / "p.npz", dataclasses.replace(load_photographs(ikea), images=stored))
+    wide = np.pad(stored, ((0, 0), (3, 2), (3, 2), (0, 0)), mode="edge")  # 37 = 1.15 x 32, rounded up
+    wanted = [np.asarray(Image.fromarray(one).resize((32, 32), Image.Resampling.HAMMING)) for one in wide]
+    seen: list[Array] = []
+
+    def fields(_: Model, images: Array) -> Array:
+        seen.append(images)
+        return np.zeros((4, 16, 16, 16), np.float32)
+
+    monkeypatch.setattr(photographs, "network_fields", fields)
+    for crop in ("none", "alpha"):
+        changed = model.settings.model_copy(update={"crop": crop})
+        photographs.evaluate_photographs(dataclasses.replace(model, settings=changed), tmp_path / "p.npz", None, 128)
+    np.testing.assert_array_equal(seen[0], stored)
+    np.testing.assert_array_equal(seen[1], wanted)
 
 
 def test_everything_is_seen_beside_chance_and_training_shapes(model: Model, ikea: Path, boxes: Path) -> None:

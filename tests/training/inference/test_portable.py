@@ -7,6 +7,7 @@ import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -84,8 +85,10 @@ def test_the_script_gives_what_the_project_gives(exported: Path, run: Path, phot
 
 
 def test_the_pictures_are_the_same_to_the_last_bit(exported: Path, photo: Path) -> None:
-    for options in ({}, {"crop": (2, 5, 30, 37)}, {"mask": photo.with_name("mask.png")}):
-        np.testing.assert_array_equal(portable.read_photo(photo, 32, **options), read_photo(photo, 32, **options))  # type: ignore[arg-type]
+    mask = {"mask": photo.with_name("mask.png")}
+    choices: list[dict[str, Any]] = [{}, {"crop": (2, 5, 30, 37)}, mask]
+    for options in [*choices, *({**one, "at_object": True} for one in [*choices, {**choices[1], **mask}])]:
+        np.testing.assert_array_equal(portable.read_photo(photo, 32, **options), read_photo(photo, 32, **options))
 
 
 @pytest.mark.parametrize("pooling", ["max", "mean"])

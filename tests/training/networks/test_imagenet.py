@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -57,7 +58,8 @@ def norm(name: str, channels: int) -> dict[str, tuple[int, ...]]:
 
 def weights(kind: str) -> dict[str, torch.Tensor]:
     """Random ones, with variances above 0."""
-    source, found = fixed(), {}
+    source = fixed()
+    found: dict[str, torch.Tensor] = {}
     for name, shape in layout(kind).items():
         if name.endswith("num_batches_tracked"):
             found[name] = torch.tensor(7)
@@ -138,7 +140,7 @@ class Touch:
     def __init__(self, path: Path):
         self.path = path
 
-    def __reduce__(self) -> object:
+    def __reduce__(self) -> tuple[Any, ...]:
         return os.mkdir, (str(self.path),)
 
 
