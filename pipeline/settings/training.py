@@ -234,6 +234,16 @@ class Experiment(Strict):
             raise ValueError("encoder_input 'projections' sees the shape itself; set views_per_shape to 1")
         if self.turn and self.encoder != "none" and self.encoder_input == "picture":
             raise ValueError("turned shapes do not fit their pictures; set turn to false, or encoder to 'none'")
+        if self.batch % self.processes:
+            raise ValueError(f"{self.processes} processes cannot share a batch of {self.batch} evenly")
+        if self.recolour > 0 and not self.random_background:
+            raise ValueError("recolour needs objects apart from their backgrounds; set random_background to true")
+        if bool(self.milestones) != (self.schedule == "milestones"):
+            raise ValueError("schedule 'milestones' and the key `milestones` go together; set both or neither")
+        return self
+
+    @pydantic.model_validator(mode="after")
+    def _consistent_encoder(self) -> Experiment:
         for key in ("mask_weight", "camera_weight", "mirror_answers"):
             if getattr(self, key) and (self.encoder == "none" or self.encoder_input == "projections"):
                 raise ValueError(f"{key} needs an encoder of pictures; leave it out")
@@ -246,12 +256,6 @@ class Experiment(Strict):
                 "encoder_weights need an encoder of their layout; set encoder to resnet18, resnet34 or resnet50, "
                 "encoder_width to 1 and bias to false"
             )
-        if self.batch % self.processes:
-            raise ValueError(f"{self.processes} processes cannot share a batch of {self.batch} evenly")
-        if self.recolour > 0 and not self.random_background:
-            raise ValueError("recolour needs objects apart from their backgrounds; set random_background to true")
-        if bool(self.milestones) != (self.schedule == "milestones"):
-            raise ValueError("schedule 'milestones' and the key `milestones` go together; set both or neither")
         return self
 
     @pydantic.model_validator(mode="after")
