@@ -30,12 +30,12 @@ class Window(NamedTuple):
 
 def windows_of(alpha: UInt8[Array, "N H W"]) -> Windows:
     """The window of each picture; an alpha that covers everything or nothing tells no object: the whole picture."""
-    object_, height, width = alpha >= HALF, *alpha.shape[1:]
-    rows, columns = object_.any(2), object_.any(1)
+    inside, (height, width) = np.asarray(alpha >= HALF), alpha.shape[1:]
+    rows, columns = inside.any(2), inside.any(1)
     found = np.stack(_around(*_ends(columns), *_ends(rows)), axis=1)
     whole = max(height, width)
     everything = (-((whole - width) // 2), -((whole - height) // 2), whole)
-    told = rows.any(1) & ~object_.all((1, 2))
+    told = rows.any(1) & ~inside.all((1, 2))
     return np.where(told[:, None], found, everything).astype(np.int32)
 
 

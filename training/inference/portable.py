@@ -82,7 +82,7 @@ def _around(pixels: Array, inside: Array) -> Array:
     (top, bottom), (left, right) = ((int(n.min()), int(n.max()) + 1) for n in np.nonzero(inside))
     side = -(-max(bottom - top, right - left) * 23 // 20)
     rows, columns = (np.arange(side) + (first + last - side) // 2 for first, last in ((top, bottom), (left, right)))
-    return pixels[rows.clip(0, len(pixels) - 1)[:, None], columns.clip(0, pixels.shape[1] - 1)]
+    return np.asarray(pixels[rows.clip(0, len(pixels) - 1)[:, None], columns.clip(0, pixels.shape[1] - 1)])
 
 
 def _covered(values: Array) -> Array:
