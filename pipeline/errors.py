@@ -90,6 +90,20 @@ def is_refusal(error: BaseException) -> bool:
     return isinstance(error, OSError) and error.errno is not None and error.errno not in _ABSENT
 
 
+def is_there(path: str | Path) -> bool:
+    """As os.path.exists, which takes a file of a disk that fails for a moment for one that is not there.
+
+    Raises OSError where the system refuses to say.
+    """
+    try:
+        os.stat(path)
+    except OSError as error:
+        if is_refusal(error):
+            raise
+        return False
+    return True
+
+
 def remedy(path: str | Path, suffix: str) -> str:
     """What to do about a file that cannot be read; only one that looks like a product of ours is to be deleted.
 

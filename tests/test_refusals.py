@@ -18,6 +18,7 @@ from pipeline.state.files import OBJECT, read_cache, read_if_whole, read_state, 
 from pipeline.workflow import records
 from pipeline.workflow.damage import Shards
 from pipeline.workflow.heads import HeadStore
+from pipeline.workflow.places import Shared
 from render.backgrounds import _read_file
 from training.networks.checkpoint import Folder
 from training.run.files import set_aside_others
@@ -116,6 +117,21 @@ def test_an_index_that_cannot_be_read_now_is_not_one_that_is_absent(
     refused(index)
     with pytest.raises(Refusal):
         Shards(str(tmp_path))._of("demo")
+
+
+@pytest.mark.parametrize("number", PASSING)
+def test_a_product_of_which_the_system_says_nothing_now_is_not_absent(
+    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """os.path.exists says no to every error."""
+    assert Shared().exists(str(tmp_path)) and not Shared().exists(str(tmp_path / "none" / "none"))
+
+    def refuse(path: object, *_: object, **__: object) -> None:
+        raise OSError(number, "refused", str(path))
+
+    monkeypatch.setattr(os, "stat", refuse)
+    with pytest.raises(OSError, match="refused"):
+        Shared().exists(str(tmp_path))
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux has a file that is always full")

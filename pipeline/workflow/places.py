@@ -18,7 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from pipeline.errors import UserError
+from pipeline.errors import UserError, is_there
 
 _AT_A_TIME = 16  # connections
 
@@ -30,7 +30,7 @@ class Shared:
 
     def exists(self, path: str) -> bool:
         """Whether a product is there."""
-        return os.path.exists(path)
+        return is_there(path)
 
     def local(self, path: str) -> str:
         """Where a command finds or leaves a product."""

@@ -15,13 +15,13 @@ from __future__ import annotations
 
 import copy
 import json
-import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pipeline import runlock
+from pipeline.errors import is_there
 from pipeline.settings import config as configuration
 from pipeline.settings.config import Config
 from pipeline.stages.fetch import recorded as recorded_files
@@ -227,7 +227,7 @@ class Plan(Published, Sent):
     def _lost_archive(self, job: Job) -> str | None:
         """Why something is fetched again although the record of it is there."""
         if job.rule == "fetch_backgrounds" and not self.place.apart:
-            lost = any(not os.path.exists(path) for path in self._fetched_pictures())
+            lost = any(not is_there(path) for path in self._fetched_pictures())
             return "its archive was removed" if lost else None
         if job.rule == "fetch" and not self.lists_of(job.name).fetched:
             return self.lists_of(job.name).why or "an archive is not the one that was fetched"
