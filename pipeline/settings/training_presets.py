@@ -65,12 +65,14 @@ PRESETS: dict[str, dict[str, Any]] = {
     "demo": {},
     # The same networks and losses, begun warm (Girdhar et al. 2016): what `make demo` trains.
     "warm-start": {
-        "samples": 160_000,
-        "warm_start": {"autoencode": 0.2, "encode": 0.65},
+        "samples": 132_000,
+        "warm_start": {"autoencode": 0.2439, "encode": 0.6061},
+        "encoder": "deep",
+        "adversarial_every": 8,
         "learning_rate_encoder": 1e-3,
         "mirror_answers": True,
-        "validate_every": 16_000,
-        "checkpoint_every": 16_000,
+        "validate_every": 20_000,
+        "checkpoint_every": 20_000,
     },
     # Faithful.  At 32^3 the KL weight makes the posterior collapse within a few hundred steps;
     # the collapse alarm says so while it trains.

@@ -235,7 +235,7 @@ def test_a_validation_compares_samples_with_the_same_shapes_in_any_order(
 def test_near_duplicates_of_training_shapes_are_counted(boxes: Path, results: dict[str, Any]) -> None:
     train = ShapeData.open([boxes], "train")
     splits = reconstruction.Splits(train, train, train, "train", "train")
-    assert evaluate.near_duplicates(splits, 1) == {"shapes": 12, "of": 12, "iou": 0.95}
+    assert evaluate.near_duplicates(splits) == {"shapes": 12, "of": 12, "iou": 0.95}
     assert results["near_duplicates"]["of"] == 6
 
 
