@@ -3,6 +3,7 @@
 # Every rule runs `python -m <stage> ...` with its settings as JSON, so that a job depends on
 # the values it is given and on nothing else.
 import functools
+import inspect
 import os
 import re
 import shlex
@@ -114,6 +115,12 @@ def take_over():
         )
 
 
+def known(function):
+    """A function that says at once what it asks for: Snakemake looks twice for each job, an eighth of its time."""
+    function.__signature__ = inspect.signature(function)
+    return function
+
+
 def needs(rule):
     """The inputs of a rule, by the names that PLAN.graph gives them; none where the product is up to date."""
     inputs = PLAN.inputs(rule)
@@ -122,7 +129,17 @@ def needs(rule):
         in_words(take_over)
         return in_words(lambda: inputs(wildcards))
 
-    return function
+    return known(function)
+
+
+def made(rule):
+    """The text of the record of a job, as a parameter."""
+    return known(PLAN.made(rule))
+
+
+def each_attempt(amount):
+    """A resource of which the second attempt gets twice as much."""
+    return known(lambda wildcards, attempt: amount * attempt)
 
 
 def in_pieces(w):

@@ -21,7 +21,7 @@ rule generate:
         mem_mb=2000,
         runtime=60,
     params:
-        made=PLAN.made("generate"),
+        made=made("generate"),
         seed=SEED,
         settings=lambda w: PLAN.generate(w.dataset),
     shell:
@@ -53,7 +53,7 @@ rule fetch:
         mem_mb=1000,
         runtime=2880,
     params:
-        made=PLAN.made("fetch"),
+        made=made("fetch"),
         seed=SEED,
         settings=lambda w: PLAN.fetch(w.dataset),
         keep=KEEP,
@@ -116,10 +116,10 @@ rule prepare:
         "../../envs/data.yaml"
     threads: 1
     resources:
-        mem_mb=lambda w, attempt: 3000 * attempt,
-        runtime=lambda w, attempt: 120 * attempt,
+        mem_mb=each_attempt(3000),
+        runtime=each_attempt(120),
     params:
-        made=PLAN.made("prepare"),
+        made=made("prepare"),
         shapes=lambda w: here(PLAN.graph.list_file(w.dataset, w.shard)),
         archives=lambda w: here(f"{OUT}/archives/{w.dataset}.json"),
         settings=lambda w: PLAN.prepare(w.dataset),
@@ -143,10 +143,10 @@ rule voxelize:
         "../../envs/voxelize.yaml"
     threads: 1
     resources:
-        mem_mb=lambda w, attempt: 2000 * attempt,
-        runtime=lambda w, attempt: 60 * attempt,
+        mem_mb=each_attempt(2000),
+        runtime=each_attempt(60),
     params:
-        made=PLAN.made("voxelize"),
+        made=made("voxelize"),
         settings=PLAN.section("voxels"),
     shell:
         "python -m voxelize shard --settings {params.settings:q} --prepared {input.prepared:q} -o {output.product:q} --log {log:q} "
@@ -167,10 +167,10 @@ rule render:
         "../../envs/render.yaml"
     threads: 1
     resources:
-        mem_mb=lambda w, attempt: 3000 * attempt,
-        runtime=lambda w, attempt: 240 * attempt,
+        mem_mb=each_attempt(3000),
+        runtime=each_attempt(240),
     params:
-        made=PLAN.made("render"),
+        made=made("render"),
         seed=SEED,
         settings=PLAN.section("render"),
     shell:
@@ -200,10 +200,10 @@ if PLAN.graph.imported("voxels"):
             "../../envs/data.yaml"
         threads: 1
         resources:
-            mem_mb=lambda w, attempt: 2000 * attempt,
-            runtime=lambda w, attempt: 60 * attempt,
+            mem_mb=each_attempt(2000),
+            runtime=each_attempt(60),
         params:
-            made=PLAN.made("import_voxels"),
+            made=made("import_voxels"),
             shapes=lambda w: here(PLAN.graph.list_file(w.dataset, w.shard)),
             archives=lambda w: here(f"{OUT}/archives/{w.dataset}.json"),
             settings=lambda w: PLAN.import_voxels(w.dataset),
@@ -233,10 +233,10 @@ if PLAN.graph.imported("views"):
             "../../envs/data.yaml"
         threads: 1
         resources:
-            mem_mb=lambda w, attempt: 2000 * attempt,
-            runtime=lambda w, attempt: 60 * attempt,
+            mem_mb=each_attempt(2000),
+            runtime=each_attempt(60),
         params:
-            made=PLAN.made("import_views"),
+            made=made("import_views"),
             shapes=lambda w: here(PLAN.graph.list_file(w.dataset, w.shard)),
             archives=lambda w: here(f"{OUT}/archives/{w.dataset}.json"),
             settings=lambda w: PLAN.import_views(w.dataset),
@@ -268,7 +268,7 @@ rule rooms:
         mem_mb=2000,
         runtime=60,
     params:
-        made=PLAN.made("rooms"),
+        made=made("rooms"),
         seed=SEED,
         pictures=BACKGROUNDS.count,
         planted="--broken" if PLAN.config.plants_faults else "",
@@ -295,7 +295,7 @@ rule fetch_backgrounds:
         mem_mb=1000,
         runtime=2880,
     params:
-        made=PLAN.made("fetch_backgrounds"),
+        made=made("fetch_backgrounds"),
         settings=PLAN.section("backgrounds"),
         keep=KEEP,
     shell:
@@ -320,7 +320,7 @@ rule backgrounds:
         mem_mb=4000,
         runtime=600,
     params:
-        made=PLAN.made("backgrounds"),
+        made=made("backgrounds"),
         seed=SEED,
         settings=PLAN.section("backgrounds"),
         source=lambda w, input: PLAN.background_source(input.get("source")),
@@ -345,10 +345,10 @@ rule pack:
         "../../envs/render.yaml"
     threads: 1
     resources:
-        mem_mb=lambda w, attempt: 3000 * attempt,
-        runtime=lambda w, attempt: 60 * attempt,
+        mem_mb=each_attempt(3000),
+        runtime=each_attempt(60),
     params:
-        made=PLAN.made("pack"),
+        made=made("pack"),
         shapes=lambda w: here(PLAN.graph.list_file(w.dataset, w.shard)),
         seed=SEED,
         settings=PLAN.pack(),
@@ -384,7 +384,7 @@ rule ledger:
         mem_mb=2000,
         runtime=30,
     params:
-        made=PLAN.made("ledger"),
+        made=made("ledger"),
         settings=lambda w: PLAN.ledger(w.dataset),
         folder=lambda w: here(f"{OUT}/index/{w.dataset}"),
     shell:
@@ -412,7 +412,7 @@ rule shard_index:
         mem_mb=2000,
         runtime=60,
     params:
-        made=PLAN.made("shard_index"),
+        made=made("shard_index"),
         records=lambda w: here(f"{OUT}/made/pack/{w.dataset}"),
     shell:
         "python -m pipeline shards index {input.shards:q} --records {params.records:q} -o {output.product:q} --log {log:q} "

@@ -23,7 +23,7 @@ rule sheet:
         mem_mb=2000,
         runtime=30,
     params:
-        made=PLAN.made("sheet"),
+        made=made("sheet"),
         folder=lambda w: here(f"{OUT}/samples/{w.dataset}"),
         shapes=PLAN.config.report.shapes,
         bank=shlex.join(["--bank", *map(here, PLAN.bank())]) if PLAN.bank() else "",
@@ -50,10 +50,10 @@ rule gallery:
         "../../envs/report.yaml"
     threads: 1
     resources:
-        mem_mb=lambda w, attempt: 3000 * attempt,
-        runtime=lambda w, attempt: 120 * attempt,
+        mem_mb=each_attempt(3000),
+        runtime=each_attempt(120),
     params:
-        made=PLAN.made("gallery"),
+        made=made("gallery"),
         prepared=lambda w: here(f"{OUT}/prepared/{w.dataset}"),
         shapes=PLAN.config.report.gallery_shapes,
         # A storage knows no empty folder.
@@ -91,7 +91,7 @@ rule audit:
         mem_mb=2000,
         runtime=60,
     params:
-        made=PLAN.made("audit"),
+        made=made("audit"),
     shell:
         "python -m render audit --shards-index {input.index:q} -o {output.product:q} --log {log:q} "
         "&& made {output.made:q} {params.made:q}"
@@ -118,7 +118,7 @@ rule report:
         mem_mb=4000,
         runtime=30,
     params:
-        made=PLAN.made("report"),
+        made=made("report"),
         settings=PLAN.section("report"),
         out=lambda w, output: os.path.dirname(output.product),
     shell:

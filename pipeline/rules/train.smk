@@ -28,7 +28,7 @@ rule train:
         runtime=720,
         gpu=lambda w: PLAN.gpus(w.experiment),
     params:
-        made=PLAN.made("train"),
+        made=made("train"),
         seed=SEED,
         settings=lambda w: PLAN.experiment(w.experiment),
         run=lambda w: here(f"{OUT}/runs/{w.experiment}"),
@@ -59,10 +59,10 @@ rule photographs:
         "../../envs/data.yaml"
     threads: 1
     resources:
-        mem_mb=lambda w, attempt: 8000 * attempt,
+        mem_mb=each_attempt(8000),
         runtime=60,
     params:
-        made=PLAN.made("photographs"),
+        made=made("photographs"),
         settings=lambda w: PLAN.photographs(w.photographs),
     shell:
         "python -m pipeline photographs --settings {params.settings:q} -o {output.product:q} --log {log:q} "
@@ -98,11 +98,11 @@ rule evaluate:
         "../../envs/train.yaml"
     threads: 8
     resources:
-        mem_mb=lambda w, attempt: 16000 * attempt,
+        mem_mb=each_attempt(16000),
         runtime=240,
         gpu=lambda w: min(1, PLAN.gpus(w.experiment)),
     params:
-        made=PLAN.made("evaluate"),
+        made=made("evaluate"),
         run=lambda w: here(f"{OUT}/runs/{w.experiment}"),
         settings=PLAN.section("evaluation"),
     shell:
@@ -127,10 +127,10 @@ rule page:
         "../../envs/train.yaml"
     threads: 1
     resources:
-        mem_mb=lambda w, attempt: 4000 * attempt,
+        mem_mb=each_attempt(4000),
         runtime=30,
     params:
-        made=PLAN.made("page"),
+        made=made("page"),
         run=lambda w: here(f"{OUT}/runs/{w.experiment}"),
     shell:
         "python -m training page --run {params.run:q} -o {output.product:q} --log {log:q} "

@@ -134,14 +134,13 @@ def _same(head: Head, stored: dict[str, Any]) -> bool:
 def differences(head: Head, stored: dict[str, Any] | None) -> list[str]:
     """What has changed since `stored`, one line each: ``render.views 12 -> 24``, ``code of pipeline.seeds``."""
     if stored is None:
-        return ["nothing is known of how it was made"]
+        return ["other settings or other code; made/heads no longer says which"]
     now = head.stored()
     old, new = stored.get("settings", {}), now["settings"]
-    lines = [
-        f"{key} {_shown(old.get(key))} -> {_shown(new.get(key))}"
-        for key in sorted(set(old) | set(new))
-        if old.get(key) != new.get(key) and not (key not in old and key in head.defaults)
-    ]
+    changed = [key for key in sorted(new) if old.get(key) != new[key] and not (key not in old and key in head.defaults)]
+    # A key that the stage no longer looks at goes by another one, which says enough.
+    changed = changed or sorted(set(old) - set(new))
+    lines = [f"{key} {_shown(old.get(key))} -> {_shown(new.get(key))}" for key in changed]
     for part, text in (("code", "code of"), ("files", "content of")):
         was = stored.get(part, {})
         lines += [
@@ -151,4 +150,4 @@ def differences(head: Head, stored: dict[str, Any] | None) -> list[str]:
 
 
 def _shown(value: Any) -> str:
-    return "(not there)" if value is None else json.dumps(value)
+    return "(not set)" if value is None else json.dumps(value)

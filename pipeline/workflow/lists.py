@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from pipeline.stages.fetch import located, own_folder, record_of, recorded
 from pipeline.stages.index import SHAPES_PER_SHARD, Listing, list_shapes
 from pipeline.state.files import OBJECT, read_if_whole, write_state, write_state_if_changed
 from pipeline.workflow.heads import Head, HeadStore, digest_of
+from pipeline.workflow.memo import remembered
 from pipeline.workflow.places import Shared
 from pipeline.workflow.seen import head_of
 
@@ -35,7 +37,7 @@ class Lists:
     digests: list[tuple[str, str]] | None = None  # of each list: with the splits, and without; None: not known yet
     rejects: str = ""  # digest of rejects.jsonl
     fetched: bool = False  # D.json says where the files are
-    why: str = ""  # why they are not known, or are listed anew
+    why: str = ""  # why they are not known, or the archives are not those that were fetched
     listing: Listing | None = None  # what to publish
     entries: list[dict[str, Any]] | None = None  # what D.json should hold
     key: str = ""
@@ -95,13 +97,14 @@ class ListKeeper:
         self.bring(name)
         return _rejects(self._folder(name))
 
-    def changed(self, name: str) -> dict[int, str]:
-        """Of each list that will be written anew, what is different, in words."""
-        known, before = self.of(name), self.texts(name)
-        if known.listing is None:
-            return {}
-        pairs = enumerate(zip(known.listing.lists, [*before, *[""] * len(known.listing.lists)]))
-        return {number: _difference(old, new) for number, (new, old) in pairs if old != new}
+    @remembered
+    def changed(self, name: str, *, splits: bool = False) -> str:
+        """What is different in the lists that will be written anew, in words; nothing where that is not known.
+
+        splits : what is different in the splits, else what is different in all but them.
+        """
+        known = self.of(name)
+        return "" if known.listing is None else _difference(self.texts(name), known.listing.lists, splits)
 
     def publish(self, name: str) -> None:
         """Write what has changed: the lists, D.json, and what is remembered of both."""
@@ -161,6 +164,7 @@ class ListKeeper:
         entries, same = found
         fetched = record.exists() and all(e["sha256"] or Path(e["path"]).is_dir() for e in entries)
         lists = self._present(name, entries, fetched, sums)
+        lists.why = _other_archives(entries, recorded(record))
         if same:
             lists.entries = None
         return lists
@@ -182,7 +186,7 @@ class ListKeeper:
             old = before if dataset.shards == "auto" else ()
             listing = list_shapes(name, dataset, opened, str(self._record(name)), seed=self._config.seed, before=old)
         digests = [_digests(text) for text in listing.lists]
-        return Lists(len(listing.lists), digests, digest_of(listing.rejects), fetched, "listed", listing, entries, key)
+        return Lists(len(listing.lists), digests, digest_of(listing.rejects), fetched, "", listing, entries, key)
 
     def _absent(self, name: str, why: str) -> Lists:
         """Lists of another time are as good as the archives, where they were made with the same settings."""
@@ -229,6 +233,14 @@ def _identity(entry: dict[str, Any], sums: ContentSums) -> Any:
     return [entry["name"], digest_of([(f.name, f.info.st_size, f.info.st_mtime_ns, f.link) for f in files])]
 
 
+def _other_archives(entries: list[dict[str, Any]], known: dict[str, dict[str, Any]]) -> str:
+    """Which archives are not those that were fetched, in words."""
+    other = [entry["name"] for entry in entries if not entry["sha256"] and entry["name"] in known]
+    new = [entry["name"] for entry in entries if not entry["sha256"] and entry["name"] not in known]
+    kinds = {"another file than was fetched": other, "not fetched yet": new} if known else {}
+    return "; ".join(f"{', '.join(names)}: {kind}" for kind, names in kinds.items() if names)
+
+
 def _digests(text: str) -> tuple[str, str]:
     """Of a list as it is, and of what meshes, voxels and views follow from: all but the splits."""
     bare = shapes_to_tsv(dataclasses.replace(shape, split="train") for shape in _shapes(text))
@@ -242,20 +254,30 @@ def _rejects(folder: Path) -> str:
         return ""
 
 
-def _difference(old: str, new: str) -> str:
-    """``2 shapes added, 1 changed``, with the first of each by name."""
-    before = {shape.key: shape for shape in _shapes(old)}
-    now = {shape.key: shape for shape in _shapes(new)}
-    kinds = {
-        "added": sorted(set(now) - set(before)),
-        "removed": sorted(set(before) - set(now)),
-        "changed": sorted(key for key in set(now) & set(before) if now[key] != before[key]),
-    }
+def _difference(old: Sequence[str], new: Sequence[str], splits: bool) -> str:
+    """``2 added (box/a, box/b), 1 changed (box/c)``: shapes of all lists, the first of each kind by name."""
+    before, now = _placed(old), _placed(new)
+    both = sorted(set(now) & set(before))
+    if splits:
+        kinds = {"in another split": [key for key in both if now[key][1].split != before[key][1].split]}
+    else:
+        same = [key for key in both if now[key][1] == dataclasses.replace(before[key][1], split=now[key][1].split)]
+        kinds = {
+            "added": sorted(set(now) - set(before)),
+            "removed": sorted(set(before) - set(now)),
+            "changed": sorted(set(both) - set(same)),
+            "moved to another shard": [key for key in same if now[key][0] != before[key][0]],
+        }
     return ", ".join(
         f"{len(keys)} {kind} ({', '.join(keys[:3])}{', ...' if len(keys) > 3 else ''})"
         for kind, keys in kinds.items()
         if keys
     )
+
+
+def _placed(lists: Sequence[str]) -> dict[str, tuple[int, Shape]]:
+    """The number of its list, and the shape, by its key."""
+    return {shape.key: (number, shape) for number, text in enumerate(lists) for shape in _shapes(text)}
 
 
 def _shapes(text: str) -> list[Shape]:

@@ -35,6 +35,8 @@ NOUNS = {
     "report": "report",
 }
 _MOST_LINES = 40
+OTHER_SHAPES = "other shapes"
+_BY_LISTS = ("prepare", "import_voxels", "import_views")
 
 
 def why(plan: Plan, jobs: Sequence[Job]) -> list[str]:
@@ -70,10 +72,23 @@ def _own(plan: Plan, job: Job, running: set[Job]) -> list[str]:
             return [] if upstream else ["not made yet"]
         return ["removed, and needed again"]
     inputs = {f"other {need.label}" for need in plan.graph.needs(job) if need.content and need.jobs}
+    if _lists_said(plan, job, running):
+        inputs.add(OTHER_SHAPES)
     return [_in_words(plan, job, reason) for reason in plan.reasons(job) if reason not in inputs]
 
 
+def _lists_said(plan: Plan, job: Job, running: set[Job]) -> bool:
+    """Whether other jobs say all that is different in the lists."""
+    if job.rule == "pack" and not plan.lists.changed(job.name, splits=True):
+        return any(Job(rule, job.name, job.shard) in running for rule in _BY_LISTS)
+    return job.rule == "ledger" and any(
+        other.name == job.name and other.rule in (*_BY_LISTS, "pack") for other in running
+    )
+
+
 def _in_words(plan: Plan, job: Job, reason: str) -> str:
-    if reason == "other shapes" and job.shard:
-        return plan.lists.changed(job.name).get(int(job.shard), "") or "other shapes, or other splits"
-    return reason
+    if reason != OTHER_SHAPES:
+        return reason
+    if job.rule == "ledger":
+        return "other files that are no shapes"
+    return plan.lists.changed(job.name, splits=job.rule == "pack") or "other shapes than it was made from"
