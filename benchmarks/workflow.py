@@ -199,7 +199,7 @@ def _all_of_shapenet(folder: Path) -> None:
         with zipfile.ZipFile(folder / "mirror" / f"{synset}.zip", "w") as archive:
             for number in range(each):
                 for file in ("model.obj", "model.mtl", "images/wood.jpg"):
-                    archive.writestr(f"{synset}/{number:032x}/{file}", "")
+                    archive.writestr(f"{synset}/{number:032x}/{file}", "#")
 
 
 def paper(machine: str) -> str:

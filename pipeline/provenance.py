@@ -17,7 +17,7 @@ import functools
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -79,7 +79,13 @@ def reachable(*modules: str) -> set[str]:
     return found
 
 
-def files_digest(folder: Path, patterns: Sequence[str]) -> str:
+@functools.cache
+def files_digest_once(folder: Path, patterns: tuple[str, ...]) -> str:
+    """`files_digest`, of which each experiment asks the same."""
+    return files_digest(folder, patterns)
+
+
+def files_digest(folder: Path, patterns: tuple[str, ...]) -> str:
     """12 hex digits over the names and contents of the files in `folder` that fit one of `patterns`."""
     digest = hashlib.sha256()
     for path in sorted({path for pattern in patterns for path in folder.glob(pattern)}):
@@ -95,7 +101,7 @@ def imports_of(path: Path, module: str) -> set[str]:
 
 def forget() -> None:
     """Read all files again (tests change them)."""
-    for cache in (_parts, _imports, _known, _content, _function, _exists):
+    for cache in (_parts, files_digest_once, _imports, _known, _content, _function, _exists):
         cache.cache_clear()
 
 

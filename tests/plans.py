@@ -28,6 +28,7 @@ from pipeline.state import record
 from pipeline.state.files import read_state
 from pipeline.workflow.graph import Job
 from pipeline.workflow.plan import Plan
+from pipeline.workflow.why import why
 from tests.world import ROOT, box_off
 
 CONFIG = """
@@ -112,8 +113,13 @@ class PlannedWorld:
             records = (re.search(r"(?:^|/)made/(\w+)(?:/.*)?\.json$", path) for path in set(updated))
             found = Counter(record[1] for record in records if record)
             if not asked:
-                alone = Counter(job.rule for job in self.plan().planned(targets))
+                plan = self.plan()
+                jobs = plan.planned(targets)
+                alone = Counter(job.rule for job in jobs)
                 assert found == alone, f"Snakemake: {found - alone} more, {alone - found} less than the plan"
+                causes = [line for line in why(plan, jobs) if not line.startswith("what follows")]
+                assert causes or not jobs, "nobody says why"
+                assert not any("made from" in line for line in causes) or "no record" in causes[0], causes
         return found
 
     def made_anew(self, record_of: str, name: str, text: str) -> None:

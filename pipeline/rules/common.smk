@@ -48,6 +48,8 @@ PLAN = in_words(
         config, GIVEN or "config.yaml", main=workflow.is_main_process, place=place
     )
 )
+# Here, and not in the middle of a rule: what is wrong with a data set is said in words.
+in_words(lambda: [PLAN.count(name) for name in PLAN.datasets])
 here = PLAN.place.local  # where the commands of a job find and leave a file
 if workflow.is_main_process:
     PLAN.due_found = lambda files: workflow.dag.forcefiles.update(map(here, files))

@@ -73,6 +73,7 @@ class HeadStore:
     def __init__(self, folder: Path):
         self._folder = folder
         self._known: dict[str, dict[str, Any]] | None = None
+        self._of: dict[tuple[str, str], list[str]] = {}  # digests of the heads of a rule and a name
 
     @property
     def known(self) -> dict[str, dict[str, Any]]:
@@ -83,17 +84,22 @@ class HeadStore:
                 stored = read_if_whole(path, _STORED, None)
                 about = {key: one for key, one in (stored or {}).items() if key not in ("same_as", "accepted")}
                 if digest_of(about) == path.stem:
-                    self._known[path.stem] = stored
+                    self._learn(path.stem, stored)
         return self._known
+
+    def _learn(self, digest: str, stored: dict[str, Any]) -> None:
+        self.known[digest] = stored
+        self._of.setdefault((stored["rule"], stored["name"]), []).append(digest)
 
     def stands_for(self, head: Head) -> str:
         """The digest under which products of `head` are known: its own, or that of the same one of an earlier time."""
         digest = head.digest
         if digest in self.known:
             return self._first(digest)
-        older = {stored.get("same_as") for stored in self.known.values()}
-        for other, stored in sorted(self.known.items()):
-            if other not in older and _same(head, stored):
+        others = self._of.get((head.rule, head.name), [])
+        older = {self.known[other].get("same_as") for other in others}
+        for other in sorted(set(others) - older):
+            if _same(head, self.known[other]):
                 return self._first(other)
         return digest
 
@@ -118,7 +124,7 @@ class HeadStore:
     def _publish(self, head: Head, more: dict[str, str]) -> None:
         value = head.stored() | more
         write_state(self._folder / f"{head.digest}.json", value)
-        self.known[head.digest] = value
+        self._learn(head.digest, value)
 
 
 def _same(head: Head, stored: dict[str, Any]) -> bool:

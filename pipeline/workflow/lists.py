@@ -21,12 +21,13 @@ from pipeline.settings.sources import GENERATED
 from pipeline.stages.fetch import located, own_folder, record_of, recorded
 from pipeline.stages.index import SHAPES_PER_SHARD, Listing, list_shapes
 from pipeline.state.files import OBJECT, read_if_whole, write_state, write_state_if_changed
-from pipeline.workflow.heads import Head, HeadStore, digest_of
+from pipeline.workflow.heads import Head, HeadStore, differences, digest_of
 from pipeline.workflow.memo import remembered
 from pipeline.workflow.places import Shared
 from pipeline.workflow.seen import head_of
 
 _GENERATED_CATEGORIES = 6
+MADE_AGAIN = "its archives are made again"
 
 
 @dataclasses.dataclass
@@ -41,6 +42,7 @@ class Lists:
     listing: Listing | None = None  # what to publish
     entries: list[dict[str, Any]] | None = None  # what D.json should hold
     key: str = ""
+    other: str = ""  # which settings of listing have changed, where that is why the lists are not known
 
     @property
     def fetched_now(self) -> bool:
@@ -104,7 +106,13 @@ class ListKeeper:
         splits : what is different in the splits, else what is different in all but them.
         """
         known = self.of(name)
-        return "" if known.listing is None else _difference(self.texts(name), known.listing.lists, splits)
+        found = "" if known.listing is None else _difference(self.texts(name), known.listing.lists, splits)
+        return ": ".join(filter(None, [self._settings_changed(name), found])) if found else ""
+
+    def _settings_changed(self, name: str) -> str:
+        """Which settings of listing are others than those of the lists that are there, in words."""
+        before = self._store.known.get(str(self._remembered(name).get("head")))
+        return "" if before is None else ", ".join(differences(self.head(name), before))
 
     def publish(self, name: str) -> None:
         """Write what has changed: the lists, D.json, and what is remembered of both."""
@@ -114,6 +122,7 @@ class ListKeeper:
         if known.listing is not None:
             known.listing.publish(self._folder(name))
         if known.key and known.digests is not None:
+            self._store.keep(self.head(name))
             write_state(
                 self._out / "made" / "index" / f"{name}.json",
                 {
@@ -160,7 +169,7 @@ class ListKeeper:
             at = mirror if generated and mirror.is_dir() else None
             found = located(name, dataset, record, mirror=at, sums=sums, seed=self._config.seed)
         if found is None:
-            return self._absent(name, "its archives are made again" if regenerated else "its archives are not here yet")
+            return self._absent(name, MADE_AGAIN if regenerated else "its archives are not here yet")
         entries, same = found
         fetched = record.exists() and all(e["sha256"] or Path(e["path"]).is_dir() for e in entries)
         lists = self._present(name, entries, fetched, sums)
@@ -193,9 +202,9 @@ class ListKeeper:
         dataset, texts = self._config.datasets[name], self.texts(name)
         shards = dataset.shards if dataset.shards != "auto" else len(texts) or self._expected(name)
         same = self._remembered(name).get("head") == self._store.stands_for(self.head(name))
-        if len(texts) == shards and same and "made again" not in why:
+        if len(texts) == shards and same and why != MADE_AGAIN:
             return Lists(shards, [_digests(text) for text in texts], _rejects(self._folder(name)))
-        return Lists(shards, why=why)
+        return Lists(shards, why=why, other="" if same else self._settings_changed(name))
 
     def _remembered(self, name: str) -> dict[str, Any]:
         return read_if_whole(self._out / "made" / "index" / f"{name}.json", OBJECT, {})

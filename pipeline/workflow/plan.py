@@ -208,7 +208,7 @@ class Plan(Published, Sent):
             return ("what it is made from is asked for by hand",)
         if job.rule in _ONLY_LISTS:
             known = self.lists_of(job.name)
-            return () if known.digests is not None else (known.why,)
+            return () if known.digests is not None else (known.other or known.why,)
         lost = [path for path in self.graph.outputs(job) if not self.place.exists(path)]
         if lost:
             return tuple(f"{path} is missing" for path in lost)
@@ -247,7 +247,8 @@ class Plan(Published, Sent):
         if before.get("head") != now["head"]:
             lines += differences(self.head(job.rule, job.name), self.store.known.get(str(before.get("head"))))
         old = before.get("sources", {})
-        changed = [what for what, digest in now["sources"].items() if old.get(what) != digest]
+        new = now["sources"]
+        changed = [what for what in dict.fromkeys([*new, *old]) if old.get(what) != new.get(what)]
         lines += [
             f"{self.limit(job)}: shapes had taken longer" if what == LABEL else f"other {what}" for what in changed
         ]

@@ -12,7 +12,7 @@ from typing import Any
 import pydantic
 
 from pipeline import provenance
-from pipeline.provenance import code_parts, files_digest
+from pipeline.provenance import code_parts, files_digest_once
 from pipeline.settings.base import Strict
 from pipeline.settings.config import Config
 from pipeline.settings.datasets import Procedural
@@ -190,18 +190,20 @@ def _of_experiment(experiment: Experiment, prefix: str, seen: Values) -> None:
 
 def _files(config: Config, rule: str) -> dict[str, str]:
     if rule == "gallery":
-        return {"report/gallery": files_digest(provenance.ROOT / "report" / "gallery", (*_PAGE, _DRAWER))}
+        return {"report/gallery": files_digest_once(provenance.ROOT / "report" / "gallery", (*_PAGE, _DRAWER))}
     if rule == "page":
         return {
-            "report/try": files_digest(provenance.ROOT / "report" / "try", _PAGE),
-            "report/gallery": files_digest(provenance.ROOT / "report" / "gallery", (*_READ_BY_PAGE, *_BUNDLES)),
+            "report/try": files_digest_once(provenance.ROOT / "report" / "try", _PAGE),
+            "report/gallery": files_digest_once(provenance.ROOT / "report" / "gallery", (*_READ_BY_PAGE, *_BUNDLES)),
         }
     if rule == "report":
         return {
-            "report/templates": files_digest(provenance.ROOT / "report" / "templates", _PAGE),
-            "report/gallery": files_digest(provenance.ROOT / "report" / "gallery", ("unpack.js", _DRAWER)),
-            "docs/metrics.md": files_digest(provenance.ROOT / "docs", ("metrics.md",)),
+            "report/templates": files_digest_once(provenance.ROOT / "report" / "templates", _PAGE),
+            "report/gallery": files_digest_once(provenance.ROOT / "report" / "gallery", ("unpack.js", _DRAWER)),
+            "docs/metrics.md": files_digest_once(provenance.ROOT / "docs", ("metrics.md",)),
         }
     if rule == "render" and config.render.backend != "raster":
-        return {"render/backends/shaders": files_digest(provenance.ROOT / "render" / "backends" / "shaders", ("*",))}
+        return {
+            "render/backends/shaders": files_digest_once(provenance.ROOT / "render" / "backends" / "shaders", ("*",))
+        }
     return {}
