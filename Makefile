@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 CORES ?= $(shell nproc 2>/dev/null || echo 2)
 .DEFAULT_GOAL := help
-.PHONY: help bundle setup setup-dev demo test test-slow test-cluster test-kill check format docs notebook bench bench-gpu dag lock envs schema wheel clean
+.PHONY: help bundle setup setup-dev demo test test-slow test-campaign test-cluster test-kill check format docs notebook bench bench-gpu dag lock envs schema wheel clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -40,6 +40,9 @@ test: $(VENV)/.dev  ## every test but the slow ones
 
 test-slow: $(VENV)/.dev  ## the slow tests too
 	@PATH="$(CURDIR)/$(BIN):$$PATH" python -m pytest -n auto --dist loadfile --no-loadscope-reorder -m "not cluster"
+
+test-campaign: $(VENV)/.dev  ## the whole of what some tests sample: kills, pairs of changes, longer trainings
+	@PATH="$(CURDIR)/$(BIN):$$PATH" python -m pytest -n auto --dist loadfile --no-loadscope-reorder -m campaign
 
 test-cluster: $(VENV)/.dev  ## a real SLURM of one node (root, slurm-wlm, munge), and jobs that share no folder (rsync; S3)
 	@PATH="$(CURDIR)/$(BIN):$$PATH" python -m pytest -m cluster tests/cluster

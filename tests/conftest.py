@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 from threadpoolctl import threadpool_limits
 
 from tests import shapes
@@ -23,6 +24,10 @@ ROOT = Path(__file__).resolve().parent.parent
 for _library in ("OMP", "OPENBLAS", "MKL"):
     os.environ[f"{_library}_NUM_THREADS"] = "1"
 threadpool_limits(limits=1)  # what pytest's plugins have imported already
+
+# A busy machine is slow and right.  A property that needs more or fewer examples says so.
+settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=60)
+settings.load_profile("tests")
 
 
 def optional(name: str) -> Any:
@@ -57,7 +62,15 @@ def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
     return argname if isinstance(val, bytes) and len(val) > 20 else None
 
 
+# A file goes to one worker, and what takes longest must not start last.
+LONGEST = (
+    *("test_runs", "test_workflow", "test_parallel", "test_variants", "test_resume", "test_try_page"),
+    *("test_report_page", "test_gallery_page", "test_gallery_shape", "test_interrupted", "test_real_data"),
+)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files that run the whole workflow come first: a file goes to one worker, and the longest must not start last."""
-    long = {item.path for item in items if item.get_closest_marker("workflow")}
-    items.sort(key=lambda item: item.path not in long)
+    """The longest files first, then others that run Snakemake, then the rest."""
+    place = {name: number for number, name in enumerate(LONGEST)}
+    runs_snakemake = {item.path for item in items if item.get_closest_marker("workflow")}
+    items.sort(key=lambda item: place.get(item.path.stem, len(place) + (item.path not in runs_snakemake)))

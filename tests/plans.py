@@ -11,9 +11,12 @@ import zipfile
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+from unittest import mock
 
 import yaml
 from snakemake.api import SnakemakeApi
+from snakemake.parser import parse
 from snakemake.settings.enums import Quietness
 from snakemake.settings.types import DAGSettings, OutputSettings, ResourceSettings
 
@@ -102,7 +105,7 @@ class PlannedWorld:
     def planned(self, *targets: str, **asked: object) -> Counter[str]:
         """Jobs by rule that Snakemake would run; the plan by itself must say the same."""
         targets = targets or ("all",)
-        with contextlib.chdir(self.folder), quiet_snakemake():
+        with contextlib.chdir(self.folder), quiet_snakemake(), mock.patch("snakemake.workflow.parse", _parsed):
             updated: list[str] = []
             with SnakemakeApi(OutputSettings(quiet={Quietness.ALL})) as api:
                 workflow = api.workflow(
@@ -201,6 +204,20 @@ def write_zip(path: Path, files: dict[str, str]) -> None:
     with zipfile.ZipFile(path, "w") as archive:
         for name, text in files.items():
             archive.writestr(zipfile.ZipInfo(name), text)
+
+
+_PARSED: dict[tuple[str, int], tuple[str, int, dict[int, int]]] = {}
+
+
+def _parsed(file: Any, workflow: Any, *, rulecount: int, linemap: dict[int, int]) -> tuple[str, int]:
+    """`snakemake.parser.parse`, once a file: the rules stay what they are while the tests run."""
+    key = (file.get_path_or_uri(secret_free=True), rulecount)
+    if key not in _PARSED:
+        lines: dict[int, int] = {}
+        _PARSED[key] = (*parse(file, workflow, rulecount=rulecount, linemap=lines), lines)
+    code, count, lines = _PARSED[key]
+    linemap.update(lines)
+    return code, count
 
 
 @contextlib.contextmanager

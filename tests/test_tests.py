@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import LONGEST
+
 FOLDER = Path(__file__).resolve().parent
 FILES = sorted(FOLDER.rglob("*.py"))
 JUDGES = {".raises", ".fail", ".warns"}  # of pytest; names that begin with "assert" are NumPy's and torch's
@@ -125,3 +127,7 @@ def test_nobody_switches_the_formatter_off() -> None:
     files = [path for room in rooms for path in (root / room).rglob("*.py") if "node_modules" not in path.parts]
     switch = "fmt" + ": "
     assert [path.name for path in files if f"# {switch}" in path.read_text(encoding="utf-8")] == []
+
+
+def test_the_files_that_come_first_are_there() -> None:
+    assert set(LONGEST) <= {path.stem for path in FILES}

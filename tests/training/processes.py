@@ -24,7 +24,7 @@ def train_together(
         port = probe.getsockname()[1]
     ranks = [start(_one_rank, settings, run, list(shards), rank, world, port, more) for rank in range(world)]
     for process in ranks:
-        process.join(240)
+        process.join()
     return [process.exitcode for process in ranks]
 
 

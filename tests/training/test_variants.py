@@ -75,14 +75,17 @@ def test_a_preset_survives_its_own_json(preset: str) -> None:
     assert Experiment.model_validate({"datasets": ["a"], "preset": preset, "batch": 7}).batch == 7
 
 
+@pytest.mark.parametrize("steps", [12, pytest.param(50, marks=(pytest.mark.slow, pytest.mark.campaign))])
 @pytest.mark.parametrize("preset", PRESETS)
-def test_every_preset_trains_fifty_steps_with_finite_numbers(
-    preset: str, worlds: dict[int, Path], tmp_path: Path
+def test_every_preset_trains_with_finite_numbers(
+    preset: str, steps: int, worlds: dict[int, Path], tmp_path: Path
 ) -> None:
-    result = training_loop(from_config(preset), tmp_path, [worlds[RESOLUTIONS.get(preset, 16)]])
-    assert (result["step"], result["rollbacks"], result["preset"]) == (50, 0, preset)
+    samples = 4 * steps
+    experiment = from_config(preset, samples=samples, validate_every=samples // 2, log_every=8)
+    result = training_loop(experiment, tmp_path, [worlds[RESOLUTIONS.get(preset, 16)]])
+    assert (result["step"], result["rollbacks"], result["preset"]) == (steps, 0, preset)
     values = [value for line in read_metrics(tmp_path) for value in line.values() if isinstance(value, float)]
-    assert len(values) > 30 and all(math.isfinite(value) for value in values)
+    assert len(values) > 2 * steps and all(math.isfinite(value) for value in values)
 
 
 @pytest.mark.parametrize("resolution", [32, 64])

@@ -79,12 +79,6 @@ def here(*words: str | Path) -> None:
     assert main(list(map(str, words))) == 0
 
 
-def finished(process: subprocess.Popen[str]) -> str:
-    _, said = process.communicate(timeout=300)
-    assert process.returncode == 0, said
-    return said
-
-
 def prepare_words(folder: Path, modelnet: Path) -> list[str | Path]:
     """Fetch and index, in this run's own folder; the words of its `prepare`."""
     settings = json.dumps({"source": "modelnet10", "mirrors": [str(modelnet)], "shards": 1})
@@ -137,7 +131,7 @@ def kill_and_repeat(words: list[str | Path], folder: Path, written: float, whole
     process.communicate()
     stopped = process.returncode == -signal.SIGKILL
     assert whole(), "a half-written file under its final name"
-    finished(command(*words))
+    here(*words)
     # The worker of a killed command may live a moment longer; it writes no file.
     hidden = list(folder.rglob(".*"))
     assert hidden == [], "the second run removed what the first left"
@@ -201,7 +195,7 @@ def check_full(words: list[str | Path], out: Path, wanted: dict[str, bytes], lim
     """Every limit below what is needed ends in one clear message and no file; then the command works."""
     for limit in limits:
         process = command(*words, limit=limit)
-        _, said = process.communicate(timeout=300)
+        _, said = process.communicate()
         assert process.returncode == 1, (limit, said)
         pattern = (
             rf"error: cannot write \S*{name}: File too large[\s\S]*got: [\d,]+ bytes free\s+"
@@ -210,7 +204,7 @@ def check_full(words: list[str | Path], out: Path, wanted: dict[str, bytes], lim
         assert re.search(pattern, said) and "Traceback" not in said, (limit, said)
         left = {path for path in content(out) if not path.endswith(".part") and not path.endswith(".part.json")}
         assert left <= set(wanted) and all(content(out)[path] == wanted[path] for path in left), (limit, left)
-    finished(command(*words))
+    here(*words)
     assert content(out) == wanted
 
 
@@ -273,11 +267,11 @@ def test_a_disk_that_fills_while_downloading_is_named_and_goes_on_later(tmp_path
         settings = json.dumps({"source": "volumetric", "mirrors": [url.rpartition("/")[0]]})
         words = ["fetch", "--dataset", "d", "--settings", settings, "-o", tmp_path / "d.json"]
         process = command(*words, limit=len(wanted) // 2)
-        _, said = process.communicate(timeout=300)
+        _, said = process.communicate()
         assert process.returncode == 1 and "Traceback" not in said
         assert re.search(
             r"cannot write \S*3DShapeNetsCode.zip[\s\S]*bytes free[\s\S]*wanted: [\d,]+ bytes for this file", said
         )
         assert sorted(os.listdir(tmp_path / "d")) == [".3DShapeNetsCode.zip.part", ".3DShapeNetsCode.zip.part.json"]
-        finished(command(*words))
+        here(*words)
     assert (tmp_path / "d/3DShapeNetsCode.zip").read_bytes() == wanted

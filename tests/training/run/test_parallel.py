@@ -55,15 +55,15 @@ def distance(experiment: Experiment, one: dict[str, torch.Tensor], other: dict[s
     ids=["vae-gan", "gan", "r1", "multi-view warm start"],
 )
 def test_two_ranks_learn_what_one_learns(changes: dict[str, Any], boxes: Path, tmp_path: Path) -> None:
-    """Sixteen steps; beyond the order of additions nothing differs: batches, noise, statistics, gradients, gates."""
-    experiment = settings(**{"samples": 128, "adversarial_every": 1, "validate_every": 64, **changes})
+    """Eight steps; beyond the order of additions nothing differs: batches, noise, statistics, gradients, gates."""
+    experiment = settings(**{"samples": 64, "adversarial_every": 1, **changes})
     train(experiment, tmp_path / "one", [boxes], float64=True)
     assert train_together(experiment, tmp_path / "two", [boxes], 2, float64=True) == [0, 0]
-    assert distance(experiment, weights_of(tmp_path / "one", 128), weights_of(tmp_path / "two", 128)) < ROUNDING
+    assert distance(experiment, weights_of(tmp_path / "one", 64), weights_of(tmp_path / "two", 64)) < ROUNDING
     one, two = (
         [line for line in run_files.read_metrics(tmp_path / run) if line["event"] == "losses"] for run in ("one", "two")
     )
-    assert len(one) == len(two) == 8
+    assert len(one) == len(two) == 4
     for mine, theirs in zip(one, two, strict=True):
         assert (theirs.pop("event"), mine.pop("event")) == ("losses", "losses")
         assert theirs.pop("phase", None) == mine.pop("phase", None)
@@ -71,14 +71,14 @@ def test_two_ranks_learn_what_one_learns(changes: dict[str, Any], boxes: Path, t
 
 
 def test_a_run_goes_on_with_another_number_of_ranks(boxes: Path, tmp_path: Path) -> None:
-    experiment = settings(samples=160)
+    experiment = settings(samples=80)
     train(experiment, tmp_path / "one", [boxes], float64=True)
-    assert train_together(experiment, tmp_path / "mixed", [boxes], 2, stop_after=64, float64=True) == [0, 0]
+    assert train_together(experiment, tmp_path / "mixed", [boxes], 2, stop_after=32, float64=True) == [0, 0]
     four = experiment.model_copy(update={"processes": 4})
-    assert train_together(four, tmp_path / "mixed", [boxes], 4, stop_after=112, float64=True) == [0] * 4
+    assert train_together(four, tmp_path / "mixed", [boxes], 4, stop_after=56, float64=True) == [0] * 4
     train(experiment, tmp_path / "mixed", [boxes], float64=True)
     assert not list((tmp_path / "mixed").glob("previous-*"))
-    assert distance(experiment, weights_of(tmp_path / "one", 160), weights_of(tmp_path / "mixed", 160)) < ROUNDING
+    assert distance(experiment, weights_of(tmp_path / "one", 80), weights_of(tmp_path / "mixed", 80)) < ROUNDING
 
 
 def test_ranks_of_one_experiment_write_each_file_once(boxes: Path, tmp_path: Path) -> None:

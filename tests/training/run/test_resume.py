@@ -108,7 +108,7 @@ def files(run: Path) -> dict[str, bytes]:
 def unbroken(boxes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = tmp_path_factory.mktemp("unbroken") / "run"
     process = start(train_and_count, run, boxes, run.with_name("points"))
-    process.join(240)
+    process.join()
     assert process.exitcode == 0
     return run
 
@@ -128,7 +128,7 @@ def test_a_signal_at_a_seeded_point(
     run, at = tmp_path / "run", int(generator(seed, "point", number.name).integers(0, points))
     run.mkdir()
     process = start(train_and_die, run, boxes, at, number)
-    process.join(240)
+    process.join()
     steps = int((tmp_path / "signalled").read_text())
     if number == signal.SIGKILL:
         assert process.exitcode == -signal.SIGKILL
