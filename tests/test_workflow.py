@@ -176,6 +176,11 @@ def packed_again(
             archive.writestr(name, content)
 
 
+def for_its_owner_alone(world: PlannedWorld) -> None:
+    for path in world.folder.rglob("*"):
+        path.chmod(0o700)
+
+
 def behind_a_link(world: PlannedWorld, place: str) -> None:
     path = world.folder / place
     path.rename(world.folder / f"real-{path.name}")
@@ -438,7 +443,7 @@ HANDLED: list[tuple[str, Change, Jobs]] = [
     ("a picture behind a link", lambda world: behind_a_link(world, "pictures/a.jpg"), {}),
     ("a category behind a link", lambda world: behind_a_link(world, "meshes/box"), total(data(2), LEARNED)),
     ("a link that leads nowhere", lambda world: (world.folder / "meshes/box/x.off").symlink_to("nowhere"), LISTED),
-    ("other rights", lambda world: [path.chmod(0o700) for path in world.folder.rglob("*")], {}),
+    ("other rights", for_its_owner_alone, {}),
     ("an empty category", lambda world: (world.folder / "meshes/empty").mkdir(), {}),
     ("a category renamed", move("meshes/box", "meshes/crate"), total(data(2), LEARNED)),
     ("a mesh with another ending", move("meshes/box/shape1.off", "meshes/box/shape1.obj"), MESH),
@@ -724,7 +729,12 @@ def test_every_cause_is_said(world: PlannedWorld, change: Change, line: str) -> 
 def test_what_a_head_stands_for_is_looked_for_among_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A thousand experiments have a thousand heads, of which none is another's."""
     looked: list[str] = []
-    monkeypatch.setattr("pipeline.workflow.heads._same", lambda head, stored: bool(looked.append(stored["name"])))
+
+    def same(head: Head, stored: dict[str, str]) -> bool:
+        looked.append(stored["name"])
+        return False
+
+    monkeypatch.setattr("pipeline.workflow.heads._same", same)
     store = HeadStore(tmp_path)
     for number in range(20):
         for value in (1, 2):
