@@ -30,7 +30,8 @@ class Window(NamedTuple):
 
 def windows_of(alpha: UInt8[Array, "N H W"]) -> Windows:
     """The window of each picture; an alpha that covers everything or nothing tells no object: the whole picture."""
-    inside, (height, width) = np.asarray(alpha >= HALF), alpha.shape[1:]
+    inside: Bool[Array, "N H W"] = np.greater_equal(alpha, HALF)
+    height, width = alpha.shape[1:]
     rows, columns = inside.any(2), inside.any(1)
     found = np.stack(_around(*_ends(columns), *_ends(rows)), axis=1)
     whole = max(height, width)
