@@ -255,7 +255,10 @@ def test_a_page_without_its_chunks_says_what_is_missing(
     assert all("000.js" in problem or "ERR_FILE_NOT_FOUND" in problem for problem in page.problems)
 
 
-def test_more_shapes_than_the_page_itself_holds(tmp_path: Path, browser: Browser) -> None:
+def test_more_shapes_than_the_page_itself_holds(
+    tmp_path: Path, browser: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(build, "INLINE", 80)
     root = make_run(tmp_path, chairs(build.INLINE + 20))
     path = make_gallery(root)
     (chunk,) = (path.parent / "gallery-data").iterdir()

@@ -203,10 +203,14 @@ def test_divergence_of_known_sets() -> None:
 def test_expected_divergence_is_covered(moved: float, least: float, most: float) -> None:
     """What so many shapes give on average, by further draws; too wide where the sets are alike, never too narrow."""
 
-    def found(seed: int) -> intervals.Interval:
-        return generation.divergence(histograms(seed, "one", 25), histograms(seed, "other", 25, moved=moved), seed)
+    def sets(seed: int) -> tuple[Any, Any]:
+        return histograms(seed, "one", 25), histograms(seed, "other", 25, moved=moved)
 
-    expected = float(np.mean([found(1000 + seed).value for seed in range(DRAWS)]))
+    def found(seed: int) -> intervals.Interval:
+        return generation.divergence(*sets(seed), seed)
+
+    further = [[counts.sum(0) for counts in sets(1000 + seed)] for seed in range(DRAWS)]
+    expected = float(np.mean([generation.jensen_shannon(*counts) for counts in further]))
     share = coverage(expected, found)
     assert least <= share <= most
 
