@@ -36,7 +36,7 @@ def windows_of(alpha: UInt8[Array, "N H W"]) -> Windows:
     found = np.stack(_around(*_ends(columns), *_ends(rows)), axis=1)
     whole = max(height, width)
     everything = (-((whole - width) // 2), -((whole - height) // 2), whole)
-    told = rows.any(1) & ~inside.all((1, 2))
+    told: Bool[Array, " N"] = np.logical_and(rows.any(1), np.logical_not(inside.all((1, 2))))
     return np.where(told[:, None], found, everything).astype(np.int32)
 
 
