@@ -32,11 +32,12 @@ def windows_of(alpha: UInt8[Array, "N H W"]) -> Windows:
     """The window of each picture; an alpha that covers everything or nothing tells no object: the whole picture."""
     inside: Bool[Array, "N H W"] = np.greater_equal(alpha, HALF)
     height, width = alpha.shape[1:]
-    rows, columns = inside.any(2), inside.any(1)
+    rows: Bool[Array, "N H"] = np.logical_or.reduce(inside, 2)
+    columns: Bool[Array, "N W"] = np.logical_or.reduce(inside, 1)
     found = np.stack(_around(*_ends(columns), *_ends(rows)), axis=1)
     whole = max(height, width)
     everything = (-((whole - width) // 2), -((whole - height) // 2), whole)
-    told: Bool[Array, " N"] = np.logical_and(rows.any(1), np.logical_not(inside.all((1, 2))))
+    told: Bool[Array, " N"] = np.logical_and(np.logical_or.reduce(rows, 1), np.logical_not(inside.all((1, 2))))
     return np.where(told[:, None], found, everything).astype(np.int32)
 
 
