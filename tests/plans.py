@@ -182,7 +182,9 @@ def list_generated(plan: Plan, name: str) -> None:
 
 def pretend(plan: Plan, job: Job) -> None:
     """What a job leaves: its files, and its record."""
-    for path in map(Path, plan.graph.outputs(job)):
+    networks = ["best.safetensors", "000000064.safetensors"] if job.rule == "train" else []
+    more = [f"{plan.out}/runs/{job.name}/checkpoints/{name}" for name in networks]
+    for path in map(Path, [*plan.graph.outputs(job), *more]):
         path.parent.mkdir(parents=True, exist_ok=True)
         if not path.exists():
             path.write_text("/".join(job), encoding="utf-8")

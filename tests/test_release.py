@@ -1,4 +1,4 @@
-"""What is written about the project in several places agrees: its version, and the Pythons that it runs on."""
+"""What is written about the project in several places agrees (version, Pythons), and its tables are tables."""
 
 from __future__ import annotations
 
@@ -97,3 +97,13 @@ def test_setup_names_the_missing_part_of_a_python(check_python: ModuleType, monk
             patch.setitem(sys.modules, part, None)
             assert re.search(rf"lacks a part of the standard library \(.*{part}.*\).*{do}", check_python.complaint())
     assert check_python.complaint() == ""
+
+
+@pytest.mark.parametrize(
+    "page", sorted(p.relative_to(ROOT).as_posix() for p in (*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")))
+)
+def test_rows_of_a_page_stand_in_tables(page: str) -> None:
+    """A row without a head above it, after a blank line for example, is shown as text."""
+    prose = re.sub(r"^```.*?^```$", "", read(page), flags=re.MULTILINE | re.DOTALL)
+    for table in re.findall(r"(?:^\|.*\n)+", prose, flags=re.MULTILINE):
+        assert re.fullmatch(r"\|[\s:|-]+\|", [*table.splitlines(), ""][1]), table.splitlines()[0]

@@ -451,6 +451,8 @@ HANDLED: list[tuple[str, Change, Jobs]] = [
     ("settings of earlier runs removed", remove("results/made/heads", "results/made/plan.json"), {}),
     ("samples removed", remove("results/samples"), {"sheet": 4, "gallery": 4}),
     ("the stamp of a training removed", remove("results/runs/first/train.json"), {"train": 1}),
+    ("the network of a training removed", remove("results/runs/first/checkpoints/best.safetensors"), {"train": 1}),
+    ("older checkpoints removed", remove("results/runs/first/checkpoints/000000064.safetensors"), {}),
     ("a shard cut short", write("results/shards/zip/001.h5", ""), {"pack": 1}),
     ("views cut short that nothing needs", write("results/renders/zip/001.h5", ""), {}),
     (

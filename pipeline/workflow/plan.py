@@ -209,7 +209,7 @@ class Plan(Published, Sent):
         if job.rule in _ONLY_LISTS:
             known = self.lists_of(job.name)
             return () if known.digests is not None else (known.other or known.why,)
-        lost = [path for path in self.graph.outputs(job) if not self.place.exists(path)]
+        lost = [path for path in self.graph.outputs(job) if not self.place.exists(path)] or self._lost_network(job)
         if lost:
             return tuple(f"{path} is missing" for path in lost)
         if (lost_archive := self._lost_archive(job)) is not None:
@@ -223,6 +223,13 @@ class Plan(Published, Sent):
         look = made is not None and not self.place.apart
         found = changed(made or {}, Path(self.out), names, read=SMALL_BYTES) if look else ()
         return next((f"{self.out}/{name} was changed: {problem}" for name, problem in found), "")
+
+    def _lost_network(self, job: Job) -> list[str]:
+        """The network of a training, which later jobs read; its other checkpoints may be removed."""
+        best = f"runs/{job.name}/checkpoints/best.safetensors"
+        made = self.recorded(job) if job.rule == "train" and not self.place.apart else None
+        lost = made is not None and best in made["outputs"] and not self.place.exists(f"{self.out}/{best}")
+        return [f"{self.out}/{best}"] if lost else []
 
     def _lost_archive(self, job: Job) -> str | None:
         """Why something is fetched again although the record of it is there."""

@@ -15,6 +15,7 @@ import hashlib
 import json
 import os
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -193,7 +194,11 @@ class Folder:
         return self.folder / BEST
 
     def latest(self) -> Path | None:
-        """The newest whole checkpoint, every byte of it read; one that is not whole is named and passed over."""
+        """The newest whole checkpoint."""
+        return next(self.whole(), None)
+
+    def whole(self) -> Iterator[Path]:
+        """Numbered checkpoints, newest first, every byte read; one that is not whole is named and passed over."""
         for path in reversed(self.files()):
             try:
                 load(path, torch.device("cpu"))
@@ -202,8 +207,7 @@ class Folder:
             except UserError as error:
                 say(f"{path} is passed over: {error.what} ({error.got}); the checkpoint before it is taken")
                 continue
-            return path
-        return None
+            yield path
 
     def mark_best(self, path: Path) -> None:
         """Publish a copy of `path` as the best (a hard link where the file system has them)."""

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+from pipeline.progress import say
 from training.networks.build import Networks
-from training.networks.checkpoint import Folder, Header, load, load_weights, write
+from training.networks.checkpoint import Folder, Header, load, load_weights, read_header, write
 from training.parallel import Ranks
 from training.run.average import MovingAverage
 from training.run.state import LoopState
@@ -60,17 +61,29 @@ class Checkpoints:
         """Put everything back as the newest whole checkpoint has it; as it is where there is none."""
         for optimizer in self.optimizers.values():
             optimizer.zero_grad(set_to_none=True)
-        latest = self.ranks.shared(str(self.folder.latest() or "") if self.ranks.first else "")
+        latest = self.ranks.shared(str(self._newest() or "") if self.ranks.first else "")
         if not latest:
             return LoopState()
         header = restore(Path(latest), self.networks, self.average, self.optimizers)
         state = LoopState(**header.loop)
         if self.ranks.first:
             # A run that was killed right after writing this one had no time for these two.
-            if state.best_samples == header.samples:
-                self.folder.mark_best(Path(latest))
+            if state.best_samples == header.samples or (state.best_samples and not self.folder.best.exists()):
+                self.folder.mark_best(self.folder.path(state.best_samples))
             self.folder.prune()
         return state
+
+    def _newest(self) -> Path | None:
+        """The newest whole checkpoint from which the best one is still to come, or at hand.
+
+        Where the best one was removed, the training goes back to before it, and ends with the same bytes.
+        """
+        for path in self.folder.whole():
+            best = LoopState(**read_header(path).loop).best_samples
+            if not best or self.folder.best.exists() or self.folder.path(best).exists():
+                return path
+            say(f"{path} is passed over: {self.folder.best} was removed; it is made again from before {best} samples")
+        return None
 
 
 def save(

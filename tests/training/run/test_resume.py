@@ -179,3 +179,16 @@ def test_what_follows_a_checkpoint_is_made_up_for(
     monkeypatch.setattr(checkpoint.Folder, place, original)
     training_loop(settings(), tmp_path / "cut", [boxes])
     assert files(tmp_path / "cut") == files(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("removed", ["best.safetensors", "all but the newest", "all"])
+def test_a_network_that_was_removed_is_trained_again(boxes: Path, tmp_path: Path, removed: str) -> None:
+    """The best checkpoint is copied from its numbered one, or made again from before it; the rest is as it was."""
+    run = tmp_path / "run"
+    training_loop(settings(), run, [boxes])
+    before, names = files(run), sorted(path.name for path in (run / "checkpoints").iterdir())
+    gone = names if removed == "all" else [*names[:-2], names[-1]] if removed != names[-1] else [removed]
+    for name in gone:
+        (run / "checkpoints" / name).unlink()
+    training_loop(settings(), run, [boxes])
+    assert files(run) == before
