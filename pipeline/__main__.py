@@ -32,6 +32,7 @@ STAGES = {
     "import_voxels": "take over the voxels of a source that has them",
     "import_views": "take over the pictures of a source that has them",
     "photographs": "pair photographs with voxels, to judge networks on",
+    "clusters": "find the near-duplicates of a data set, which stay on one side of the split",
     "ledger": "account for every shape of a data set",
 }
 

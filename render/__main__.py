@@ -48,6 +48,7 @@ def pack(arguments: argparse.Namespace, log: Log) -> None:
         settings=settings,
         log=log,
         shapes=arguments.shapes,
+        clusters=arguments.clusters,
     )
 
 
@@ -96,6 +97,7 @@ def parser() -> Parser:
     one.add_argument("--voxels", type=Path, required=True, help="pack of .binvox files")
     one.add_argument("--bank", type=Path, help="needed for photographs")
     one.add_argument("--shapes", type=Path, help="shape list of the shard, which says the split of each shape")
+    one.add_argument("--clusters", type=Path, help="near-duplicates, where they stay on one side of the split")
     one.add_argument("-o", "--output", type=Path, required=True, help="file to make")
 
     one = add("sheet", sheet, "contact sheets of a data set: sheet.png and one a category")

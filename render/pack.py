@@ -15,6 +15,7 @@ from jaxtyping import Float32
 from pipeline.conventions import Array, pack_grid
 from pipeline.errors import UserError
 from pipeline.formats.binvox import read_binvox
+from pipeline.formats.clusters import read_splits
 from pipeline.formats.pack import PackReader
 from pipeline.manifest import Record, Rejection, shapes_from_tsv
 from pipeline.pictures.bank import NOTHING, PLAIN, UNALTERED, Bank, background, composite, open_bank
@@ -37,10 +38,11 @@ def pack_shard(
     settings: PackSettings,
     log: Log,
     shapes: Path | None = None,  # the shape list, which says the split of each; None keeps what the records say
+    clusters: Path | None = None,  # near-duplicates, whose splits count more
 ) -> None:
     """Write the training shard of one shard of renders and its voxels."""
     listed = [] if shapes is None else shapes_from_tsv(shapes.read_text(encoding="utf-8"), str(shapes))
-    splits = {shape.shape_id: shape.split for shape in listed}
+    splits = {shape.shape_id: shape.split for shape in listed} | read_splits(clusters)
     bank = open_bank(bank_path) if settings.background == "photo" and bank_path is not None else None
     if settings.background == "photo" and bank is None:
         raise UserError("photographs as backgrounds need a bank", do="give --bank, or set backgrounds.source to none")

@@ -81,6 +81,18 @@ COMMANDS: dict[str, list[str]] = {
         "-o",
         OUTPUT,
     ],
+    "pipeline clusters": [
+        "pipeline",
+        "clusters",
+        "--settings",
+        "{}",
+        "--index",
+        INPUT,
+        "--voxels",
+        INPUT,
+        "-o",
+        OUTPUT,
+    ],
     "pipeline photographs": [
         "pipeline",
         "photographs",

@@ -236,6 +236,11 @@ SETTINGS: list[tuple[str, Change, Jobs]] = [
     ("yaw", dataset("zip", yaw_deg=90), total(data(2), LEARNED)),
     ("share of losses allowed", dataset("mine", max_rejected_percent=50), {"ledger": 1}),
     (
+        "near-duplicates together",
+        dataset("mine", split="clusters"),
+        total(data(2, render=False, voxels=False, prepare=False), LEARNED, {"clusters": 1}),
+    ),
+    (
         "share of losses of two sets",
         both(dataset("mine", max_rejected_percent=50), dataset("gen", max_rejected_percent=5)),
         {"ledger": 2},

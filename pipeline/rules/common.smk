@@ -163,3 +163,10 @@ def beside(rule, **words):
     """What a job leaves beside its product, where that has to be carried: folders and files."""
     left = PLAN.graph.left_beside(PLAN.job(rule, words))
     return [path if os.path.splitext(path)[1] else directory(path) for path in left]
+
+
+def clusters(w):
+    """The option that names the near-duplicates of a data set that keeps them on one side of the split."""
+    if PLAN.config.datasets[w.dataset].split != "clusters":
+        return ""
+    return shlex.join(["--clusters", here(f"{OUT}/clusters/{w.dataset}.json")])

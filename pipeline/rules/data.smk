@@ -331,6 +331,33 @@ rule backgrounds:
         "&& made {output.made:q} {params.made:q}"
 
 
+# Near-duplicates, of data sets that keep them on one side of the split.
+rule clusters:
+    input:
+        unpack(needs("clusters")),
+    output:
+        product=f"{OUT}/clusters/{{dataset}}.json",
+        made=f"{OUT}/made/clusters/{{dataset}}.json",
+    log:
+        f"{OUT}/logs/clusters/{{dataset}}.jsonl",
+    benchmark:
+        f"{OUT}/benchmarks/clusters/{{dataset}}.tsv"
+    conda:
+        "../../envs/data.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda w, attempt: 4000 * attempt,
+        runtime=lambda w, attempt: 60 * attempt,
+    params:
+        made=PLAN.made("clusters"),
+        folder=lambda w: here(f"{OUT}/index/{w.dataset}"),
+    shell:
+        "python -m pipeline clusters --settings '{{}}' --index {params.folder:q} --voxels {input.voxels:q} "
+        "-o {output.product:q} --log {log:q} "
+        "&& made {output.made:q} {params.made:q}"
+
+
+# Composited views, voxels and splits: what is trained on.
 rule pack:
     input:
         unpack(needs("pack")),
@@ -353,9 +380,10 @@ rule pack:
         seed=SEED,
         settings=PLAN.pack(),
         bank=shlex.join(["--bank", *map(here, PLAN.bank())]) if PLAN.bank() else "",
+        clusters=clusters,
     shell:
         "python -m render pack --seed {params.seed} --settings {params.settings:q} --renders {input.renders:q} "
-        "--voxels {input.voxels:q} --shapes {params.shapes:q} {params.bank} -o {output.product:q} --log {log:q} "
+        "--voxels {input.voxels:q} --shapes {params.shapes:q} {params.bank} {params.clusters} -o {output.product:q} --log {log:q} "
         "&& made {output.made:q} {params.made:q}"
 
 
@@ -387,10 +415,11 @@ rule ledger:
         made=made("ledger"),
         settings=lambda w: PLAN.ledger(w.dataset),
         folder=lambda w: here(f"{OUT}/index/{w.dataset}"),
+        clusters=clusters,
     shell:
         "python -m pipeline ledger --dataset {wildcards.dataset} --settings {params.settings:q} "
         "--index {params.folder:q} --packs {input.prepared:q} {input.voxels:q} {input.renders:q} "
-        "-o {output.product:q} --log {log[0]:q} "
+        "{params.clusters} -o {output.product:q} --log {log[0]:q} "
         "&& made {output.made:q} {params.made:q}"
 
 

@@ -49,12 +49,12 @@ class Dataset(Strict):
     """Extra turn about the up axis, for folders whose objects do not face -Z."""
     shards: Annotated[int, pydantic.Field(ge=1, le=100_000)] | Literal["auto"] = "auto"
     """Work units of this data set; `auto` takes one for 128 shapes, and moves no shape when the set grows."""
-    split: Literal["official", "hash"] = "official"
-    """`official` keeps the source's own split where it has one; `hash` splits by the hash of the shape's id."""
+    split: Literal["official", "hash", "clusters"] = "official"
+    """`official`: the source's own where it has one; `hash`: by the id's hash; `clusters`: near-duplicates together."""
     val_percent: float = pydantic.Field(default=10.0, ge=0, lt=100)
     """Share of shapes for validation (of the training part, where an official split exists)."""
     test_percent: float = pydantic.Field(default=15.0, ge=0, lt=100)
-    """Share of shapes for testing, where no official split exists or `split` is `hash`."""
+    """Share of shapes for testing, where no official split exists or `split` is `hash` or `clusters`."""
     max_rejected_percent: float = pydantic.Field(default=10.0, ge=0, le=100)
     """More rejected shapes than this stop the run instead of passing silently."""
     procedural: Procedural | None = None

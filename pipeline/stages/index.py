@@ -183,7 +183,7 @@ def _serves_as_file(name: str) -> bool:
 
 
 def _split(item: Found, group: str, dataset: Dataset, source: Source, seed: int) -> str:
-    if item.split is None or dataset.split == "hash":
+    if item.split is None or dataset.split != "official":
         return split_of(group, seed=seed, val_percent=dataset.val_percent, test_percent=dataset.test_percent)
     if item.split == "train" and not source.official_val:
         return carve_validation(group, seed=seed, val_percent=dataset.val_percent)

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from pipeline.atomic import write_text
 from pipeline.errors import UserError
+from pipeline.formats.clusters import read_splits
 from pipeline.formats.ledger import NO_LOSS, STAGES, Row, funnel, reasons, to_tsv
 from pipeline.formats.pack import PackReader
 from pipeline.manifest import Record, Rejection, read_rejects, shapes_from_tsv
@@ -23,8 +24,11 @@ from pipeline.settings.datasets import Dataset
 from pipeline.settings.parse import parse
 
 
-def collect_files(index: Path, packs: Sequence[Path]) -> list[Row]:
-    """The ledger from a folder of `index` and the packs or shards of later stages, in any order."""
+def collect_files(index: Path, packs: Sequence[Path], clusters: Path | None = None) -> list[Row]:
+    """The ledger from a folder of `index` and the packs or shards of later stages, in any order.
+
+    clusters : what `clusters` wrote, which says the split of near-duplicates.
+    """
     rows: dict[str, Row] = {}
     for path in sorted(index.glob("*.tsv")):
         for shape in shapes_from_tsv(path.read_text(encoding="utf-8"), str(path)):
@@ -37,6 +41,8 @@ def collect_files(index: Path, packs: Sequence[Path]) -> list[Row]:
             _advance(rows, record)
         for rejection in rejects:
             _refuse(rows, rejection)
+    for shape_id, split in read_splits(clusters).items():
+        rows[shape_id].split = split
     return sorted(rows.values(), key=lambda row: row.shape_id)
 
 
@@ -59,14 +65,21 @@ def enforce_limit(rows: Sequence[Row], max_rejected_percent: float, dataset: str
 
 
 def write_ledger(
-    dataset: str, settings: Dataset, index: Path, packs: Sequence[Path], output: Path, *, log: Log
+    dataset: str,
+    settings: Dataset,
+    index: Path,
+    packs: Sequence[Path],
+    output: Path,
+    *,
+    clusters: Path | None = None,
+    log: Log,
 ) -> None:
     """Write the ledger, then enforce the limit.
 
     Snakemake removes the output of a job that failed, so what was refused is also in
     ``D.refused.tsv``, to be looked at either way.
     """
-    rows = collect_files(index, packs)
+    rows = collect_files(index, packs, clusters)
     write_text(output.with_suffix(".refused.tsv"), to_tsv(row for row in rows if row.status == "rejected"))
     write_text(output, to_tsv(rows))
     refused = sum(row.status == "rejected" for row in rows)
@@ -110,9 +123,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dataset", required=True, help="name of the data set")
     parser.add_argument("--index", type=Path, required=True, help="folder of `index`")
     parser.add_argument("--packs", type=Path, nargs="*", default=[], help="outputs of prepare, voxelize, render")
+    parser.add_argument("--clusters", type=Path, help="near-duplicates, where they stay on one side of the split")
 
 
 def run(given: argparse.Namespace, log: Log) -> None:
     """The command."""
     settings = parse(Dataset, given.settings, "--settings")
-    write_ledger(given.dataset, settings, given.index, given.packs, given.output, log=log)
+    write_ledger(given.dataset, settings, given.index, given.packs, given.output, clusters=given.clusters, log=log)

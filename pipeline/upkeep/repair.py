@@ -24,7 +24,7 @@ from pipeline.workflow.graph import PATHS
 
 # Folders of a run, each after those that it is made of.
 STAGES = (
-    *("mirror", "archives", "backgrounds", "prepared", "voxels", "renders", "shards"),
+    *("mirror", "archives", "backgrounds", "prepared", "voxels", "renders", "clusters", "shards"),
     *("ledger", "audits", "samples", "photographs", "runs", "report.html"),
 )
 

@@ -24,6 +24,7 @@ PATHS = {
     "rooms": "mirror/backgrounds",
     "fetch_backgrounds": "archives/backgrounds.json",
     "backgrounds": "backgrounds/bank.npz",
+    "clusters": "clusters/{name}.json",
     "pack": "shards/{name}/{shard}.h5",
     "ledger": "ledger/{name}.tsv",
     "shard_index": "shards/{name}/index.json",
@@ -240,7 +241,15 @@ class Graph:
         yield self._of("renders", [Job(self.maker("renders", name), name, shard)])
         yield self._of("voxels", [Job(self.maker("voxels", name), name, shard)])
         yield self._bank()
+        yield self._clustered(name)
         yield from self._listed(name, [shard])
+
+    def _clusters(self, name: str, shard: str) -> Iterator[Need]:
+        yield self._of("voxels", self.per_shard("voxels", name))
+        yield from self._listed(name, self.shards(name))
+
+    def _clustered(self, name: str) -> Need:
+        return self._of("clusters", [Job("clusters", name)] if self.config.datasets[name].split == "clusters" else [])
 
     def _ledger(self, name: str, shard: str) -> Iterator[Need]:
         jobs = (Job("index", name),) if name in self.archived else ()
@@ -249,6 +258,7 @@ class Graph:
         yield self._of("prepared", self.per_shard("prepare", name) if name in self.prepared else [])
         yield self._of("voxels", self.per_shard("voxels", name))
         yield self._of("renders", self.per_shard("renders", name))
+        yield self._clustered(name)
 
     def _shard_index(self, name: str, shard: str) -> Iterator[Need]:
         yield self._of("shards", self.per_shard("pack", name))

@@ -139,7 +139,7 @@ class Plan(Published, Sent):
         """What no job makes: lists of shapes, folders of pictures."""
         if job.rule in ("prepare", "import_voxels", "import_views", "pack"):
             return {"shapes": self._list_digest(job.name, int(job.shard), splits=job.rule == "pack")}
-        if job.rule == "ledger":
+        if job.rule in ("clusters", "ledger"):
             return {"shapes": self._lists_digest(job.name)}
         if job.rule == "backgrounds" and self.config.backgrounds.source == "folder":
             return {"pictures": self._folder("backgrounds", self.config.backgrounds.path or ".")}

@@ -34,6 +34,7 @@ CODE = {
     "voxelize": ("voxelize.cli:_shard",),
     "backgrounds": ("render.__main__:backgrounds",),
     "render": ("render.__main__:shard",),
+    "clusters": ("pipeline.stages.clusters",),
     "pack": ("render.__main__:pack",),
     "ledger": ("pipeline.stages.ledger",),
     "shard_index": ("pipeline.shards.command:_index",),
@@ -111,7 +112,7 @@ def checks(config: Config, rule: str, name: str) -> dict[str, Any]:
 
 
 # Stages whose settings and code have no part for a single data set.
-_SHARED = {"voxelize", "render", "pack", "ledger", "shard_index", "sheet", "audit", "gallery"}
+_SHARED = {"voxelize", "render", "clusters", "pack", "ledger", "shard_index", "sheet", "audit", "gallery"}
 _SEEDED = {"generate", "rooms", "index", "backgrounds", "render", "pack", "train"}
 
 

@@ -24,6 +24,7 @@ NOUNS = {
     "rooms": "generated rooms",
     "fetch_backgrounds": "photographs",
     "backgrounds": "backgrounds",
+    "clusters": "near-duplicates",
     "pack": "shards",
     "ledger": "ledger",
     "shard_index": "index",

@@ -14,6 +14,7 @@ from PIL import ImageFont
 from pipeline.conventions import Grid, voxel_centres
 from pipeline.errors import UserError
 from pipeline.formats.binvox import write_binvox
+from pipeline.formats.clusters import write_clusters
 from pipeline.formats.pack import PackReader, write_pack
 from pipeline.manifest import Record, Rejection
 from pipeline.meshes.mesh import Mesh
@@ -75,7 +76,7 @@ def voxel_pack(path: Path, way: Orientation, leave_out: str = "") -> Path:
     return path
 
 
-def packed(world: Path, out: Path, voxels: Path | None = None, **settings: str) -> Path:
+def packed(world: Path, out: Path, voxels: Path | None = None, clusters: Path | None = None, **settings: str) -> Path:
     pack_shard(
         world / "renders.h5",
         voxels or world / "voxels.zip",
@@ -84,8 +85,19 @@ def packed(world: Path, out: Path, voxels: Path | None = None, **settings: str) 
         seed=1,
         settings=PackSettings(**settings),
         log=Log(None),
+        clusters=clusters,
     )  # type: ignore[arg-type]
     return out
+
+
+def test_near_duplicates_take_the_split_of_their_cluster(world: Path, tmp_path: Path) -> None:
+    ids = [f"demo/{key}" for key in MESHES]
+    write_clusters(tmp_path / "clusters.json", 0.95, [ids[:1]], {ids[0]: "test"})
+    shard = packed(world, tmp_path / "a.h5", clusters=tmp_path / "clusters.json")
+    with open_shard(shard) as found:
+        assert {record.shape_id: record.split for record in found.records} == {
+            shape_id: "test" if shape_id == ids[0] else "train" for shape_id in ids
+        }
 
 
 @pytest.mark.parametrize("compositing", ["srgb", "linear"])
