@@ -21,6 +21,7 @@ from pipeline.settings.parse import parse
 from pipeline.settings.render import Render
 from pipeline.settings.training import Experiment
 from pipeline.workflow.console import Console, clock
+from pipeline.workflow.graph import Job
 from pipeline.workflow.plan import Plan
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -208,3 +209,35 @@ def test_several_nodes_share_the_processes_of_a_training() -> None:
     assert "--nnodes=4 --nproc-per-node=2 " in launcher(8, mpi="srun", nodes=2, tasks_per_node=2)
     with pytest.raises(UserError, match=r"cannot share its processes evenly(.|\n)*8 processes, 3 tasks"):
         launcher(8, mpi="srun", tasks=3)
+
+
+def test_packs_and_ledger_follow_from_the_near_duplicates_of_all_shards_where_these_stay_together() -> None:
+    def needs(split: str, rule: str) -> dict[str, tuple[Job, ...]]:
+        plan = Plan({"datasets": {"d": {"source": "modelnet10", "shards": 2, "split": split}}})
+        return {need.label: need.jobs for need in plan.graph.needs(Job(rule, "d", "001")) if need.content}
+
+    for rule in ("pack", "ledger"):
+        assert needs("clusters", rule)["clusters"] == (Job("clusters", "d"),)
+        assert needs("hash", rule)["clusters"] == ()
+    assert needs("clusters", "clusters")["voxels"] == (Job("voxelize", "d", "000"), Job("voxelize", "d", "001"))
+
+
+def test_a_training_follows_from_the_content_of_the_weights_that_it_begins_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    weights = tmp_path / "w.pth"
+
+    def outside(content: bytes | None) -> dict[str, str | None]:
+        if content is not None:
+            weights.write_bytes(content)
+        begins = {"encoder": "resnet18", "encoder_width": 1, "encoder_weights": "w.pth"}
+        one = {"datasets": ["d"], **begins}
+        plan = Plan({"datasets": {"d": {"source": "modelnet10"}}, "experiments": {"e": one, "f": {"datasets": ["d"]}}})
+        assert plan._outside(Job("train", "f")) == {}
+        return plan._outside(Job("train", "e"))
+
+    assert outside(None) == {"encoder_weights": "no such folder"}  # the training says so in words
+    first = outside(b"one")
+    weights.touch()
+    assert outside(None) == first != outside(b"two")
