@@ -6,7 +6,7 @@ import itertools
 from pathlib import Path
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.__main__ import main
@@ -39,6 +39,7 @@ def grids(seed: int, count: int, resolution: int) -> Array:
     return np.stack(found)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 14), st.sampled_from((16, 32)))
 def test_exactly_the_pairs_that_are_nearly_the_same_are_found(seed: int, count: int, resolution: int) -> None:
     shapes = grids(seed, count, resolution)
@@ -54,6 +55,7 @@ def test_exactly_the_pairs_that_are_nearly_the_same_are_found(seed: int, count: 
 names = st.lists(st.text("abc", min_size=1, max_size=3), min_size=2, max_size=8, unique=True)
 
 
+@settings(deadline=None)
 @given(names, st.data())
 def test_a_cluster_has_one_split_and_a_new_shape_moves_its_own_cluster_alone(
     ids: list[str], data: st.DataObject
@@ -81,6 +83,7 @@ def test_a_cluster_has_one_split_and_a_new_shape_moves_its_own_cluster_alone(
 def test_the_command_gives_near_duplicates_one_split_in_the_ledger_too(tmp_path: Path) -> None:
     """Four shapes of two shards: two are the same, one is another, and one has no voxels."""
     (tmp_path / "index").mkdir()
+    (tmp_path / "index/rejects.jsonl").write_text("", encoding="utf-8")
     shapes = [Shape("d", "chair", name, split, name) for name, split in zip("abcx", ("train", "test", "val", "train"))]
     for number, some in enumerate((shapes[:2], shapes[2:])):
         (tmp_path / f"index/{number:03d}.tsv").write_text(shapes_to_tsv(some), encoding="utf-8")
