@@ -223,7 +223,7 @@ def _answer(work: Callable[[], Any], memory: int | None) -> tuple[str, Any]:
     except UserError as error:
         return _as_user_error(error)
     except MemoryError:
-        return "reject", ("memory", f"needs more than {memory or 0:,} bytes")
+        return "reject", ("memory", f"needs more than {memory or 0:,} bytes of memory")
     except OSError as error:
         if error.errno is None:  # a library's opinion of a file, not the system's refusal
             raise

@@ -92,7 +92,7 @@ def test_a_new_folder_plans_the_demo(installed: Path, tmp_path: Path) -> None:
     done = run(installed, folder, "run", "-n")
     assert done.returncode == 0, done.stderr
     jobs = dict(re.findall(r"^(\w+)\s+(\d+)$", done.stdout + done.stderr, re.MULTILINE))
-    assert (jobs["render"], jobs["train"], jobs["report"], jobs["generate"]) == ("12", "1", "1", "2")
+    assert (jobs["render"], jobs["train"], jobs["report"], jobs["generate"]) == ("6", "1", "1", "2")
     (folder / "config.yaml").write_text("datasets:\n  d:\n    sauce: r2n2\n")
     wrong = run(installed, folder, "run", "-n")
     assert wrong.returncode == 1

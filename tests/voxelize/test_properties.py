@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from tests.voxelize.solids import Mesh, box, joined, sphere, table, torus
@@ -64,9 +64,11 @@ def test_order_of_faces_and_corners_and_winding(seed: int, mode: str) -> None:
 @few
 @given(seeds, modes)
 def test_mirror(seed: int, mode: str) -> None:
-    if mode == "robust" and seed % 4 == 1:
-        seed += 1  # a sheet in the very middle of the grid lies between two voxels; no single one is its mirror image
+    # A sheet in the very middle of the grid lies between two voxels, and no single one is its mirror image; where
+    # corners have every half voxel, sheets between others do too.
+    assume(mode != "robust" or seed % 4 != 1)
     vertices, faces = soup(seed)
+    assume(mode != "robust" or not (vertices[faces] == 0).all(axis=1).any())
     for axis in range(3):
         mirrored = vertices * np.where(np.arange(3) == axis, -1.0, 1.0)
         assert np.array_equal(np.flip(try_grid((vertices, faces), mode), axis), try_grid((mirrored, faces), mode))
