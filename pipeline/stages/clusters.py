@@ -110,11 +110,10 @@ def _counts(bits: Bits, side: int) -> Int32[Array, "N parts"]:
     if resolution // side < 8:  # a byte holds voxels of several parts
         cells = np.unpackbits(bits, axis=1).reshape(len(bits), resolution, resolution, resolution)
     step, last = resolution // side, cells.shape[3] // side
-    return (
-        cells.reshape(len(bits), side, step, side, step, side, last)
-        .sum((2, 4, 6), dtype=np.int32)
-        .reshape(len(bits), -1)
+    counts: Int32[Array, "N a b c"] = cells.reshape(-1, side, step, side, step, side, last).sum(
+        (2, 4, 6), dtype=np.int32
     )
+    return counts.reshape(len(bits), -1)
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
