@@ -15,11 +15,11 @@ from tests.world import ROOT, World
 
 HOSTILE = "a b'\"$(touch X) `touch X`; touch X #é*"
 # What a rule's command may hold unquoted: wildcards and data set names match a pattern, numbers are numbers,
-# a launcher is words of ours and what the profile names it, and these two are put together by shlex.join.
+# a launcher is words of ours and what the profile names it, and these are put together by shlex.join.
 PLAIN = {"launcher", "seed", "pictures", "planted", "keep", "shapes", "render_px", "name", "shards"}
 JOINED = {"mirror", "bank", "prepared"}
-# These are commands, with paths quoted where they are written: in the rule, or in a function of common.smk.
-COMMANDS = {"beside", "in_pieces"}
+# These are commands or options, with paths quoted where they are written: in the rule, or in a function of common.smk.
+COMMANDS = {"beside", "clusters", "in_pieces"}
 COMMON = ROOT / "pipeline" / "rules" / "common.smk"
 
 
@@ -33,7 +33,7 @@ def test_every_path_in_a_command_is_quoted(name: str) -> None:
     for written in named & COMMANDS:
         own = re.search(rf"\b{written}=lambda(?:.|\n)*?\n        \),", block)
         text = own or re.search(rf"\ndef {written}\((?:.|\n)*?(?=\ndef |\Z)", COMMON.read_text(encoding="utf-8"))
-        assert text and "shlex.quote(" in text[0], f"{written} is put together unquoted"
+        assert text and re.search(r"shlex\.(quote|join)\(", text[0]), f"{written} is put together unquoted"
     for joined in named & JOINED:
         assert re.search(rf"{joined}=[^\n]*(\n\s+)?[^\n]*shlex\.join", block), f"{joined} is put together unquoted"
 

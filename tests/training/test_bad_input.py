@@ -122,8 +122,8 @@ def test_a_log_that_cannot_be_written_says_so(tmp_path: Path) -> None:
 def test_a_checkpoint_of_other_networks_is_refused(boxes: Path, tmp_path: Path) -> None:
     training_loop(settings(width=0.25), tmp_path / "other", [boxes], stop_after=40)
     training_loop(settings(), tmp_path / "run", [boxes], stop_after=16)
-    name = "000000040.safetensors"
-    shutil.copy(tmp_path / "other" / "checkpoints" / name, tmp_path / "run" / "checkpoints" / name)
+    for name in ("000000040.safetensors", "best.safetensors"):
+        shutil.copy(tmp_path / "other" / "checkpoints" / name, tmp_path / "run" / "checkpoints" / name)
     with pytest.raises(UserError, match="another architecture"):
         training_loop(settings(), tmp_path / "run", [boxes])
 
