@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from benchmarks.study import pictures as study
+from benchmarks.study.categories import one_nna
 from benchmarks.study.warped import warped
 from pipeline.errors import UserError
 from tests.report.report_world import make_data, make_experiment
@@ -97,3 +98,10 @@ def test_a_warped_shape_keeps_its_order_its_halves_alike_and_its_longest_side(se
     assert np.allclose(found.max(axis=0), -found.min(axis=0), atol=1e-6)
     assert np.ptp(found, axis=0).max() == pytest.approx(np.ptp(points, axis=0).max(), abs=1e-6)
     assert not np.allclose(found, points, atol=0.01)
+
+
+def test_sets_within_a_category_are_told_apart_by_their_nearest_neighbours() -> None:
+    near, far = np.zeros((2, 4, 64), bool)
+    for number in range(4):
+        near[number, : 8 + number] = far[number, 40 : 50 + number] = True
+    assert (one_nna(near, far), one_nna(near, near)) == (1.0, 0.0)
