@@ -97,7 +97,8 @@ class Apart:
 
     def job_with(self, rule: str, file: str, lines: int) -> Path | None:
         """The running job of a rule that has written so many lines of a file."""
-        for job in self.jobs.iterdir():
+        for started in self.jobs.glob("*/pid"):  # whose script is there
+            job = started.parent
             mine = f"--target-jobs '{rule}:" in (job / "script").read_text(encoding="utf-8")
             if mine and any(len(path.read_bytes().splitlines()) > lines for path in job.glob(f"work/**/{file}")):
                 return job
