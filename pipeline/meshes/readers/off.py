@@ -100,7 +100,9 @@ def _header(data: bytes, where: str) -> tuple[int, bool, int, int]:
 
 def _may_be_cut(data: bytes, vertex_count: int) -> bool:
     """Whether one digit more at the end would make another legal file; colours behind the corners are not read."""
-    words = data[-4096:].splitlines()[-1].split()
+    words = data[-4096:].splitlines()[-1].split()  # of a face, of a comment, or of colours behind a lone return
+    if not (words[0].isdigit() and words[-1].isdigit()):
+        return False
     return len(words) == int(words[0]) + 1 and int(words[-1]) * 10 < vertex_count
 
 

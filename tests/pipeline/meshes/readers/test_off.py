@@ -132,5 +132,7 @@ def test_a_last_number_that_may_be_cut_is_refused() -> None:
     assert read_off(whole.encode())[1].tolist() == [[0, 1, 2], [3, 4, 25]]
     for end in ("", " ", "\n", " # note", " 255 0 0"):
         assert read_off(f"{whole[:-1]}{end or chr(13)}".encode())[1][1].tolist() == [3, 4, 2]
+    for end in ("\n# version 2", "\n#2", " \r 0.25 2", " \r-1 2", " \r# 2"):
+        assert read_off(f"{whole[:-1]}{end}".encode())[1][1].tolist() == [3, 4, 2]
     with pytest.raises(Reject, match="truncated.*may be cut"):
         read_off(whole[:-1].encode())
