@@ -193,6 +193,10 @@ def _has_plain_positions(primitive: Item, accessors: Accessors) -> bool:
     return number is not None and "bufferView" in accessors.root.entry("accessors", number, table.place("POSITION"))
 
 
+# Numbers a vertex, of attributes by the first part of their name (glTF 2.0, section 3.7.2.1).
+_WIDTHS = {"POSITION": (3,), "NORMAL": (3,), "TANGENT": (4,), "TEXCOORD": (2,), "COLOR": (3, 4)}
+
+
 def _decoded(stream: bytes, names: Item) -> Draco:
     import DracoPy
 
@@ -210,6 +214,11 @@ def _decoded(stream: bytes, names: Item) -> Draco:
     missing = [name for name in names.value if names.whole(name) not in held]
     if missing:
         malformed(names.where, missing, f"attributes {sorted(held)} of the stream")
-    return Draco(
-        {name: held[names.whole(name)].reshape(len(held[names.whole(name)]), -1) for name in names.value}, faces
-    )
+    read = {}
+    for name in names.value:
+        values = held[names.whole(name)]
+        read[name] = values.reshape(len(values), -1) if len(values) else values.reshape(0, 0)
+        width, wanted = read[name].shape[1], _WIDTHS.get(name.partition("_")[0])
+        if wanted is not None and width not in wanted:
+            malformed(names.place(name), f"{width} numbers a vertex", " or ".join(map(str, wanted)))
+    return Draco(read, faces)

@@ -160,6 +160,20 @@ def test_draco_is_decoded() -> None:
     assert mesh.vertex_colours[:, 3].tolist() == colours[:, 3].tolist()
 
 
+def test_attributes_of_draco_have_the_widths_of_their_names() -> None:
+    """A stream says for itself how many numbers each of its attributes has."""
+    codec = pytest.importorskip("DracoPy", reason="Draco files need DracoPy")
+    faces, colours = CUBE_FACES.reshape(-1, 3).astype(np.uint32), np.zeros((8, 4), np.uint8)
+    stream = codec.encode(CUBE, faces, colors=colours, quantization_bits=14)
+    numbers = {one["attribute_type"]: one["unique_id"] for one in codec.decode(stream).attributes}
+    builder = Builder()
+    said = {"bufferView": builder.view(stream), "attributes": {"POSITION": numbers[2]}}
+    attributes = {"POSITION": builder.add("accessors", {"componentType": 5126, "count": 8, "type": "VEC3"})}
+    builder.scene(builder.primitive(attributes, extensions={extensions.DRACO: said}))
+    with pytest.raises(Reject, match="malformed: .*POSITION is 4 numbers a vertex; wanted 3"):
+        read(builder.glb())
+
+
 @pytest.mark.parametrize("required", [True, False])
 def test_draco_without_its_decoder_or_with_damage_says_what_to_do(
     monkeypatch: pytest.MonkeyPatch, required: bool
