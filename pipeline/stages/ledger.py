@@ -41,8 +41,9 @@ def collect_files(index: Path, packs: Sequence[Path], clusters: Path | None = No
             _advance(rows, record)
         for rejection in rejects:
             _refuse(rows, rejection)
-    for shape_id, split in read_splits(clusters).items():
-        rows[shape_id].split = split
+    splits = read_splits(clusters)
+    for shape_id, row in rows.items():
+        row.split = splits.get(shape_id, row.split)
     return sorted(rows.values(), key=lambda row: row.shape_id)
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pipeline.__main__ import main
 from pipeline.conventions import SPLITS, Array, pack_grid
 from pipeline.formats.binvox import write_binvox
-from pipeline.formats.clusters import read_splits
+from pipeline.formats.clusters import read_splits, write_clusters
 from pipeline.formats.pack import write_pack
 from pipeline.manifest import Record, Shape, shapes_to_tsv
 from pipeline.stages.clusters import clusters_of, near_duplicates, splits_of
@@ -103,3 +103,6 @@ def test_the_command_gives_near_duplicates_one_split_in_the_ledger_too(tmp_path:
     assert read_splits(output) == {"d/chair/a": split, "d/chair/c": split}
     rows = {row.shape_id: row.split for row in collect_files(tmp_path / "index", [], output)}
     assert rows == {"d/chair/a": split, "d/chair/b": "test", "d/chair/c": split, "d/chair/x": "train"}
+    # A list that was made when the set had more shapes says the split of those that are still there.
+    write_clusters(output, 0.95, [["d/chair/b", "d/chair/gone"]], {"d/chair/b": "val", "d/chair/gone": "val"})
+    assert {row.split for row in collect_files(tmp_path / "index", [], output) if row.name == "b"} == {"val"}
