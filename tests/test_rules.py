@@ -203,4 +203,5 @@ def test_gpus_and_cores_follow_from_the_experiment() -> None:
 
     assert plan().gpus("e") == 1 and plan(processes=4).gpus("e") == 4
     assert plan(processes=4, device="cpu").gpus("e") == 0
-    assert plan(processes=4, threads=2).train_threads("e") == 16
+    assert plan(processes=4, threads=2).train_threads("e", gpu=True) == 16
+    assert plan(processes=4, threads=2).train_threads("e", gpu=False) == 8

@@ -18,6 +18,7 @@ PROJECT = os.path.dirname(
 sys.path.insert(0, PROJECT)
 
 from pipeline import errors, parent
+from pipeline.gpu import gpus
 from pipeline.workflow import console, places
 from pipeline.workflow.plan import Plan
 
@@ -163,6 +164,11 @@ def beside(rule, **words):
     """What a job leaves beside its product, where that has to be carried: folders and files."""
     left = PLAN.graph.left_beside(PLAN.job(rule, words))
     return [path if os.path.splitext(path)[1] else directory(path) for path in left]
+
+
+def may_use_gpu(experiment):
+    """Whether a training may find a GPU: an executor's machines are not seen from here, this one is."""
+    return PLAN.gpus(experiment) > 0 and (workflow.non_local_exec or gpus() is not None)
 
 
 def clusters(w):

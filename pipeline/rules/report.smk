@@ -84,6 +84,7 @@ rule audit:
         f"{OUT}/logs/audit/{{dataset}}.jsonl",
     benchmark:
         f"{OUT}/benchmarks/audit/{{dataset}}.tsv"
+    priority: 10  # trainings wait for it
     conda:
         "../../envs/render.yaml"
     threads: 1

@@ -19,9 +19,10 @@ rule train:
         *([PLAN.graph.suspended("{experiment}")] if PLAN.place.apart else []),
     benchmark:
         f"{OUT}/benchmarks/train/{{experiment}}.tsv"
+    priority: 10  # it takes longest; galleries are made beside it
     conda:
         "../../envs/train.yaml"
-    threads: lambda w: PLAN.train_threads(w.experiment)
+    threads: lambda w: PLAN.train_threads(w.experiment, gpu=may_use_gpu(w.experiment))
     resources:
         # Most new attempts go on after a wall time, and need no more memory than the first.
         mem_mb=lambda w, attempt: 16000 * min(attempt, 2),
@@ -94,6 +95,7 @@ rule evaluate:
         f"{OUT}/logs/evaluate/{{experiment}}.jsonl",
     benchmark:
         f"{OUT}/benchmarks/evaluate/{{experiment}}.tsv"
+    priority: 10
     conda:
         "../../envs/train.yaml"
     threads: 8
