@@ -64,7 +64,15 @@ def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
 
 # A file goes to one worker, and what takes longest must not start last.
 LONGEST = (
-    *("test_runs", "test_workflow", "test_parallel", "test_variants", "test_resume", "test_try_page"),
+    *(
+        "test_runs",
+        "test_remade_settings",
+        "test_remade_files",
+        "test_parallel",
+        "test_variants",
+        "test_resume",
+        "test_try_page",
+    ),
     *("test_report_page", "test_gallery_page", "test_gallery_shape", "test_interrupted", "test_real_data"),
 )
 
