@@ -66,6 +66,14 @@ onstart:
     in_words(PLAN.begin)
 
 
+onsuccess:
+    in_words(PLAN.end)
+
+
+onerror:
+    in_words(PLAN.end)
+
+
 OUT = PLAN.out
 SEED = PLAN.config.seed
 ARCHIVED = PLAN.graph.archived

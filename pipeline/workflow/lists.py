@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pydantic
+
 from pipeline.archives.contents import ContentSums
 from pipeline.errors import UserError
 from pipeline.manifest import Shape, shapes_from_tsv, shapes_to_tsv
@@ -20,7 +22,7 @@ from pipeline.settings.config import Config
 from pipeline.settings.sources import GENERATED
 from pipeline.stages.fetch import located, own_folder, record_of, recorded
 from pipeline.stages.index import SHAPES_PER_SHARD, Listing, list_shapes
-from pipeline.state.files import OBJECT, read_if_whole, write_state, write_state_if_changed
+from pipeline.state.files import Stored, read_if_whole, write_state, write_state_if_changed
 from pipeline.workflow.heads import Head, HeadStore, differences, digest_of
 from pipeline.workflow.memo import remembered
 from pipeline.workflow.places import Shared
@@ -28,6 +30,19 @@ from pipeline.workflow.seen import head_of
 
 _GENERATED_CATEGORIES = 6
 MADE_AGAIN = "its archives are made again"
+
+
+class _Kept(Stored):
+    """What is used of ``made/index/D.json``, which a job writes as its record and a plan writes anew."""
+
+    model_config = pydantic.ConfigDict(extra="allow")
+
+    head: str = ""
+    lists: list[tuple[str, str]] = []  # digests of each, with the splits and without; none: not noted yet
+    rejects: str = ""
+
+
+_KEPT: pydantic.TypeAdapter[Any] = pydantic.TypeAdapter(_Kept)
 
 
 @dataclasses.dataclass
@@ -43,6 +58,7 @@ class Lists:
     entries: list[dict[str, Any]] | None = None  # what D.json should hold
     key: str = ""
     other: str = ""  # which settings of listing have changed, where that is why the lists are not known
+    lost: bool = False  # they are known from their record, and written again where something needs them
 
     @property
     def fetched_now(self) -> bool:
@@ -94,6 +110,13 @@ class ListKeeper:
             self._place.pull(str(self._folder(name)))
             self._brought.add(name)
 
+    def remember(self, name: str) -> None:
+        """After a run that has listed a data set: its record says what was listed, should the lists get lost."""
+        self._brought.discard(name)
+        listed, kept = self.on_disk(name), self._remembered(name)
+        if listed and kept.get("head") == self._store.stands_for(self.head(name)):
+            write_state(self._kept(name), kept | {"lists": listed, "rejects": self.rejects(name)})
+
     def rejects(self, name: str) -> str:
         """Digest of rejects.jsonl as it lies on the disk."""
         self.bring(name)
@@ -124,7 +147,7 @@ class ListKeeper:
         if known.key and known.digests is not None:
             self._store.keep(self.head(name))
             write_state(
-                self._out / "made" / "index" / f"{name}.json",
+                self._kept(name),
                 {
                     "head": self._store.stands_for(self.head(name)),
                     "key": known.key,
@@ -198,16 +221,25 @@ class ListKeeper:
         return Lists(len(listing.lists), digests, digest_of(listing.rejects), fetched, "", listing, entries, key)
 
     def _absent(self, name: str, why: str) -> Lists:
-        """Lists of another time are as good as the archives, where they were made with the same settings."""
-        dataset, texts = self._config.datasets[name], self.texts(name)
-        shards = dataset.shards if dataset.shards != "auto" else len(texts) or self._expected(name)
-        same = self._remembered(name).get("head") == self._store.stands_for(self.head(name))
-        if len(texts) == shards and same and why != MADE_AGAIN:
-            return Lists(shards, [_digests(text) for text in texts], _rejects(self._folder(name)))
+        """Lists of another time are as good as the archives, where they were made with the same settings.
+
+        Where they are lost too, their record says what was in them, and so what follows from them.
+        """
+        dataset, kept, texts = self._config.datasets[name], self._remembered(name), self.texts(name)
+        here = [_digests(text) for text in texts], _rejects(self._folder(name))
+        listed = [(one, bare) for one, bare in kept.get("lists") or (here[0] if all(texts) else ())]
+        known = listed, kept["rejects"] if kept.get("lists") else here[1]
+        shards = dataset.shards if dataset.shards != "auto" else len(listed) or self._expected(name)
+        same = kept.get("head") == self._store.stands_for(self.head(name))
+        if len(listed) == shards and same and why != MADE_AGAIN:
+            return Lists(shards, *known, lost=here != known)
         return Lists(shards, why=why, other="" if same else self._settings_changed(name))
 
+    def _kept(self, name: str) -> Path:
+        return self._out / "made" / "index" / f"{name}.json"
+
     def _remembered(self, name: str) -> dict[str, Any]:
-        return read_if_whole(self._out / "made" / "index" / f"{name}.json", OBJECT, {})
+        return read_if_whole(self._kept(name), _KEPT, {})
 
     def _expected(self, name: str) -> int:
         """How many shards a data set will want, by the published numbers."""

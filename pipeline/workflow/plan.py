@@ -94,9 +94,14 @@ class Plan(Published, Sent):
 
     def lists_of(self, name: str) -> Lists:
         """What is known of the shape lists of a data set."""
-        generate = Job("generate", name)
         generated = name in self.graph.sourced("procedural")
-        return self.lists.of(name, regenerated=generated and self.state(generate) == "due")
+        return self.lists.of(name, regenerated=generated and self._made_otherwise(Job("generate", name)))
+
+    def _made_otherwise(self, job: Job) -> bool:
+        """Whether a product that is made again may be another than it was."""
+        if self.state(job) != "absent":
+            return self.state(job) == "due"
+        return (self.recorded(job) or {}).get("digest") != self.digest(job)
 
     # ---- digests ---------------------------------------------------------------------------
 
@@ -196,7 +201,7 @@ class Plan(Published, Sent):
     def _there(self, job: Job) -> bool:
         """Whether a job has left anything."""
         if job.rule in _ONLY_LISTS and self.lists_of(job.name).digests is not None:
-            return True
+            return not self.lists_of(job.name).lost
         return any(self.place.exists(path) for path in self.graph.outputs(job))
 
     @remembered

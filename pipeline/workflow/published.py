@@ -45,6 +45,7 @@ class Published:
     place: Shared
     store: HeadStore
     main: bool
+    asked: dict[Job, None]
     lists_of: Callable[[str], Lists]
     head: Callable[[str, str], Head]
     head_digest: Callable[[str, str], str]
@@ -62,6 +63,12 @@ class Published:
                 do="run the same command again",
             )
         self.publish()
+
+    def end(self) -> None:
+        """Note what was listed in the course of the run."""
+        for name in (job.name for job in self.asked if job.rule == "index"):
+            self.lists.remember(name)
+        self.place.push(f"{self.out}/made/index")
 
     def publish(self) -> None:
         """Write lists of shapes, heads, and what jobs need to know; damaged shards go out of the way."""
