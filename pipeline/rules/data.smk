@@ -346,10 +346,10 @@ rule clusters:
         "../../envs/data.yaml"
     threads: 1
     resources:
-        mem_mb=lambda w, attempt: 4000 * attempt,
-        runtime=lambda w, attempt: 60 * attempt,
+        mem_mb=each_attempt(4000),
+        runtime=each_attempt(60),
     params:
-        made=PLAN.made("clusters"),
+        made=made("clusters"),
         folder=lambda w: here(f"{OUT}/index/{w.dataset}"),
     shell:
         "python -m pipeline clusters --settings '{{}}' --index {params.folder:q} --voxels {input.voxels:q} "
