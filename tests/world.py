@@ -170,6 +170,7 @@ def lasting_digests(results: Path) -> dict[str, str]:
     """SHA-256 of every file that must not depend on cores, machines or interruptions."""
     patterns = (
         "index/*/*",
+        "clusters/*",
         "prepared/*/*",
         "voxels/*/*",
         "renders/*/*",

@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from tests.world import ROOT, make_folder
+from tests.world import ROOT, box_off, make_folder
 
 PROFILE = ROOT / "profiles" / "storage" / "config.yaml"
 SUBMIT = """#!/bin/sh
@@ -39,6 +39,8 @@ def checkout(folder: Path, configuration: dict[str, Any]) -> Path:
     for command in (["init", "-q"], ["add", "-A"]):
         subprocess.run(["git", *command], cwd=folder, check=True)
     make_folder(folder / "meshes")
+    # A near-duplicate of shape1, which another split falls to by itself.
+    (folder / "meshes/box/shape1b.off").write_text(box_off(2, 2.01, 3), encoding="utf-8")
     return folder
 
 

@@ -15,6 +15,8 @@ from typing import Any
 import pytest
 import yaml
 
+from pipeline.formats.clusters import read_splits
+from pipeline.manifest import shapes_from_tsv
 from tests.cluster import alone
 from tests.conftest import optional
 from tests.world import TINY, World, lasting_digests
@@ -25,10 +27,11 @@ MANY = 100_000  # so that what is resumed from was saved because of a signal
 
 
 def configuration() -> dict[str, Any]:
-    """A generated set and a folder in one shard each, and a training on both."""
+    """A generated set and a folder of near-duplicates in one shard each, and a training on both."""
     tiny = yaml.safe_load(TINY.read_text(encoding="utf-8"))
     generated = {**tiny["datasets"]["sn"], "procedural": {"layout": "shapenet", "shapes_per_category": 2}}
     mine = {"source": "folder", "path": "meshes", "shards": 1, "up_axis": "z", "val_percent": 40}
+    mine["split"] = "clusters"
     tiny["datasets"] = {"sn": generated, "mine": mine}
     tiny["experiments"]["tiny"] |= {"datasets": ["sn", "mine"], "checkpoint_every": MANY}
     return dict(tiny)
@@ -67,7 +70,12 @@ def test_a_folder_that_only_the_plugin_reaches(wanted: dict[str, str], tmp_path:
     finally:
         world.end(run)
     assert "tiny: going on after" in world.said()
-    assert lasting_digests(tmp_path / "store" / "results") == wanted
+    results = tmp_path / "store" / "results"
+    assert lasting_digests(results) == wanted
+    listed = shapes_from_tsv((results / "index/mine/000.tsv").read_text(encoding="utf-8"))
+    alike = read_splits(results / "clusters/mine.json")
+    moved = {shape.shape_id: shape.split != alike[shape.shape_id] for shape in listed if shape.shape_id in alike}
+    assert sorted(moved.values()) == [False, True], "a shape takes the split of its near-duplicate"
     assert "Nothing to be done" in world.run("-n", "all")
 
 

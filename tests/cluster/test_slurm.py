@@ -84,7 +84,7 @@ class ClusterWorld(World):
         at = command.index("--cores")
         return [command[0], str(IMPATIENT), *command[3:at], *command[at + 2 :]]
 
-    def said(self) -> str:
+    def all_said(self) -> str:
         """Everything that the runs said so far, and the logs of jobs that run or failed."""
         logs = [*sorted(self.folder.glob("run-*.txt")), *sorted(self.folder.glob(".snakemake/slurm_logs/**/*.log"))]
         return "\n".join(path.read_text(encoding="utf-8", errors="replace") for path in logs)
@@ -94,9 +94,9 @@ class ClusterWorld(World):
         while time.monotonic() < end:
             if found := done():
                 return found
-            assert process is None or process.poll() is None, f"the run ended before {what}\n{self.said()[-8000:]}"
+            assert process is None or process.poll() is None, f"the run ended before {what}\n{self.all_said()[-8000:]}"
             time.sleep(0.1)
-        raise AssertionError(f"{what} did not happen\n{self.said()[-8000:]}\n{self.cluster.logs()}")
+        raise AssertionError(f"{what} did not happen\n{self.all_said()[-8000:]}\n{self.cluster.logs()}")
 
     def training_job(self, after: int = 0) -> str | None:
         """The running job that trains, once it has logged more than `after` lines of losses."""
@@ -152,10 +152,10 @@ def test_a_run_with_failed_cancelled_and_orphaned_jobs_ends_like_a_local_one(
     run.wait()
     again = world.start()
     waiting = rf"waiting for process \d+ on \S+, since [-:\d ]+ \(SLURM job {job}: `scancel {job}`\)"
-    world.until("the fourth training says whom it waits for", lambda: re.search(waiting, world.said()), again)
+    world.until("the fourth training says whom it waits for", lambda: re.search(waiting, world.all_said()), again)
     cluster.call("scontrol", "resume", job)
     again.wait(PATIENCE_S)
-    said = world.said()
+    said = world.all_said()
     assert again.returncode == 0, said[-8000:] + cluster.logs()
 
     # Each of these happened.
@@ -181,7 +181,7 @@ def test_one_training_of_two_tasks(cluster: one_node.Cluster, world: ClusterWorl
     del profile["set-resources"]["render"]
     path.write_text(yaml.safe_dump(profile), encoding="utf-8")
     run = world.start()
-    assert run.wait(PATIENCE_S) == 0, world.said()[-8000:] + cluster.logs()
+    assert run.wait(PATIENCE_S) == 0, world.all_said()[-8000:] + cluster.logs()
     stamp = json.loads((world.results / "runs" / "tiny" / "train.json").read_text(encoding="utf-8"))
     assert stamp["samples"] == 160
     first = json.loads(world.metrics()[0])
