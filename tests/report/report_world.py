@@ -298,6 +298,15 @@ def make_page(root: Path) -> Path:
     return root / "report.html"
 
 
+def two_experiments(root: Path) -> Path:
+    """A run with two experiments, one of them without an encoder, and its page."""
+    make_data(root)
+    make_experiment(root, "full")
+    make_experiment(root, "prior", encoder=False)
+    make_page(root)
+    return root
+
+
 def save(path: Path, **arrays: npt.NDArray[Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     np.savez_compressed(path, allow_pickle=False, **arrays)

@@ -18,7 +18,7 @@ from pipeline.errors import UserError
 from pipeline.formats.binvox import read_binvox
 from pipeline.meshes.frames import to_world
 from pipeline.seeds import generator
-from tests.report.browser import Browser, Page
+from tests.report.pages.browser import Browser, Page
 from tests.training.tiny_world import settings
 from training.browser import page as try_page
 from training.command.train import main
@@ -31,7 +31,7 @@ from training.inference.reconstruct import samples
 from training.networks.build import Networks
 from training.networks.checkpoint import Header
 
-DEMO = Path(__file__).resolve().parents[2] / "models" / "demo"
+DEMO = Path(__file__).resolve().parents[3] / "models" / "demo"
 CROP = (30, 12, 170, 110)
 
 

@@ -19,9 +19,9 @@ from pipeline.seeds import generator
 from pipeline.shards import open_shard
 from report.gallery import build, geometry
 from report.packed import pack_voxels
-from tests.report.browser import Browser, Page
-from tests.report.gallery_page import fragment, gallery_of, needs_bundle, open_shape
 from tests.report.gallery_world import furniture, make_gallery, painted
+from tests.report.pages.browser import Browser, Page
+from tests.report.pages.gallery_page import fragment, gallery_of, needs_bundle, open_shape
 
 MIRRORED: Orientation = ((0, 1, 2), (-1, 1, 1))
 

@@ -11,9 +11,9 @@ import pytest
 
 from pipeline.foreign import visible
 from report.gallery import build
-from tests.report.browser import Browser, Page
-from tests.report.gallery_page import VISIBLE, fragment, gallery_of, open_shape
 from tests.report.gallery_world import HOSTILE, SPLITS, Made, chairs, furniture, make_gallery, make_run
+from tests.report.pages.browser import Browser, Page
+from tests.report.pages.gallery_page import VISIBLE, fragment, gallery_of, open_shape
 
 # ---- the sheets ----------------------------------------------------------------------------
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.report.browser import PROGRAM, Browser, Page
-from tests.report.gallery_page import gallery_of
 from tests.report.gallery_world import chairs, make_gallery, make_run
+from tests.report.pages.browser import PROGRAM, Browser, Page
+from tests.report.pages.gallery_page import gallery_of
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from report.gallery import build
-from tests.report.browser import Page
+from tests.report.pages.browser import Page
 
 needs_bundle = pytest.mark.skipif(not build.BUNDLE.exists(), reason="the 3D bundle is not in report/gallery/dist")
 VISIBLE = "[...document.querySelectorAll('#grid .card')].map((card) => card.dataset.key)"
