@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import importlib
+import multiprocessing
+import multiprocessing.context
 import os
 import warnings
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 from threadpoolctl import threadpool_limits
 
-from tests import shapes
+from tests import processes, shapes
 
 # Before any module of the product is imported.
 shapes.install()
@@ -43,6 +46,16 @@ def optional(name: str) -> Any:
             return importlib.import_module(name)
         except (ImportError, OSError) as error:
             pytest.skip(f"{name} does not load here: {error}", allow_module_level=True)
+
+
+@pytest.fixture
+def quick_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers that begin in a fresh interpreter, which takes a second, are forked from one that has begun."""
+
+    def context(way: str) -> multiprocessing.context.BaseContext:
+        return processes.server() if way == "spawn" else multiprocessing.get_context(way)
+
+    monkeypatch.setattr("pipeline.worker.multiprocessing", SimpleNamespace(get_context=context))
 
 
 @pytest.fixture(scope="session")

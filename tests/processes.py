@@ -25,6 +25,7 @@ ROOT = Path(__file__).resolve().parent.parent
 SLOW = (
     *("pytest", "snakemake.cli", "training.loop", "training.evaluate", "training.inference.reconstruct"),
     *("render.preview", "voxelize.cli", "pipeline.stages.prepare", "report.page", "tests.training.processes"),
+    "tests.kernels",
 )
 
 

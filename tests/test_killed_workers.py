@@ -43,6 +43,8 @@ from voxelize.cli import main as voxelize
 NO_LOG = Log(None)
 Stage = Callable[[Path], None]
 
+pytestmark = pytest.mark.usefixtures("quick_workers")
+
 
 def _prepare(folder: Path) -> Stage:
     for number in range(3):

@@ -21,6 +21,8 @@ from tests.voxelize.solids import box
 from training.command.train import main as training
 from voxelize.cli import main as voxelize
 
+pytestmark = pytest.mark.usefixtures("quick_workers")
+
 
 @pytest.fixture
 def mesh(tmp_path: Path) -> str:

@@ -22,14 +22,14 @@ def test_modelnet_on_sun_photographs(shared_data: Path, tmp_path: Path) -> None:
             "modelnet10": {
                 "source": "modelnet10",
                 "mirrors": [(shared_data / "modelnet").as_uri()],
-                "shards": 2,
+                "shards": 1,
                 "val_percent": 20,
             }
         },
         "backgrounds": {"source": "folder", "path": str(shared_data / "backgrounds" / "sun"), "count": 16},
         "render": {"size_px": 64, "views": 4},
         "experiments": {
-            "chairs": {"datasets": ["modelnet10"], "samples": 320, "width": 0.0625, "encoder_width": 0.125}
+            "chairs": {"datasets": ["modelnet10"], "samples": 160, "width": 0.0625, "encoder_width": 0.125}
         },
     }
     path = tmp_path / "real.yaml"
@@ -56,4 +56,4 @@ def test_modelnet_on_sun_photographs(shared_data: Path, tmp_path: Path) -> None:
     audit = json.loads((results / "audits" / "modelnet10.json").read_text(encoding="utf-8"))
     assert audit["identity_fits_best"] and audit["mean_iou"] > 0.6
     train = json.loads((results / "runs" / "chairs" / "train.json").read_text(encoding="utf-8"))
-    assert train["samples"] == 320 and train["step"] == 20
+    assert train["samples"] == 160 and train["step"] == 10

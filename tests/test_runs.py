@@ -12,6 +12,7 @@ import h5py
 import pytest
 import yaml
 
+from pipeline.seeds import generator
 from pipeline.workflow.damage import ASIDE
 from tests.world import ROOT, TINY, World, lasting_digests, make_folder, seeded_moments
 
@@ -24,39 +25,27 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> World:
     # A folder whose name a shell would take to pieces.
     world = World(tmp_path_factory.mktemp("world") / "a b'\"$()")
     make_folder(world.folder / "meshes")
+    tiny = yaml.safe_load(TINY.read_text(encoding="utf-8"))["experiments"]["tiny"]
     world.edit(
-        datasets={"mine": {"source": "folder", "path": "meshes", "shards": 2, "up_axis": "z", "val_percent": 40}},
-        experiments={"own": {**tiny_experiment(), "datasets": ["mine"]}},
+        datasets={
+            "mn": {"shards": 1},
+            "mine": {"source": "folder", "path": "meshes", "shards": 2, "up_axis": "z", "val_percent": 40},
+        },
+        # The second is long enough for moments to kill it at.
+        experiments={
+            "tiny": {"samples": 160, "validate_every": 80},
+            "own": {**tiny, "datasets": ["mine"], "samples": 480},
+        },
+        evaluation={"samples": 8},
     )
     world.run(cores=4)
     return world
-
-
-def tiny_experiment() -> dict[str, object]:
-    values = yaml.safe_load(TINY.read_text(encoding="utf-8"))
-    return dict(values["experiments"]["tiny"])
 
 
 def twin(built: World, folder: Path) -> World:
     """The same configuration and meshes in another folder, with nothing built."""
     shutil.copytree(built.folder / "meshes", folder / "meshes")
     return World(folder, built.folder / "config.yaml")
-
-
-@pytest.fixture
-def clone(tmp_path: Path) -> Path:
-    """The project as another person gets it: the same text, new file times."""
-    for name in ("Snakefile", "config.yaml"):
-        (tmp_path / "clone").mkdir(exist_ok=True)
-        (tmp_path / "clone" / name).write_bytes((ROOT / name).read_bytes())
-    for name in ("pipeline", "voxelize", "render", "training", "report", "profiles", "envs"):
-        shutil.copytree(
-            ROOT / name,
-            tmp_path / "clone" / name,
-            copy_function=shutil.copyfile,
-            ignore=shutil.ignore_patterns("__pycache__", "*.so", "node_modules"),
-        )
-    return tmp_path / "clone"
 
 
 @pytest.fixture
@@ -128,7 +117,7 @@ def test_deleted_and_damaged_shards_come_back_the_same_and_train_nothing_anew(wo
     """The usual command sees both, although the model is newer than either."""
     shards = world.results / "shards"
     before = lasting_digests(world.results)
-    (shards / "mn" / "001.h5").unlink()
+    (shards / "mn" / "000.h5").unlink()
     assert world.planned("train_all") == {"pack": 1}
     flip(shards / "sn" / "000.h5")
     (shards / "mine" / "001.h5").touch()
@@ -149,14 +138,14 @@ def test_verify_repairs_just_what_is_damaged_or_missing(built: World) -> None:
     truncated = results / "renders" / "mine" / "001.h5"
     truncated.write_bytes(truncated.read_bytes()[:-1000])
     (results / "prepared" / "mine" / "000.zip").unlink()
-    (results / "shards" / "mn" / "001.h5").unlink()
+    (results / "shards" / "mine" / "001.h5").unlink()
     flip(results / "shards" / "mn" / "000.h5")
     broken = {
         "prepared/mn/000.zip",
         "voxels/sn/000.zip",
         "renders/mine/001.h5",
         "prepared/mine/000.zip",
-        "shards/mn/001.h5",
+        "shards/mine/001.h5",
         "shards/mn/000.h5",
     }
     others = {path: path.stat().st_mtime_ns for path in products(results) if relative(path, results) not in broken}
@@ -184,19 +173,38 @@ def relative(path: Path, results: Path) -> str:
     return path.relative_to(results).as_posix()
 
 
-@pytest.mark.parametrize(("seed", "kills"), [(4, 3), pytest.param(1, 20, marks=pytest.mark.slow)])
+def test_a_kill_in_the_data_and_one_in_the_training_leave_no_trace(built: World, tmp_path: Path) -> None:
+    """kill -9 of everything at seeded moments of one data set and the training on it; the same command goes on."""
+    other, targets = twin(built, tmp_path), ("results/runs/own/train.json",)
+    random = generator(6, "kills")
+    killed = [
+        other.run_and_kill(int(random.integers(5, 35)), random.uniform(0, 1.5), cores=1, targets=targets),
+        other.run_and_kill(0, 0.0, cores=1, targets=targets, logged=int(random.integers(1, 20))),
+    ]
+    assert killed == ["data", "training"]
+    other.run(*targets, cores=1)
+    whole = lasting_digests(built.results)
+    wanted = {name: whole[name] for name in whole if {"mine", "own"} & set(re.split("[/.]", name))}
+    del wanted["runs/own/results.json"]
+    assert len(wanted) > 15 and lasting_digests(other.results) == wanted
+    assert other.planned(*targets) == {}
+
+
+@pytest.mark.parametrize(
+    ("seed", "kills"),
+    [
+        pytest.param(4, 3, marks=(pytest.mark.slow, pytest.mark.campaign)),
+        pytest.param(1, 20, marks=pytest.mark.slow),
+    ],
+)
 def test_kills_on_one_core_end_with_the_bytes_of_four_cores_and_of_repaired_files(
     built: World, tmp_path: Path, seed: int, kills: int
 ) -> None:
-    """kill -9 of everything at seeded moments, training included; the same command again is the only remedy."""
+    """The whole world, killed wherever it is; every second time Snakemake alone."""
     other = twin(built, tmp_path)
     killed = other.killed_at(seeded_moments(seed, kills, built.progress()), cores=1)
     assert killed.count("training") >= max(1, kills // 6) and killed.count("data") >= max(1, kills // 4), killed
-    # Tests above planned for a data set "more", whose folder the plan listed; it was never built.
-    wanted = {
-        name: found for name, found in lasting_digests(built.results).items() if not name.startswith("index/more/")
-    }
-    assert lasting_digests(other.results) == wanted
+    assert lasting_digests(other.results) == lasting_digests(built.results)
     assert other.planned() == {}
 
 

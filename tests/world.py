@@ -99,23 +99,41 @@ class World:
     def progress(self) -> int:
         """How far the DAG is: published files, and what the trainers have logged, which counts three times."""
         files = sum(not path.name.startswith(".") for path in self.results.glob("**/*"))
-        logged = [path.read_bytes().count(b"\n") for path in self.results.glob("runs/*/metrics.jsonl")]
-        return files + 3 * sum(logged)
+        return files + 3 * self.logged()
+
+    def logged(self) -> int:
+        """Lines that the trainers have logged."""
+        return sum(path.read_bytes().count(b"\n") for path in self.results.glob("runs/*/metrics.jsonl"))
 
     def run_and_kill(
-        self, progress: int, seconds: float, number: int = signal.SIGKILL, cores: int = 2, alone: bool = False
+        self,
+        progress: int,
+        seconds: float,
+        number: int = signal.SIGKILL,
+        cores: int = 2,
+        *,
+        alone: bool = False,
+        targets: Sequence[str] = (),
+        logged: int = 0,
     ) -> str:
         """Start the command; when it is that far, send its whole process group a signal, or the command alone.
 
-        While it makes data, `seconds` later; a training is short, and hit at once.
+        That far is `progress`, and so many lines `logged`.  While it makes data, `seconds` later; a training is
+        short, and hit at once.
         Returns what was killed: ``"training"``, ``"data"``, or nothing for a run that had ended.
         """
         began = time.time()
         with open(self.said, "wb") as said:
             process = subprocess.Popen(
-                self.command(cores=cores), cwd=self.folder, start_new_session=True, stdout=said, stderr=said
+                self.command(*targets, cores=cores),
+                cwd=self.folder,
+                start_new_session=True,
+                stdout=said,
+                stderr=said,
             )
-        while process.poll() is None and (self.progress() < progress or self.training(before=began)):
+        while process.poll() is None and (
+            self.progress() < progress or self.logged() < logged or self.training(before=began)
+        ):
             time.sleep(0.02)
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(timeout=0 if self.training() else seconds)

@@ -74,6 +74,7 @@ def test_wrong_flags_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, 
         main([str(mesh), *words])
 
 
+@pytest.mark.usefixtures("quick_workers")
 @pytest.mark.parametrize("suffix", [".off", ".obj", ".ply", ".stl", ".glb"])
 def test_every_mesh_format_gives_the_same_voxels(tmp_path: Path, suffix: str) -> None:
     mesh = write(tmp_path / f"a mesh; echo $HOME{suffix}", sphere())
@@ -83,6 +84,7 @@ def test_every_mesh_format_gives_the_same_voxels(tmp_path: Path, suffix: str) ->
     assert (read_binvox((tmp_path / "out.binvox").read_bytes()).grid != wanted).sum() <= 4
 
 
+@pytest.mark.usefixtures("quick_workers")
 def test_many_meshes_resume_and_are_made_anew_with_other_flags(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -118,6 +120,7 @@ def test_many_meshes_resume_and_are_made_anew_with_other_flags(
     assert (records[0]["watertight"], records[0]["engine"]) == (True, "builtin")
 
 
+@pytest.mark.usefixtures("quick_workers")
 def test_file_types_agree(tmp_path: Path) -> None:
     mesh = write(tmp_path / "box.off", box())
     for kind in ("binvox", "raw", "npy", "vtk"):
@@ -132,6 +135,7 @@ def test_file_types_agree(tmp_path: Path) -> None:
     assert np.array_equal(np.frombuffer(body, np.uint8).reshape(16, 16, 16).transpose(2, 1, 0), grid)
 
 
+@pytest.mark.usefixtures("quick_workers")
 def test_centred_meshes_and_the_wrong_header_of_the_original(tmp_path: Path) -> None:
     mesh = write(tmp_path / "box.off", box())
     placed = {}
@@ -177,6 +181,7 @@ def test_info_says_what_is_in_a_file(tmp_path: Path, capsys: pytest.CaptureFixtu
         main(["info", str(path)])
 
 
+@pytest.mark.usefixtures("quick_workers")
 def test_one_mesh_that_fails_is_an_error_and_leaves_no_file(tmp_path: Path) -> None:
     thin = write(tmp_path / "thin.off", box((0, 0, 0), (1, 1, 1e-4)))
     with pytest.raises(UserError, match="the mesh cannot be voxelized") as caught:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 from pipeline.formats.binvox import read_binvox
 from pipeline.formats.pack import PackReader, write_pack
@@ -15,6 +16,8 @@ from pipeline.meshes.glb import write_glb
 from pipeline.meshes.mesh import Mesh
 from tests.voxelize.solids import box, sphere, table
 from voxelize.cli import main
+
+pytestmark = pytest.mark.usefixtures("quick_workers")
 
 
 def shard(path: Path, shapes: dict[str, bytes], facts: dict[str, Any] | None = None) -> Path:

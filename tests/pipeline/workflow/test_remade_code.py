@@ -17,7 +17,9 @@ from tests.pipeline.workflow.changes import (
     SHOWN,
     Jobs,
     data,
+    planned_without_a_trace,
     positive,
+    rows,
     said,
     total,
 )
@@ -69,10 +71,12 @@ CODE: list[tuple[str, str, tuple[str, str], Jobs]] = [
 ]
 
 
-@pytest.mark.parametrize(("file", "change", "jobs"), [row[1:] for row in CODE], ids=[row[0] for row in CODE])
-def test_code(world: PlannedWorld, clone: Path, file: str, change: tuple[str, str], jobs: Jobs) -> None:
+@pytest.mark.parametrize(("file", "change", "jobs", "snakemake"), rows(CODE))
+def test_code(
+    world: PlannedWorld, clone: Path, file: str, change: tuple[str, str], jobs: Jobs, snakemake: bool
+) -> None:
     with edited_code(clone, file, change):
-        assert world.planned() == positive(jobs)
+        assert planned_without_a_trace(world, snakemake) == positive(jobs)
 
 
 def test_an_edit_of_the_audit_does_not_hide_one_of_the_trainer(world: PlannedWorld, clone: Path) -> None:

@@ -10,11 +10,21 @@ import pytest
 
 from pipeline.formats.ledger import to_tsv
 from pipeline.seeds import generator
-from tests.pipeline.workflow.changes import Change, dataset, edit, first, jobs_of, late, remove, shard_of_mesh, write
+from tests.pipeline.workflow.changes import (
+    CAMPAIGN,
+    Change,
+    dataset,
+    edit,
+    first,
+    jobs_of,
+    late,
+    remove,
+    shard_of_mesh,
+    write,
+)
 from tests.plans import PlannedWorld
 
 pytestmark = pytest.mark.workflow
-CAMPAIGN = (pytest.mark.slow, pytest.mark.campaign)
 
 
 # Two of these never change the same thing, so each must still have what it has alone.
@@ -40,7 +50,7 @@ ALONE: list[tuple[str, Change]] = [
 ]
 
 
-@pytest.mark.parametrize("count", [40, pytest.param(153, marks=CAMPAIGN, id="all")])
+@pytest.mark.parametrize("count", [12, pytest.param(153, marks=CAMPAIGN, id="all")])
 def test_two_changes_make_again_what_each_does_alone(built: PlannedWorld, tmp_path: Path, count: int) -> None:
     """Planned by the plan alone, which every row above has shown to be what Snakemake does; some by Snakemake too."""
     alone = {}

@@ -26,6 +26,7 @@ from tests.pipeline.workflow.changes import (
     planned_without_a_trace,
     positive,
     remove,
+    rows,
     total,
     touch_everything,
     write_more,
@@ -168,8 +169,8 @@ SPLITS: list[tuple[str, Change, Jobs]] = [
 
 
 @pytest.mark.parametrize(
-    ("change", "jobs"), [row[1:] for row in SETTINGS + SPLITS], ids=[row[0] for row in SETTINGS + SPLITS]
+    ("change", "jobs", "snakemake"), rows(SETTINGS + SPLITS, "other times", "no .snakemake", "views without .snakemake")
 )
-def test_settings(world: PlannedWorld, change: Change, jobs: Jobs) -> None:
+def test_settings(world: PlannedWorld, change: Change, jobs: Jobs, snakemake: bool) -> None:
     change(world)
-    assert planned_without_a_trace(world) == positive(jobs)
+    assert planned_without_a_trace(world, snakemake) == positive(jobs)

@@ -23,7 +23,7 @@ import shutil
 import signal
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -42,6 +42,8 @@ FLAGS = (
     "--ignore-gpu-blocklist",
     "--hide-scrollbars",
     "--force-color-profile=srgb",
+    "--disable-gpu-rasterization",
+    "--disable-accelerated-2d-canvas",
     "--disable-quic",
     "--no-first-run",
     "--disable-sync",
@@ -145,11 +147,14 @@ class Browser:
         self._buffer = bytearray(rest)
         return dict(json.loads(text))
 
-    def close_pages(self) -> None:
-        """Close every tab: each is a process, and one that is still drawing takes time from the next test."""
-        for page in self._pages.values():
-            self.send("Target.closeTarget", {"targetId": page.target})
-        self._pages.clear()
+    def open_pages(self) -> set[str]:
+        """The tabs that are open, by their sessions."""
+        return set(self._pages)
+
+    def close_pages(self, keep: Collection[str] = ()) -> None:
+        """Close every tab but some: each is a process, and one that is still drawing takes time from the next test."""
+        for session in self.open_pages() - set(keep):
+            self.send("Target.closeTarget", {"targetId": self._pages.pop(session).target})
 
     def close(self) -> None:
         """End the browser and everything that it started."""

@@ -23,9 +23,10 @@ def program() -> Iterator[Browser]:
 
 @pytest.fixture
 def browser(program: Browser) -> Iterator[Browser]:
-    """The browser without a tab from another test."""
+    """The browser without a tab from another test; what a module has opened for all its tests stays."""
+    shared = program.open_pages()
     yield program
-    program.close_pages()
+    program.close_pages(keep=shared)
 
 
 @pytest.fixture(scope="session")

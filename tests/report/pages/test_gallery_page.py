@@ -260,17 +260,17 @@ def test_a_page_without_its_chunks_says_what_is_missing(
 def test_more_shapes_than_the_page_itself_holds(
     tmp_path: Path, browser: Browser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(build, "INLINE", 80)
-    root = make_run(tmp_path, chairs(build.INLINE + 20))
+    monkeypatch.setattr(build, "INLINE", 30)
+    root = make_run(tmp_path, chairs(build.INLINE + 10))
     path = make_gallery(root)
     (chunk,) = (path.parent / "gallery-data").iterdir()
-    assert path.stat().st_size + chunk.stat().st_size < 30_000 * (build.INLINE + 20)
+    assert path.stat().st_size + chunk.stat().st_size < 900_000 + 20_000 * (build.INLINE + 10)
     page = browser.open(path)
     # Usable is when the page itself is there: it waits for no chunk, which is what keeps many shapes quick.
     assert page.run("performance.getEntriesByName('usable').length") == 1
     assert page.requests == [path.as_uri()]
-    assert page.run(f"{VISIBLE}.length") == build.INLINE + 20
+    assert page.run(f"{VISIBLE}.length") == build.INLINE + 10
     page.key("/")
     page.type("stool")
-    page.wait(f"{VISIBLE}.length === {build.INLINE // 2 + 10}")
+    page.wait(f"{VISIBLE}.length === {build.INLINE // 2 + 5}")
     assert page.problems == []

@@ -47,12 +47,26 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(scope="module")
+def answered(file: Path, program: Browser) -> Iterator[Page]:
+    """The page when it has answered its first picture, for tests that only look; nothing may have gone wrong."""
+    opened = program.open(file)
+    opened.wait("document.body.dataset.ready && document.body.dataset.answers")
+    yield opened
+    require_quiet(opened, file)
+    program.close_pages()
+
+
 @pytest.fixture
 def page(file: Path, browser: Browser) -> Iterator[Page]:
-    """The page when it has answered its first picture; nothing may have gone wrong when the test ends."""
+    """The same, loaded for a test that changes it."""
     opened = browser.open(file)
     opened.wait("document.body.dataset.ready && document.body.dataset.answers")
     yield opened
+    require_quiet(opened, file)
+
+
+def require_quiet(opened: Page, file: Path) -> None:
     assert opened.problems == []
     assert opened.requests == [file.as_uri()], "one request: the page itself"
 
@@ -88,18 +102,18 @@ def test_the_page_is_one_small_file(file: Path) -> None:
     assert "wasm-unsafe-eval" in file.read_text(encoding="utf-8").partition("<title>")[0]
 
 
-def test_a_held_out_picture_is_answered_when_the_page_opens(page: Page, model: Model) -> None:
+def test_a_held_out_picture_is_answered_when_the_page_opens(answered: Page, model: Model) -> None:
     """In numbers, in words and in 3D."""
-    shape = page.run("editor.known.id")
+    shape = answered.run("editor.known.id")
     with np.load(DEMO / "held-out.npz") as kept:
         picture = kept["image"][kept["id"].tolist().index(shape)]
-    assert np.abs(occupancy(page) - probabilities(model, picture)).max() < 1e-3
-    assert "which the network has never seen" in page.run("byId('said').textContent")
-    assert "IoU with the truth 0." in page.run("byId('threshold-line').textContent")
-    left, top, width, height = page.run(
+    assert np.abs(occupancy(answered) - probabilities(model, picture)).max() < 1e-3
+    assert "which the network has never seen" in answered.run("byId('said').textContent")
+    assert "IoU with the truth 0." in answered.run("byId('threshold-line').textContent")
+    left, top, width, height = answered.run(
         "(({ x, y, width, height }) => [x, y, width, height])(byId('scene').getBoundingClientRect())"
     )
-    seen = page.picture()[int(top) : int(top + height), int(left) : int(left + width)]
+    seen = answered.picture()[int(top) : int(top + height), int(left) : int(left + width)]
     third = seen.shape[1] // 3
     for panel in range(3):
         part = seen[:, panel * third : (panel + 1) * third].reshape(-1, 3)
@@ -148,20 +162,20 @@ def test_a_cropped_and_masked_photograph_is_answered_as_by_the_command(
 
 
 @pytest.mark.parametrize(("width", "height"), [(64, 64), (64, 40), (31, 50), (333, 80), (1, 7)])
-def test_pictures_are_scaled_as_pillow_does(page: Page, tmp_path: Path, width: int, height: int) -> None:
+def test_pictures_are_scaled_as_pillow_does(answered: Page, tmp_path: Path, width: int, height: int) -> None:
     pixels = generator(21, width).integers(0, 256, (height, width, 3), dtype=np.uint8)
     Image.fromarray(pixels).save(tmp_path / "x.png")
-    found = page.run(f"[...resized(Uint8Array.from({json.dumps(pixels.reshape(-1).tolist())}), {width}, {height}, 64)]")
+    found = answered.run(f"[...resized(Uint8Array.from({json.dumps(pixels.reshape(-1).tolist())}), {width}, {height}, 64)]")
     assert np.array_equal(np.array(found, np.uint8), read_photo(tmp_path / "x.png", 64).reshape(-1))
 
 
-def test_every_file_holds_the_shape_in_its_own_axes(page: Page, tmp_path: Path) -> None:
-    levels = np.array(page.run("[...answer.shape.levels]"), np.uint8).reshape(32, 32, 32)
-    filled = levels >= int(page.run("threshold()"))
+def test_every_file_holds_the_shape_in_its_own_axes(answered: Page, tmp_path: Path) -> None:
+    levels = np.array(answered.run("[...answer.shape.levels]"), np.uint8).reshape(32, 32, 32)
+    filled = levels >= int(answered.run("threshold()"))
     reach = np.argwhere(filled)
     low, high = (reach.min(0) + 0.5) / 32 - 0.5, (reach.max(0) + 0.5) / 32 - 0.5
     for suffix in ("glb", "obj", "stl", "binvox"):
-        data = bytes(page.run(f"[...fileOf('{suffix}', {{ ...answer.shape, threshold: threshold() }})]"))
+        data = bytes(answered.run(f"[...fileOf('{suffix}', {{ ...answer.shape, threshold: threshold() }})]"))
         path = tmp_path / f"shape.{suffix}"
         path.write_bytes(data)
         if suffix == "binvox":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import math
 import os
 import signal
@@ -13,9 +14,11 @@ from typing import Any
 
 import pytest
 import torch
+from torch.distributed import distributed_c10d
 
 from pipeline.errors import UserError
 from pipeline.settings.training import Experiment
+from tests.processes import start
 from tests.training.processes import train, train_together
 from tests.training.tiny_world import settings
 from training.command import launch
@@ -23,7 +26,7 @@ from training.loop import training_loop
 from training.networks import checkpoint
 from training.networks.build import Networks
 from training.networks.volumes import Generator
-from training.parallel import Ranks, choose_device, from_environment
+from training.parallel import Ranks, choose_device, connected, from_environment
 from training.run import files as run_files
 
 CPU = torch.device("cpu")
@@ -54,16 +57,18 @@ def distance(experiment: Experiment, one: dict[str, torch.Tensor], other: dict[s
     [{}, GAN, R1, {"views_per_shape": 2, "pooling": "mean", "warm_start": {"autoencode": 0.25, "encode": 0.5}}],
     ids=["vae-gan", "gan", "r1", "multi-view warm start"],
 )
-def test_two_ranks_learn_what_one_learns(changes: dict[str, Any], boxes: Path, tmp_path: Path) -> None:
-    """Eight steps; beyond the order of additions nothing differs: batches, noise, statistics, gradients, gates."""
-    experiment = settings(**{"samples": 64, "adversarial_every": 1, **changes})
+@pytest.mark.parametrize("steps", [4, pytest.param(8, marks=(pytest.mark.slow, pytest.mark.campaign))])
+def test_two_ranks_learn_what_one_learns(changes: dict[str, Any], steps: int, boxes: Path, tmp_path: Path) -> None:
+    """Beyond the order of additions nothing differs: batches, noise, statistics, gradients, gates."""
+    samples = 8 * steps
+    experiment = settings(**{"samples": samples, "adversarial_every": 1, **changes})
     train(experiment, tmp_path / "one", [boxes], float64=True)
     assert train_together(experiment, tmp_path / "two", [boxes], 2, float64=True) == [0, 0]
-    assert distance(experiment, weights_of(tmp_path / "one", 64), weights_of(tmp_path / "two", 64)) < ROUNDING
+    assert distance(experiment, weights_of(tmp_path / "one", samples), weights_of(tmp_path / "two", samples)) < ROUNDING
     one, two = (
         [line for line in run_files.read_metrics(tmp_path / run) if line["event"] == "losses"] for run in ("one", "two")
     )
-    assert len(one) == len(two) == 4
+    assert len(one) == len(two) >= steps // 2
     for mine, theirs in zip(one, two, strict=True):
         assert (theirs.pop("event"), mine.pop("event")) == ("losses", "losses")
         assert theirs.pop("phase", None) == mine.pop("phase", None)
@@ -71,21 +76,21 @@ def test_two_ranks_learn_what_one_learns(changes: dict[str, Any], boxes: Path, t
 
 
 def test_a_run_goes_on_with_another_number_of_ranks(boxes: Path, tmp_path: Path) -> None:
-    experiment = settings(samples=80)
+    experiment = settings(samples=48)
     train(experiment, tmp_path / "one", [boxes], float64=True)
-    assert train_together(experiment, tmp_path / "mixed", [boxes], 2, stop_after=32, float64=True) == [0, 0]
+    assert train_together(experiment, tmp_path / "mixed", [boxes], 2, stop_after=16, float64=True) == [0, 0]
     four = experiment.model_copy(update={"processes": 4})
-    assert train_together(four, tmp_path / "mixed", [boxes], 4, stop_after=56, float64=True) == [0] * 4
+    assert train_together(four, tmp_path / "mixed", [boxes], 4, stop_after=32, float64=True) == [0] * 4
     train(experiment, tmp_path / "mixed", [boxes], float64=True)
     assert not list((tmp_path / "mixed").glob("previous-*"))
-    assert distance(experiment, weights_of(tmp_path / "one", 80), weights_of(tmp_path / "mixed", 80)) < ROUNDING
+    assert distance(experiment, weights_of(tmp_path / "one", 48), weights_of(tmp_path / "mixed", 48)) < ROUNDING
 
 
 def test_ranks_of_one_experiment_write_each_file_once(boxes: Path, tmp_path: Path) -> None:
     """The same ranks twice give the same bytes, so only one of them writes and the other adds nothing."""
     for run in ("a", "b"):
-        assert train_together(settings(), tmp_path / run, [boxes], 2) == [0, 0]
-    for name in ("metrics.jsonl", "train.json", "checkpoints/000000096.safetensors", "timeline/000000096.npz"):
+        assert train_together(settings(samples=32), tmp_path / run, [boxes], 2) == [0, 0]
+    for name in ("metrics.jsonl", "train.json", "checkpoints/000000032.safetensors", "timeline/000000032.npz"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes(), name
 
 
@@ -166,30 +171,30 @@ def test_what_goes_wrong_is_said_once_and_without_a_traceback(
     assert said.count("error: ") == 1 and "none.json" in said and "Traceback" not in said
 
 
-LATE = """
-import datetime, time, torch
-from torch.distributed import distributed_c10d
-from training.parallel import connected, from_environment
+def meet(rank: int, port: int, met: Path) -> None:
+    """In a process of its own: join the other rank; the first comes when the others' own time limit has passed."""
+    names = {"RANK": rank, "WORLD_SIZE": 2, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    os.environ |= {name: str(value) for name, value in names.items()}
+    limit = distributed_c10d.default_pg_timeout = datetime.timedelta(seconds=3)  # PyTorch's is half an hour
+    ranks = from_environment()
+    if ranks.first:
+        while not met.with_name("waits").exists():
+            time.sleep(0.01)
+        time.sleep(limit.total_seconds() + 1)
+    else:
+        met.with_name("waits").touch()
+    with connected(ranks, CPU):
+        assert ranks.shared(f"from {ranks.rank}") == "from 0"
+    met.with_name(f"{met.name}{rank}").touch()
 
-ranks = from_environment()
-distributed_c10d.default_pg_timeout = datetime.timedelta(seconds=4)  # PyTorch's is half an hour
-if ranks.first:
-    time.sleep(10)
-with connected(ranks, torch.device("cpu")):
-    assert ranks.shared(f"from {ranks.rank}") == "from 0"
-"""
 
-
-def test_the_others_outlast_a_first_rank_that_stands_in_line_for_the_lock(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")
-    monkeypatch.setenv("MASTER_PORT", str(launch._free_port()))
-    ranks = []
-    for rank in "10":
-        monkeypatch.setenv("RANK", rank)
-        ranks.append(subprocess.Popen([sys.executable, "-c", LATE]))
-        time.sleep(float(rank))
-    assert [rank.wait() for rank in ranks] == [0, 0]
+def test_the_others_outlast_a_first_rank_that_stands_in_line_for_the_lock(tmp_path: Path) -> None:
+    port = launch._free_port()
+    ranks = [start(meet, rank, port, tmp_path / "met") for rank in (1, 0)]
+    for process in ranks:
+        process.join()
+    assert [process.exitcode for process in ranks] == [0, 0]
+    assert (tmp_path / "met0").exists() and (tmp_path / "met1").exists()
 
 
 @pytest.mark.slow
