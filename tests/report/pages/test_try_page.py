@@ -165,7 +165,9 @@ def test_a_cropped_and_masked_photograph_is_answered_as_by_the_command(
 def test_pictures_are_scaled_as_pillow_does(answered: Page, tmp_path: Path, width: int, height: int) -> None:
     pixels = generator(21, width).integers(0, 256, (height, width, 3), dtype=np.uint8)
     Image.fromarray(pixels).save(tmp_path / "x.png")
-    found = answered.run(f"[...resized(Uint8Array.from({json.dumps(pixels.reshape(-1).tolist())}), {width}, {height}, 64)]")
+    found = answered.run(
+        f"[...resized(Uint8Array.from({json.dumps(pixels.reshape(-1).tolist())}), {width}, {height}, 64)]"
+    )
     assert np.array_equal(np.array(found, np.uint8), read_photo(tmp_path / "x.png", 64).reshape(-1))
 
 
