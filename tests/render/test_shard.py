@@ -175,7 +175,7 @@ def test_a_shape_that_crashes_hangs_or_eats_memory_costs_itself_only(
         tmp_path / "in.zip",
         {"a/crash": cube(), "b/good": ball(6), "c/hang": calibration(), "d/hungry": ball(7), "e/good": ball(8)},
     )
-    settings = SETTINGS.model_copy(update={"seconds_per_shape": 4.0})
+    settings = SETTINGS.model_copy(update={"seconds_per_shape": 2.0})
     with open_shard(run(pack, tmp_path / "out.h5", settings)) as shard:
         assert [record.key for record in shard.records] == ["b/good", "e/good"]
     (tmp_path / "index").mkdir()

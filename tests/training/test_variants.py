@@ -75,7 +75,7 @@ def test_a_preset_survives_its_own_json(preset: str) -> None:
     assert Experiment.model_validate({"datasets": ["a"], "preset": preset, "batch": 7}).batch == 7
 
 
-@pytest.mark.parametrize("steps", [12, pytest.param(50, marks=(pytest.mark.slow, pytest.mark.campaign))])
+@pytest.mark.parametrize("steps", [6, pytest.param(50, marks=(pytest.mark.slow, pytest.mark.campaign))])
 @pytest.mark.parametrize("preset", PRESETS)
 def test_every_preset_trains_with_finite_numbers(
     preset: str, steps: int, worlds: dict[int, Path], tmp_path: Path

@@ -84,7 +84,7 @@ def test_robust_adds_the_thin_parts_to_the_program_s_solid(tmp_path: Path, monke
     ("how", "reason", "detail"),
     [
         ("fails", "engine_failed", "ended with code 3: Error: out of luck"),
-        ("hangs", "timeout", "longer than 3 s"),
+        ("hangs", "timeout", "longer than 1 s"),
         ("reads nothing", "engine_failed", "read 0 of 12 faces"),
         ("writes nothing", "engine_failed", "wrote no file"),
         ("writes half", "bad_binvox", "no line `data`"),
@@ -95,7 +95,7 @@ def test_every_failure_of_the_program_is_a_typed_rejection(
 ) -> None:
     install(tmp_path / "bin", monkeypatch, how)
     with pytest.raises(Reject, match=detail) as caught:
-        engine("binvox", seconds=3 if how == "hangs" else 60).voxelize(*box(), Options())
+        engine("binvox", seconds=1 if how == "hangs" else 60).voxelize(*box(), Options())
     assert caught.value.reason == reason
 
 

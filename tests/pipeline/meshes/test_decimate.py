@@ -127,7 +127,7 @@ def test_the_stage_records_it(tmp_path: Path) -> None:
 
 
 def test_a_simplification_that_takes_too_long_costs_one_shape(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(prepare, "SECONDS_TO_DECIMATE", 3.0)
+    monkeypatch.setattr(prepare, "SECONDS_TO_DECIMATE", 1.0)
     monkeypatch.setattr("pipeline.meshes.decimate.decimate", lambda *_: time.sleep(60))
     pack = prepared(tmp_path, 50, max_faces=1000)
     assert [record.name for record in pack.records] == ["small"]

@@ -240,7 +240,7 @@ def test_one_hostile_file_costs_one_shape(tmp_path: Path, monkeypatch: pytest.Mo
     fetch_dataset("d", settings, tmp_path / "d.json", log=log)
     index_dataset("d", settings, tmp_path / "d.json", tmp_path / "index", seed=1, log=log)
     ours = prepare.prepare_shape
-    monkeypatch.setattr(prepare, "SECONDS_PER_SHAPE", 3.0)
+    monkeypatch.setattr(prepare, "SECONDS_PER_SHAPE", 1.0)
     monkeypatch.setattr(
         prepare, "prepare_shape", lambda shape, *rest: time.sleep(60) if shape.name == "slow" else ours(shape, *rest)
     )
