@@ -37,6 +37,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> World:
             "own": {**tiny, "datasets": ["mine"], "samples": 480},
         },
         evaluation={"samples": 8},
+        voxels={"resolution": 16},
     )
     world.run(cores=4)
     return world
@@ -97,7 +98,7 @@ def test_planted_damage_is_in_the_ledger(built: World) -> None:
 def test_shards_read_with_plain_h5py(built: World) -> None:
     with h5py.File(next((built.results / "shards" / "sn").glob("*.h5"))) as file:
         shapes, views, side = file["images"].shape[:3]
-        assert (views, side) == (3, 64) and file["voxels"].shape == (shapes, 32**3 // 8)
+        assert (views, side) == (3, 64) and file["voxels"].shape == (shapes, 16**3 // 8)
 
 
 def test_second_run_does_nothing_and_says_so(built: World) -> None:
@@ -137,22 +138,13 @@ def test_verify_repairs_just_what_is_damaged_or_missing(built: World) -> None:
     flip(results / "voxels" / "sn" / "000.zip", 60)
     truncated = results / "renders" / "mine" / "001.h5"
     truncated.write_bytes(truncated.read_bytes()[:-1000])
-    (results / "prepared" / "mine" / "000.zip").unlink()
     (results / "shards" / "mine" / "001.h5").unlink()
-    flip(results / "shards" / "mn" / "000.h5")
-    broken = {
-        "prepared/mn/000.zip",
-        "voxels/sn/000.zip",
-        "renders/mine/001.h5",
-        "prepared/mine/000.zip",
-        "shards/mine/001.h5",
-        "shards/mn/000.h5",
-    }
+    broken = {"prepared/mn/000.zip", "voxels/sn/000.zip", "renders/mine/001.h5", "shards/mine/001.h5"}
     others = {path: path.stat().st_mtime_ns for path in products(results) if relative(path, results) not in broken}
     options = built.command("--configfile", "config.yaml")[3:]  # an option that takes all words after it
     done = built.python("-m", "pipeline", "verify", "results", "--repair", "--", *options)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "6 of 6 files are whole again" in done.stderr
+    assert "4 of 4 files are whole again" in done.stderr
     assert {path: path.stat().st_mtime_ns for path in products(results) if relative(path, results) not in broken} == (
         others
     ), "nothing else was made again"

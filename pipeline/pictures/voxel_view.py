@@ -39,10 +39,12 @@ def draw_voxels(
         order = np.argsort(local[..., 2].mean(axis=1), kind="stable")  # far faces first
         # A unit box seen along its diagonal spans up to sqrt(3); 1.45 fills the picture at these angles.
         pixels = (local[..., :2] * [1, -1] / 1.45 + 0.5) * size_px * scale
+        tones = (np.array(colour) * shades[order, None]).astype(int)
+        edges = (tones * 0.82).astype(int)
         draw = ImageDraw.Draw(canvas)
-        for face in order:
-            tone = tuple(int(channel * shades[face]) for channel in colour)
-            draw.polygon([tuple(p) for p in pixels[face]], fill=tone, outline=tuple(int(t * 0.82) for t in tone))
+        # Lists of Python's own numbers: a noisy grid has ten thousand faces, and Pillow takes them one by one.
+        for outline, tone, edge in zip(pixels[order].reshape(-1, 8).tolist(), tones.tolist(), edges.tolist()):
+            draw.polygon(outline, fill=tuple(tone), outline=tuple(edge))
     return canvas.resize((size_px, size_px), Image.Resampling.LANCZOS)
 
 

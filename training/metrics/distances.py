@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 
 import numpy as np
 from jaxtyping import Float32, Float64, Int64, UInt8, UInt64
@@ -112,8 +113,9 @@ def _directed_matrix(
 
 def _in_threads(work: Callable[[int], None], count: int, title: str, threads: int, log: Log | None = None) -> None:
     """Do `work(0) ... work(count - 1)`, which releases the interpreter's lock; with a bar."""
-    with ThreadPoolExecutor(max(1, threads)) as pool:
-        for _ in progress(pool.map(work, range(count)), title, total=count, log=log):
+    with ThreadPoolExecutor(threads) if threads > 1 else nullcontext() as pool:
+        rows = pool.map(work, range(count)) if pool else map(work, range(count))
+        for _ in progress(rows, title, total=count, log=log):
             pass
 
 

@@ -86,14 +86,16 @@ PACKED: dict[str, tuple[Callable[[], bytes], Callable[[Path], dict[str, bytes] |
 }
 
 
+# Seven is prime to eight: every place within a byte comes up.
+@pytest.mark.parametrize("step", [7, pytest.param(1, marks=(pytest.mark.slow, pytest.mark.campaign))])
 @pytest.mark.parametrize("suffix", PACKED)
-def test_every_one_bit_change_is_refused_or_gives_equal_bytes(suffix: str, tmp_path: Path) -> None:
+def test_every_one_bit_change_is_refused_or_gives_equal_bytes(suffix: str, step: int, tmp_path: Path) -> None:
     make, read = PACKED[suffix]
     whole, path = make(), tmp_path / f"a{suffix}"
     path.write_bytes(whole)
     assert read(path) == FILES and problem_of(path, path.name) == ""
     silent = []
-    for bit in range(8 * len(whole)):
+    for bit in range(0, 8 * len(whole), step):
         changed = bytearray(whole)
         changed[bit // 8] ^= 1 << bit % 8
         path.write_bytes(bytes(changed))
