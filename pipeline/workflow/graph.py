@@ -340,7 +340,8 @@ class Graph:
         if name == "all":
             jobs += [*(Job("page", experiment) for experiment in self.experiments), Job("report")]
         if name == "download_all":
-            jobs += [Job("fetch", dataset) for dataset in self.archived]
+            needed = self.below([*(Job("fetch", dataset) for dataset in self.archived), *self._bank().jobs])
+            jobs += [job for job in needed if job.rule in ("fetch", "fetch_backgrounds")]
         if name in ("voxelize_all", "render_all"):
             stage = "voxels" if name == "voxelize_all" else "renders"
             jobs += [job for dataset in self.datasets for job in self.per_shard(stage, dataset)]

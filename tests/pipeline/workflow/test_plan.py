@@ -222,6 +222,13 @@ def test_packs_and_ledger_follow_from_the_near_duplicates_of_all_shards_where_th
     assert needs("clusters", "clusters")["voxels"] == (Job("voxelize", "d", "000"), Job("voxelize", "d", "001"))
 
 
+@pytest.mark.parametrize(("source", "count"), [("sun397", 2), ("procedural", 1), ("none", 1)])
+def test_downloads_are_all_that_a_run_fetches(source: str, count: int) -> None:
+    plan = Plan({"datasets": {"d": {"source": "modelnet10"}}, "backgrounds": {"source": source}})
+    fetched = {job for job in plan.graph.everything() if job.rule.startswith("fetch")}
+    assert set(plan.graph.target("download_all")) == fetched and len(fetched) == count
+
+
 def test_a_training_follows_from_the_content_of_the_weights_that_it_begins_with(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
