@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from pipeline.seeds import generator
+from pipeline.state.files import read_state
 from pipeline.workflow.damage import ASIDE
 from tests.world import ROOT, TINY, World, lasting_digests, make_folder, seeded_moments
 
@@ -66,6 +67,9 @@ def test_everything_is_there(built: World) -> None:
         assert (results / "samples" / name / "gallery.html").stat().st_size > 10_000
     scores = json.loads((results / "runs" / "tiny" / "results.json").read_text(encoding="utf-8"))
     assert scores
+    for name in ("mn", "sn"):
+        record = read_state(results / "made" / "index" / f"{name}.json")
+        assert record["digest"] and record["lists"], "the end of the run adds what was listed to the record of the job"
     page = (results / "report.html").read_text(encoding="utf-8")
     assert "tiny" in page
     loaded = re.findall(r"(?:src|href)=[\"']?https?:|url\([\"']?https?:|@import", page)

@@ -112,7 +112,6 @@ class ListKeeper:
 
     def remember(self, name: str) -> None:
         """After a run that has listed a data set: its record says what was listed, should the lists get lost."""
-        self._brought.discard(name)
         listed, kept = self.on_disk(name), self._remembered(name)
         if listed and kept.get("head") == self._store.stands_for(self.head(name)):
             write_state(self._kept(name), kept | {"lists": listed, "rejects": self.rejects(name)})

@@ -5,10 +5,12 @@ that its stage sees, the stage's code, and the digests of its inputs, down to th
 the main process, computes the same digest from what is there now.  Where they differ the job is due, and so is
 every job whose product follows from it; nothing else is.  File times and ``.snakemake`` are not asked.
 
-To Snakemake a job that is up to date has no inputs, so nothing can make it run; a job that is due has its
-inputs and is forced.  A product that was removed and is up to date is made again only where something needs it.
+A product is in one of three states (`Plan.state`).  ``whole``: to Snakemake its job has no inputs, so nothing can
+make it run.  ``due``: its job has its inputs and is forced.  ``absent``: it was removed, and what was made from it is
+not out of date for that; its job runs only where something needs it.
 
-Planning writes nothing.  `begin`, called when a run really starts, takes the lock and publishes what it found.
+Planning writes nothing.  `begin`, called when a run really starts, takes the lock and publishes what it found;
+`end` notes what was listed in the course of it.
 """
 
 from __future__ import annotations

@@ -65,10 +65,9 @@ class Published:
         self.publish()
 
     def end(self) -> None:
-        """Note what was listed in the course of the run."""
-        for name in (job.name for job in self.asked if job.rule == "index"):
+        """Note what was listed in the course of the run, where this process sees what its jobs have left."""
+        for name in (job.name for job in self.asked if job.rule == "index" and not self.place.apart):
             self.lists.remember(name)
-        self.place.push(f"{self.out}/made/index")
 
     def publish(self) -> None:
         """Write lists of shapes, heads, and what jobs need to know; damaged shards go out of the way."""
