@@ -231,7 +231,7 @@ class ListKeeper:
         shards = dataset.shards if dataset.shards != "auto" else len(listed) or self._expected(name)
         same = kept.get("head") == self._store.stands_for(self.head(name))
         if len(listed) == shards and same and why != MADE_AGAIN:
-            return Lists(shards, *known, lost=here != known)
+            return Lists(shards, *known, why="removed, and needed again", lost=here != known)
         return Lists(shards, why=why, other="" if same else self._settings_changed(name))
 
     def _kept(self, name: str) -> Path:

@@ -37,6 +37,10 @@ pytestmark = pytest.mark.workflow
         (edit(photographs=None), "evaluation of first and second: other sets of photographs (2 jobs)"),
         (lambda world: world.mesh("box", 77), "meshes of mine: 1 added (box/shape77)"),
         (remove("results/audits/zip.json"), "audit of zip: removed, and needed again"),
+        (
+            remove("results/index", "mirrors", "results/ledger/zip.tsv"),
+            "archives of zip: removed, and needed again",
+        ),
         (write("pictures/c.jpg", "c"), "backgrounds: other pictures"),
         (dataset("mine", max_rejected_percent=50), "ledger of mine: datasets.mine.max_rejected_percent 10.0 -> 50.0"),
         (dataset("more", source="folder", path="meshes", shards=1), "meshes of more: not made yet"),
