@@ -49,7 +49,7 @@ STATES: dict[str, Callable[[Path], Any]] = {
     "index/demo/categories.json": lambda root: gather.read_json(root / "index/demo/categories.json"),
     "ledger/demo.tsv": lambda root: read_ledger(root / "ledger/demo.tsv"),
     "shards/demo/index.json": lambda root: read_index(root / "shards/demo/index.json"),
-    "audits/demo.json": lambda root: require_audited(root / "shards/demo/index.json", root / "audits/demo.json"),
+    "audits/demo.json": lambda root: require_audited([root / "shards/demo/index.json"], [root / "audits/demo.json"]),
     f"{RUN}/config.json": lambda root: read_config(root / RUN),
     f"{RUN}/train.json": lambda root: gather.read_json(root / RUN / "train.json"),
     f"{RUN}/results.json": lambda root: read_results(root / RUN),

@@ -78,18 +78,20 @@ def write_index(paths: Sequence[Path], out: Path, records: Path | None = None) -
     return index
 
 
-def require_audited(index_path: Path, audit_path: Path) -> None:
-    """Refuse a data set whose axes were not checked as it is now."""
-    checked = read_state(audit_path, what="cannot read the audit of a data set").get("index_digest", "another format")
-    wanted = read_index(index_path)["digest"]
-    if checked != wanted:
-        raise UserError(
-            "the audit of a data set was made of other shards",
-            where=str(audit_path),
-            got=str(checked),
-            wanted=f"{wanted}, the digest in {index_path}",
-            do="delete the audit and run the same command again",
-        )
+def require_audited(indices: Sequence[Path], audits: Sequence[Path]) -> None:
+    """Refuse data sets whose axes were not checked as they are now: each index needs its audit, in any order."""
+    what = "cannot read the audit of a data set"
+    checked = {str(read_state(path, what=what).get("index_digest", "another format")): path for path in audits}
+    for index in indices:
+        wanted = read_index(index)["digest"]
+        if wanted not in checked:
+            raise UserError(
+                "the audit of a data set was made of other shards, or is not among those given",
+                where=str(index),
+                got=", ".join(f"{path} of {digest}" for digest, path in checked.items()),
+                wanted=f"an audit of {wanted}, the digest in this index",
+                do="give the audit of every index; if it is among these, delete it and run the same command again",
+            )
 
 
 def open_indexed(index_path: Path, entry: dict[str, Any]) -> Shard:

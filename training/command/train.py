@@ -61,7 +61,7 @@ def parser() -> Parser:
     train.add_argument("--settings", required=True, help="JSON of the experiment")
     train.add_argument("--seed", type=int, default=1, help="seed of the whole pipeline")
     train.add_argument("--shards", type=Path, nargs="+", required=True, help="shards/<data set>/index.json, any number")
-    train.add_argument("--audits", type=Path, nargs="*", default=[], help="audits/<data set>.json, one for each index")
+    train.add_argument("--audits", type=Path, nargs="*", default=[], help="audits/<data set>.json of every index")
     train.add_argument("--run", "-o", type=Path, required=True, help="folder of the run")
     train.add_argument("--dry-run", action="store_true", help="print the whole configuration and stop")
     train.set_defaults(command=_train)
@@ -83,8 +83,8 @@ def _train(options: argparse.Namespace) -> int:
     if options.dry_run:
         print(json.dumps(settings.model_dump(mode="json"), indent=1))
         return 0
-    for index, audit in zip(options.shards, options.audits):
-        require_audited(index, audit)
+    if options.audits:
+        require_audited(options.shards, options.audits)
     if settings.processes > 1 and "WORLD_SIZE" not in os.environ:
         return launch.start(settings.processes, options.arguments)
     from training.loop import Interrupted, training_loop

@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 import time
+from itertools import permutations
 from pathlib import Path
 
 import h5py
@@ -21,7 +22,8 @@ from pipeline.pictures.bank import open_bank
 from pipeline.shards import KINDS, create, open_shard, verify, verify_shard
 from pipeline.shards.bulk import load_composites, load_rows
 from pipeline.shards.command import main
-from pipeline.shards.index import make_index, open_indexed, read_index, write_index
+from pipeline.shards.index import make_index, open_indexed, read_index, require_audited, write_index
+from pipeline.state.files import write_state
 from tests.conftest import ROOT
 from tests.pipeline.shards.helpers import arrays, record, write_shard, write_test_bank
 
@@ -256,3 +258,22 @@ def test_a_shard_that_declares_ascii_and_holds_more_is_read(tmp_path: Path) -> N
             file.create_dataset(name, data=np.array(lines.tolist(), f"|S{lines.dtype.itemsize}"), track_times=False)
     with open_shard(path) as shard:
         assert shard.records[0].category == "Stühle" and shard.object_ids[0] == "demo/Stühle/Stühle_0000"
+
+
+def test_every_index_needs_its_audit_in_any_order(tmp_path: Path) -> None:
+    indices, audits = [], []
+    for number in range(3):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        write_shard(folder / "0.h5", numbers=range(8 * number, 8 * number + 8))
+        digest = write_index([folder / "0.h5"], folder / "index.json")["digest"]
+        write_state(folder / "audit.json", {"index_digest": digest})
+        indices.append(folder / "index.json")
+        audits.append(folder / "audit.json")
+    for order in permutations(audits):
+        require_audited(indices, order)
+    for missing in range(3):
+        given = [audit for number, audit in enumerate(audits) if number != missing]
+        with pytest.raises(UserError, match="other shards, or is not among those given") as error:
+            require_audited(indices, given)
+        assert error.value.where == str(indices[missing])
