@@ -26,6 +26,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # whatever the number of cores.  The variables hold for what is imported later and for what the tests start.
 for _library in ("OMP", "OPENBLAS", "MKL"):
     os.environ[f"{_library}_NUM_THREADS"] = "1"
+processes.ENVIRONMENT.update(os.environ)
 threadpool_limits(limits=1)  # what pytest's plugins have imported already
 
 # A busy machine is slow and right.  A property that needs more or fewer examples says so.
@@ -77,16 +78,8 @@ def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
 
 # A file goes to one worker, and what takes longest must not start last.
 LONGEST = (
-    *(
-        "test_runs",
-        "test_remade_settings",
-        "test_remade_files",
-        "test_parallel",
-        "test_variants",
-        "test_resume",
-        "test_try_page",
-    ),
-    *("test_report_page", "test_gallery_page", "test_gallery_shape", "test_interrupted", "test_real_data"),
+    *("test_runs", "test_parallel", "test_resume", "test_loop", "test_variants", "test_held_out", "test_real_data"),
+    *("test_remade_settings", "test_remade_files", "test_try_page", "test_gallery_page", "test_report_page"),
 )
 
 

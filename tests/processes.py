@@ -17,8 +17,10 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 ROOT = Path(__file__).resolve().parent.parent
 # Modules that commands load when they begin their work; torch alone takes two seconds.
@@ -29,11 +31,17 @@ SLOW = (
 )
 
 
+# Of the session, before any test has changed it; what is forked begins with it.
+ENVIRONMENT: dict[str, str] = {}
+
+
 @functools.cache
 def server() -> multiprocessing.context.ForkServerContext:
     """The context whose children have imported `SLOW` already; one process of tests has one."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(list(SLOW))
+    with mock.patch.dict(os.environ, ENVIRONMENT, clear=bool(ENVIRONMENT)):
+        forkserver.ensure_running()
     return context
 
 

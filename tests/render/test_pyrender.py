@@ -78,7 +78,7 @@ def test_it_agrees_with_the_built_in_renderer(worker: IsolatedWorker[Buffers], n
     raster = RasterBackend(2, GLOSSY)
     raster.load(prepare_scene(mesh))
     for view, camera in enumerate(
-        make_cameras("photo", seed=2, shape_id=name, views=3, size_px=96, vertices=mesh.vertices)
+        make_cameras("photo", seed=2, shape_id=name, views=2, size_px=96, vertices=mesh.vertices)
     ):
         lights = make_lights(2, name, view, camera)
         ours, theirs = raster.render(camera, lights), worker.call(mesh, camera, lights)
