@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import yaml
@@ -98,7 +98,7 @@ class World:
 
     def progress(self) -> int:
         """How far the DAG is: published files, and what the trainers have logged, which counts three times."""
-        files = sum(not path.name.startswith(".") for path in self.results.glob("**/*"))
+        files = sum(not path.name.startswith(".") for path in below(self.results))
         return files + 3 * self.logged()
 
     def logged(self) -> int:
@@ -176,6 +176,12 @@ class World:
         for name, change in sections.items():
             values[name] = _merged(values.get(name), change)
         path.write_text(yaml.safe_dump(values), encoding="utf-8")
+
+
+def below(folder: Path) -> Iterator[Path]:
+    """Files and folders below one in which others work; a folder that has just got its final name is passed over."""
+    for place, folders, files in os.walk(folder):
+        yield from (Path(place, name) for name in (*folders, *files))
 
 
 def seeded_moments(seed: int, count: int, length: int) -> list[tuple[int, float]]:

@@ -21,6 +21,7 @@ import pytest
 
 from pipeline.__main__ import main
 from tests.pipeline.archives.faulty_server import Plan, serving
+from tests.world import below
 
 ROOT = Path(__file__).resolve().parents[3]
 MESHES = 40
@@ -112,7 +113,7 @@ def content(folder: Path) -> dict[str, bytes]:
 def weight(folder: Path) -> int:
     """Bytes below a folder, those of half-written files too."""
     total = 0
-    for path in folder.rglob("*"):
+    for path in below(folder):
         with contextlib.suppress(FileNotFoundError):  # it has just got its final name
             total += path.stat().st_size if path.is_file() else 0
     return total
