@@ -130,6 +130,17 @@ def test_a_room_is_small_enough_to_look_through() -> None:
     assert large.get("pipeline/furniture", 0) <= 17
 
 
+MAINS = [path for path in [*modules(), *sorted((ROOT / "benchmarks").rglob("*.py"))] if path.name == "__main__.py"]
+
+
+@pytest.mark.parametrize("path", MAINS, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_a_packages_main_starts_no_fresh_process_by_itself(path: Path) -> None:
+    """multiprocessing leaves a package's ``__main__`` unloaded there, so none of its functions can be called."""
+    assert not {"spawn", "forkserver"} & {
+        node.value for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Constant)
+    }, "move what is called to another file"
+
+
 def test_functions_stay_readable() -> None:
     found = functions(modules())
     ours = [function for function in found if not function.place.startswith(KERNELS_AND_PARSERS)]

@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.renderer.exact import margins, meets, rays
+from benchmarks.renderer.opengl import opengl
 from benchmarks.renderer.peers import FACES, PEERS, bumpy
 from pipeline.atomic import write_text
 from pipeline.formats.binvox import write_binvox
@@ -34,10 +35,8 @@ from pipeline.meshes.mesh import Mesh
 from pipeline.meshes.normalise import normalise
 from pipeline.pictures.bank import write_bank
 from pipeline.progress import progress, say
-from pipeline.worker import IsolatedWorker
-from render.backends.opengl import PLATFORMS, PyrenderBackend, probe
+from render.backends.opengl import PLATFORMS, probe
 from render.backends.raster import RasterBackend
-from render.buffers import Buffers
 from render.cameras import make_cameras
 from render.lights import make_lights
 from render.scene import prepare_scene
@@ -187,33 +186,12 @@ def _embree_line() -> str:
     )
 
 
-def _start_opengl(name: str) -> Any:
-    backend = PyrenderBackend(2, platform=name)
-
-    def render(mesh: Mesh, camera: Any, lights: Any) -> Buffers:
-        backend.load(prepare_scene(mesh))
-        return backend.render(camera, lights)
-
-    return render
-
-
-class _Starter:
-    """`_start_opengl` for one platform, in a form that another process can be sent."""
-
-    def __init__(self, name: str):
-        self.name = name
-
-    def __call__(self) -> Any:
-        return _start_opengl(self.name)
-
-
 def _opengl_line(name: str) -> str:
     if not probe(name)[0]:
         return f"| pyrender backend, {name} | 0 | not measured: {probe(name)[1]} |"
     ious, colours, depths = [], [], []
     raster = RasterBackend(2)
-    worker: IsolatedWorker[Buffers] = IsolatedWorker(_Starter(name), seconds=120, memory_bytes=None, start="spawn")
-    with worker:
+    with opengl(name) as worker:
         for shape, mesh in _meshes().items():
             raster.load(prepare_scene(mesh))
             for view, camera in enumerate(

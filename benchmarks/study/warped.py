@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import re
 import sys
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -85,8 +87,9 @@ def _training_shapes(run: Path, name: str) -> Iterator[tuple[Record, bytes]]:
 
 
 def number_of(record: Record) -> int:
-    """The number at the end of a shape's name: what its warps are drawn from, beside the number of the copy."""
-    return int(record.name.rpartition("_")[2])
+    """The number at the end of a shape's name, else the name's CRC: what its warps are drawn from, and the copy."""
+    digits = re.search(r"\d+$", record.name)
+    return int(digits[0]) if digits else zlib.crc32(record.name.encode())
 
 
 def warped(points: Points, rng: np.random.Generator) -> Points:

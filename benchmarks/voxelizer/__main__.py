@@ -8,7 +8,6 @@ a peer whose next size would take longer than --limit seconds is left out there.
 from __future__ import annotations
 
 import argparse
-import multiprocessing
 import os
 import platform
 import re
@@ -19,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.voxelizer.memory import peak_bytes
 from benchmarks.voxelizer.meshes import Mesh, furniture, meshes, placed, real_meshes, sphere
 from benchmarks.voxelizer.peers import PEERS, Peer
 from pipeline.conventions import Grid
@@ -29,12 +29,10 @@ from pipeline.meshes.glb import write_glb
 from pipeline.meshes.mesh import Mesh as TexturedMesh
 from pipeline.meshes.readers.off import read_off
 from pipeline.progress import say
-from pipeline.settings.voxels import Voxels
 from voxelize.engines import builtin
 from voxelize.engines.binvox_program import plain_off
 from voxelize.options import UNIT_BOX_BOUNDS, Options
 from voxelize.quality import quality
-from voxelize.shard import make_job
 
 ROOT = Path(__file__).resolve().parents[2]
 DOC = ROOT / "docs" / "voxelizer.md"
@@ -325,17 +323,8 @@ def memory_table() -> str:
     lines = ["| mesh | size | peak resident memory of a worker |", "|---|---|---|"]
     for faces, size in ((5_000, 32), (330_000, 32), (5_000, 128), (330_000, 128)):
         glb = write_glb(TexturedMesh(*sphere(faces)))
-        context = multiprocessing.get_context("spawn")
-        with context.Pool(1) as pool:
-            lines.append(f"| {faces:,} faces | {size} | {pool.apply(_peak, (glb, size)) / 2**20:.0f} MiB |")
+        lines.append(f"| {faces:,} faces | {size} | {peak_bytes(glb, size) / 2**20:.0f} MiB |")
     return "\n".join(lines)
-
-
-def _peak(glb: bytes, size: int) -> int:
-    """Bytes, of this process alone (getrusage would count the parent's too)."""
-    make_job(Voxels.model_validate({"resolution": size}).model_dump())(glb, None)
-    found = re.search(r"VmHWM:\s*(\d+) kB", Path("/proc/self/status").read_text())
-    return int(found[1]) * 1024 if found else 0
 
 
 def _between(table: str) -> Callable[[re.Match[str]], str]:
