@@ -78,7 +78,7 @@ def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
 
 # A file goes to one worker, and what takes longest must not start last.
 LONGEST = (
-    *("test_runs", "test_parallel", "test_resume", "test_loop", "test_variants", "test_held_out", "test_real_data"),
+    *("test_runs", "test_parallel", "test_resume", "test_loop", "test_variants", "test_held_out"),
     *("test_remade_settings", "test_remade_files", "test_try_page", "test_gallery_page", "test_report_page"),
 )
 

@@ -13,7 +13,7 @@ from pipeline.formats.pack import PackReader
 from pipeline.shards import open_shard
 from tests.world import World
 
-pytestmark = pytest.mark.workflow
+pytestmark = [pytest.mark.workflow, pytest.mark.slow, pytest.mark.campaign]
 
 
 def test_modelnet_on_sun_photographs(shared_data: Path, tmp_path: Path) -> None:

@@ -26,20 +26,27 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> World:
     # A folder whose name a shell would take to pieces.
     world = World(tmp_path_factory.mktemp("world") / "a b'\"$()")
     make_folder(world.folder / "meshes")
-    tiny = yaml.safe_load(TINY.read_text(encoding="utf-8"))["experiments"]["tiny"]
     world.edit(
         datasets={
             "mn": {"shards": 1},
             "mine": {"source": "folder", "path": "meshes", "shards": 2, "up_axis": "z", "val_percent": 40},
         },
-        # The second is long enough for moments to kill it at.
-        experiments={
-            "tiny": {"samples": 160, "validate_every": 80},
-            "own": {**tiny, "datasets": ["mine"], "samples": 480},
-        },
+        experiments={"tiny": {"samples": 160, "validate_every": 80}},
         evaluation={"samples": 8},
         voxels={"resolution": 16},
     )
+    world.run(cores=4)
+    return world
+
+
+@pytest.fixture(scope="module")
+def longer(built: World, tmp_path_factory: pytest.TempPathFactory) -> World:
+    """The built world and one more training, which is long enough for moments to kill it at."""
+    folder = tmp_path_factory.mktemp("longer") / "world"
+    shutil.copytree(built.folder, folder)
+    world = World(folder, folder / "config.yaml")
+    tiny = yaml.safe_load(TINY.read_text(encoding="utf-8"))["experiments"]["tiny"]
+    world.edit(experiments={"own": {**tiny, "datasets": ["mine"], "samples": 480}})
     world.run(cores=4)
     return world
 
@@ -84,7 +91,7 @@ def test_snakemakes_own_report_has_sheets_audits_and_metrics_with_captions(built
     categories = {name: files["Other"] for name, files in json.loads(found[1]).items()}
     assert categories["Contact sheets"] == [f"results/samples/{name}/sheet.png" for name in ("mine", "mn", "sn")]
     assert {"results/audits/mn.json", "results/ledger/sn.tsv"} <= set(categories["Audits"])
-    runs = {f"results/runs/{run}/{file}.json" for run in ("own", "tiny") for file in ("results", "train")}
+    runs = {f"results/runs/tiny/{file}.json" for file in ("results", "train")}
     assert set(categories["Metrics"]) == runs and categories["Results"] == ["results/report.html"]
     for caption in (ROOT / "report" / "captions").glob("*.rst"):
         assert f"<p>{caption.read_text(encoding='utf-8').strip()}</p>" in page
@@ -138,17 +145,16 @@ def test_deleted_and_damaged_shards_come_back_the_same_and_train_nothing_anew(wo
 
 def test_verify_repairs_just_what_is_damaged_or_missing(built: World) -> None:
     results = built.results
-    flip(results / "prepared" / "mn" / "000.zip")
     flip(results / "voxels" / "sn" / "000.zip", 60)
-    truncated = results / "renders" / "mine" / "001.h5"
-    truncated.write_bytes(truncated.read_bytes()[:-1000])
+    truncated = results / "prepared" / "mine" / "001.zip"
+    truncated.write_bytes(truncated.read_bytes()[:-100])
     (results / "shards" / "mine" / "001.h5").unlink()
-    broken = {"prepared/mn/000.zip", "voxels/sn/000.zip", "renders/mine/001.h5", "shards/mine/001.h5"}
+    broken = {"voxels/sn/000.zip", "prepared/mine/001.zip", "shards/mine/001.h5"}
     others = {path: path.stat().st_mtime_ns for path in products(results) if relative(path, results) not in broken}
     options = built.command("--configfile", "config.yaml")[3:]  # an option that takes all words after it
     done = built.python("-m", "pipeline", "verify", "results", "--repair", "--", *options)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "4 of 4 files are whole again" in done.stderr
+    assert "3 of 3 files are whole again" in done.stderr
     assert {path: path.stat().st_mtime_ns for path in products(results) if relative(path, results) not in broken} == (
         others
     ), "nothing else was made again"
@@ -169,20 +175,16 @@ def relative(path: Path, results: Path) -> str:
     return path.relative_to(results).as_posix()
 
 
-def test_a_kill_in_the_data_and_one_in_the_training_leave_no_trace(built: World, tmp_path: Path) -> None:
-    """kill -9 of everything at seeded moments of one data set and the training on it; the same command goes on."""
-    other, targets = twin(built, tmp_path), ("results/runs/own/train.json",)
+def test_a_kill_while_meshes_are_prepared_leaves_no_trace(built: World, tmp_path: Path) -> None:
+    """kill -9 of everything at a seeded moment; the same command goes on.  The campaign kills whole runs."""
+    other, targets = twin(built, tmp_path), [f"results/prepared/mine/{shard:03d}.zip" for shard in (0, 1)]
     random = generator(6, "kills")
-    killed = [
-        other.run_and_kill(int(random.integers(5, 35)), random.uniform(0, 1.5), cores=1, targets=targets),
-        other.run_and_kill(0, 0.0, cores=1, targets=targets, logged=int(random.integers(1, 20))),
-    ]
-    assert killed == ["data", "training"]
+    killed = other.run_and_kill(int(random.integers(1, 5)), random.uniform(0, 1), cores=1, targets=targets)
+    assert killed == "data"
     other.run(*targets, cores=1)
-    whole = lasting_digests(built.results)
-    wanted = {name: whole[name] for name in whole if {"mine", "own"} & set(re.split("[/.]", name))}
-    del wanted["runs/own/results.json"]
-    assert len(wanted) > 15 and lasting_digests(other.results) == wanted
+    whole, found = lasting_digests(built.results), lasting_digests(other.results)
+    assert {path.removeprefix("results/") for path in targets} <= set(found)
+    assert found == {name: whole[name] for name in found}
     assert other.planned(*targets) == {}
 
 
@@ -194,13 +196,13 @@ def test_a_kill_in_the_data_and_one_in_the_training_leave_no_trace(built: World,
     ],
 )
 def test_kills_on_one_core_end_with_the_bytes_of_four_cores_and_of_repaired_files(
-    built: World, tmp_path: Path, seed: int, kills: int
+    longer: World, tmp_path: Path, seed: int, kills: int
 ) -> None:
     """The whole world, killed wherever it is; every second time Snakemake alone."""
-    other = twin(built, tmp_path)
-    killed = other.killed_at(seeded_moments(seed, kills, built.progress()), cores=1)
+    other = twin(longer, tmp_path)
+    killed = other.killed_at(seeded_moments(seed, kills, longer.progress()), cores=1)
     assert killed.count("training") >= max(1, kills // 6) and killed.count("data") >= max(1, kills // 4), killed
-    assert lasting_digests(other.results) == lasting_digests(built.results)
+    assert lasting_digests(other.results) == lasting_digests(longer.results)
     assert other.planned() == {}
 
 

@@ -19,7 +19,7 @@ from pipeline.errors import UserError
 from pipeline.formats.npz import write_npz
 from pipeline.formats.zipped import damage_as
 from training.inference.model import Model
-from training.inference.reconstruct import reconstruct
+from training.inference.reconstruct import reconstruct_each
 from training.metrics import voxels as metrics
 
 HELD_OUT, PREDICTIONS = "held-out.npz", "predictions.npz"  # of an exported folder, of a run
@@ -93,6 +93,6 @@ def check(model: Model, folder: Path) -> Checked:
     kept = read_held_out(folder / HELD_OUT)
     images, truth, threshold, iou = (kept[name] for name in ("image", "truth", "threshold", "iou"))
     answers = np.unpackbits(truth, axis=1, count=model.header.resolution**3).astype(bool)
-    levels = np.stack([reconstruct(model, [image]) for image in images]).reshape(answers.shape)
+    levels = reconstruct_each(model, images).reshape(answers.shape)
     found = metrics.iou(levels >= threshold, answers)
     return Checked(len(images), float(iou.mean()), float(found.mean()))

@@ -15,7 +15,7 @@ from pipeline.progress import progress
 from training.data.pictures import normalised
 from training.inference.model import Model
 from training.inference.photograph import Box, ReadPhoto, read_photo
-from training.inference.predict import levels_of
+from training.inference.predict import BATCH, levels_of
 from training.metrics.voxels import Level, Levels, quantise
 from training.networks.codes import POSTERIOR
 
@@ -43,15 +43,20 @@ def reconstruct(model: Model, photos: Sequence[Photo]) -> Level:
     return np.asarray(quantise(model.networks.answer(_shown(model, photos)).flatten(1).cpu().numpy())[0])
 
 
+@torch.no_grad()
+def reconstruct_each(model: Model, photos: UInt8[Array, "N S S 3"]) -> Levels:
+    """(N, P) occupancy levels of the object in each photograph."""
+    _require_pictures(model)
+    levels = [np.zeros((0, model.header.resolution**3), np.uint8)]
+    for start in range(0, len(photos), BATCH):
+        images = normalised(torch.from_numpy(photos[start : start + BATCH]).to(model.networks.device))
+        levels.append(quantise(model.networks.answer(images[:, None]).flatten(1).cpu().numpy()))
+    return np.concatenate(levels)
+
+
 def _shown(model: Model, photos: Sequence[Photo]) -> Float[torch.Tensor, "1 V 3 S S"]:
     """The photographs as the encoder takes them; a UserError for a network that cannot."""
-    if not model.networks.reads_pictures:
-        raise UserError(
-            "this network cannot look at photographs",
-            where=str(model.path),
-            got=f"encoder {model.settings.encoder}, encoder_input {model.settings.encoder_input}",
-            do="train an experiment with an encoder for pictures",
-        )
+    _require_pictures(model)
     if len(photos) > 1 and model.networks.coding.views == 1:
         raise UserError(
             "this network was trained on single views",
@@ -60,6 +65,16 @@ def _shown(model: Model, photos: Sequence[Photo]) -> Float[torch.Tensor, "1 V 3 
         )
     images = normalised(torch.from_numpy(np.stack(photos)).to(model.networks.device))
     return images[None]
+
+
+def _require_pictures(model: Model) -> None:
+    if not model.networks.reads_pictures:
+        raise UserError(
+            "this network cannot look at photographs",
+            where=str(model.path),
+            got=f"encoder {model.settings.encoder}, encoder_input {model.settings.encoder_input}",
+            do="train an experiment with an encoder for pictures",
+        )
 
 
 @torch.no_grad()

@@ -52,12 +52,25 @@ def distance(experiment: Experiment, one: dict[str, torch.Tensor], other: dict[s
     return way(other, one, "networks.") / way(one, start, "")
 
 
+CAMPAIGN = (pytest.mark.slow, pytest.mark.campaign)
+PHASES: dict[str, Any] = {
+    "views_per_shape": 2,
+    "pooling": "mean",
+    "warm_start": {"autoencode": 0.25, "encode": 0.5},
+}
+
+
 @pytest.mark.parametrize(
-    "changes",
-    [{}, GAN, R1, {"views_per_shape": 2, "pooling": "mean", "warm_start": {"autoencode": 0.25, "encode": 0.5}}],
-    ids=["vae-gan", "gan", "r1", "multi-view warm start"],
+    ("changes", "steps"),
+    [
+        pytest.param({}, 4, id="vae-gan"),
+        pytest.param(R1, 4, id="r1"),
+        pytest.param({}, 8, id="vae-gan longer", marks=CAMPAIGN),
+        pytest.param(R1, 8, id="r1 longer", marks=CAMPAIGN),
+        pytest.param(GAN, 8, id="gan", marks=CAMPAIGN),
+        pytest.param(PHASES, 8, id="multi-view warm start", marks=CAMPAIGN),
+    ],
 )
-@pytest.mark.parametrize("steps", [4, pytest.param(8, marks=(pytest.mark.slow, pytest.mark.campaign))])
 def test_two_ranks_learn_what_one_learns(changes: dict[str, Any], steps: int, boxes: Path, tmp_path: Path) -> None:
     """Beyond the order of additions nothing differs: batches, noise, statistics, gradients, gates."""
     samples = 8 * steps
@@ -75,12 +88,14 @@ def test_two_ranks_learn_what_one_learns(changes: dict[str, Any], steps: int, bo
         assert theirs == pytest.approx(mine, rel=1e-6, abs=1e-9)
 
 
-def test_a_run_goes_on_with_another_number_of_ranks(boxes: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("numbers", [(2,), pytest.param((2, 4), marks=CAMPAIGN)])
+def test_a_run_goes_on_with_another_number_of_ranks(numbers: tuple[int, ...], boxes: Path, tmp_path: Path) -> None:
     experiment = settings(samples=48)
     train(experiment, tmp_path / "one", [boxes], float64=True)
-    assert train_together(experiment, tmp_path / "mixed", [boxes], 2, stop_after=16, float64=True) == [0, 0]
-    four = experiment.model_copy(update={"processes": 4})
-    assert train_together(four, tmp_path / "mixed", [boxes], 4, stop_after=32, float64=True) == [0] * 4
+    for stop, number in enumerate(numbers, start=1):
+        shared = experiment.model_copy(update={"processes": number})
+        stopped = train_together(shared, tmp_path / "mixed", [boxes], number, stop_after=16 * stop, float64=True)
+        assert stopped == [0] * number
     train(experiment, tmp_path / "mixed", [boxes], float64=True)
     assert not list((tmp_path / "mixed").glob("previous-*"))
     assert distance(experiment, weights_of(tmp_path / "one", 48), weights_of(tmp_path / "mixed", 48)) < ROUNDING
