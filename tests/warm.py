@@ -1,15 +1,26 @@
-"""Compile the kernels once, before several processes of tests would each do it: ``python -m tests.warm``.
+"""Compile once what several processes of tests would each compile: ``python -m tests.warm``.
 
-Numba keeps what it has compiled beside the source files.  In a fresh clone two workers of pytest would compile
-the same forty seconds of kernels at the same time, and tests that give a shape a few seconds would measure that.
+Numba keeps the kernels that it has compiled beside the source files.  In a fresh clone two workers of pytest would
+compile the same forty seconds of kernels at the same time, and tests that give a shape a few seconds would measure
+that.  Python keeps its bytecode there too, but not where PYTHONDONTWRITEBYTECODE is set, as in many containers; the
+tests start some hundred commands, and each would compile what it imports.
 """
 
 from __future__ import annotations
 
+import compileall
 import multiprocessing
 import sys
+from pathlib import Path
 
 import numpy as np
+
+ROOMS = ("pipeline", "render", "report", "training", "voxelize")
+
+
+def _bytecode() -> None:
+    for room in ROOMS:
+        compileall.compile_dir(Path(__file__).parents[1] / room, quiet=1)
 
 
 def _voxelize() -> None:
@@ -49,7 +60,7 @@ def _measure() -> None:
     alignment.average_precision(points[0, :, 0], points[0, :, 0] > 0.5)
 
 
-PARTS = (_voxelize, _draw, _prepare, _measure)  # the longest first
+PARTS = (_voxelize, _draw, _prepare, _bytecode, _measure)  # the longest first
 
 
 if __name__ == "__main__":
