@@ -6,6 +6,7 @@ import importlib
 import multiprocessing
 import multiprocessing.context
 import os
+import signal
 import warnings
 from pathlib import Path
 from types import SimpleNamespace
@@ -28,6 +29,12 @@ for _library in ("OMP", "OPENBLAS", "MKL"):
     os.environ[f"{_library}_NUM_THREADS"] = "1"
 processes.ENVIRONMENT.update(os.environ)
 threadpool_limits(limits=1)  # what pytest's plugins have imported already
+
+# nohup, and a shell that puts `make test` behind itself, ignore signals, and who is started inherits that.  What a
+# process handles, even by doing nothing, its children begin with as usual: the tests of signals need them so.
+for _number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
+    if signal.getsignal(_number) is signal.SIG_IGN:
+        signal.signal(_number, lambda *_: None)
 
 # A busy machine is slow and right.  A property that needs more or fewer examples says so.
 settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=60)
