@@ -11,7 +11,7 @@ import struct
 import time
 import zlib
 from collections.abc import Mapping
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -79,8 +79,9 @@ def test_every_view_comes_with_its_camera_lights_and_facts(tmp_path: Path) -> No
 
 def test_the_same_bytes_alone_in_company_and_in_parallel(tmp_path: Path) -> None:
     pack = prepared_pack(tmp_path / "in.zip", MESHES)
-    with ThreadPoolExecutor(3) as pool:  # three stages at once, each with a worker process of its own
-        digests = list(pool.map(lambda i: digest(run(pack, tmp_path / f"{i}.h5")), range(3)))
+    outs = [tmp_path / f"{number}.h5" for number in range(3)]
+    with ProcessPoolExecutor(3, mp_context=multiprocessing.get_context("fork")) as pool:  # a stage is a process
+        digests = [digest(out) for out in pool.map(run, [pack] * 3, outs)]
     assert len(set(digests)) == 1
     alone = run(prepared_pack(tmp_path / "one.zip", {"round/ball": MESHES["round/ball"]}), tmp_path / "one.h5")
     with open_shard(alone) as one, open_shard(tmp_path / "0.h5") as all_of_them:

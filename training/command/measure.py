@@ -76,13 +76,13 @@ def _photographs(options: argparse.Namespace) -> int:
     from training.data.shapes import ShapeData
     from training.evaluate import photograph_sets
     from training.evaluation import tables
-    from training.evaluation.photographs import require_reader
     from training.inference.model import load_model
+    from training.inference.reconstruct import require_pictures
     from training.inference.shapes import threshold_of
     from training.parallel import choose_device
 
     model = load_model(options.run, choose_device("auto"))
-    require_reader(model)
+    require_pictures(model)
     train = None
     if options.shards:
         chosen = model.settings.categories

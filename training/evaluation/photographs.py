@@ -42,6 +42,7 @@ from training.data.shapes import ShapeData
 from training.evaluation import baselines
 from training.inference.model import Model
 from training.inference.predict import BATCH, Objects, chosen, mean_levels, truth
+from training.inference.reconstruct import require_pictures
 from training.metrics import alignment, intervals
 from training.metrics import pix3d as pix3d_scores
 from training.metrics import voxels as metrics
@@ -150,19 +151,8 @@ def to_side(field: Field, side: int, frame: int | None = None) -> Float32[Array,
     return np.asarray(np.einsum("ia,jb,kc,abc->ijk", share, share, share, field, optimize=True), np.float32)
 
 
-def require_reader(model: Model) -> None:
-    """A UserError for a network without an encoder for pictures."""
-    if not model.networks.reads_pictures:
-        raise UserError(
-            "this network cannot look at photographs",
-            where=str(model.path),
-            got=f"encoder {model.settings.encoder}, encoder_input {model.settings.encoder_input}",
-            do="give a run whose encoder reads pictures",
-        )
-
-
 def _require_fit(model: Model, photographs: Photographs, path: Path) -> None:
-    require_reader(model)
+    require_pictures(model)
     if photographs.images.shape[1] != model.header.size_px:
         raise UserError(
             "the photographs have another size than the network's pictures",

@@ -46,7 +46,7 @@ def reconstruct(model: Model, photos: Sequence[Photo]) -> Level:
 @torch.no_grad()
 def reconstruct_each(model: Model, photos: UInt8[Array, "N S S 3"]) -> Levels:
     """(N, P) occupancy levels of the object in each photograph."""
-    _require_pictures(model)
+    require_pictures(model)
     levels = [np.zeros((0, model.header.resolution**3), np.uint8)]
     for start in range(0, len(photos), BATCH):
         images = normalised(torch.from_numpy(photos[start : start + BATCH]).to(model.networks.device))
@@ -56,7 +56,7 @@ def reconstruct_each(model: Model, photos: UInt8[Array, "N S S 3"]) -> Levels:
 
 def _shown(model: Model, photos: Sequence[Photo]) -> Float[torch.Tensor, "1 V 3 S S"]:
     """The photographs as the encoder takes them; a UserError for a network that cannot."""
-    _require_pictures(model)
+    require_pictures(model)
     if len(photos) > 1 and model.networks.coding.views == 1:
         raise UserError(
             "this network was trained on single views",
@@ -67,13 +67,14 @@ def _shown(model: Model, photos: Sequence[Photo]) -> Float[torch.Tensor, "1 V 3 
     return images[None]
 
 
-def _require_pictures(model: Model) -> None:
+def require_pictures(model: Model) -> None:
+    """A UserError for a network without an encoder for pictures."""
     if not model.networks.reads_pictures:
         raise UserError(
             "this network cannot look at photographs",
             where=str(model.path),
             got=f"encoder {model.settings.encoder}, encoder_input {model.settings.encoder_input}",
-            do="train an experiment with an encoder for pictures",
+            do="give a run whose encoder reads pictures, or train one",
         )
 
 
